@@ -23,11 +23,7 @@ impl Rng {
     }
     /// A number in `0..bound`; 0 for a bound of 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 {
-            0
-        } else {
-            ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
-        }
+        if bound == 0 { 0 } else { ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64 }
     }
     /// A number in `0.0..1.0`.
     pub fn unit(&mut self) -> f64 {

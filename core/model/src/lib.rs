@@ -3,6 +3,7 @@
 //! Never: how they are said on the wire (`api`), nor what is decided about them (`master`, `agent`, `orchestrator`).
 
 pub mod link;
+pub mod request;
 
 /// Mesos' messages as Rust types, one type for v0, v1 and JSON (`proto/`). Names and numbers are upstream's facts.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

@@ -15,10 +15,7 @@ pub struct Upid {
 impl Upid {
     /// An address from its two halves.
     pub fn new(id: impl Into<String>, address: SocketAddr) -> Self {
-        Self {
-            id: id.into(),
-            address,
-        }
+        Self { id: id.into(), address }
     }
 }
 
@@ -34,11 +31,7 @@ pub struct NotAUpid(pub String);
 
 impl fmt::Display for NotAUpid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "'{}' is not a process address of the form id@ip:port",
-            self.0
-        )
+        write!(f, "'{}' is not a process address of the form id@ip:port", self.0)
     }
 }
 
@@ -52,10 +45,7 @@ impl FromStr for Upid {
         if id.is_empty() {
             return Err(NotAUpid(text.into()));
         }
-        Ok(Self {
-            id: id.into(),
-            address,
-        })
+        Ok(Self { id: id.into(), address })
     }
 }
 
