@@ -2,8 +2,10 @@
 //!
 //! Never: how they are said on the wire (`api`), nor what is decided about them (`master`, `agent`, `orchestrator`).
 
+pub mod container;
 pub mod link;
 pub mod request;
+pub mod save;
 
 /// Mesos' messages as Rust types, one type for v0, v1 and JSON (`proto/`). Names and numbers are upstream's facts.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
