@@ -1,1 +1,11 @@
-fn main() {}
+//! argv → helper process | roles and command line. Nothing heavy happens before a helper is dispatched.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.get(1).map(String::as_str) {
+        Some("launcher") => containers::launcher_main(&arguments[2..]),
+        _ => node::main(arguments),
+    }
+}

@@ -1,0 +1,151 @@
+//! One loop per machine: inputs and deadlines in, steps, effects out. Never decides anything.
+
+use base::{Effects, Machine, Now, Rng, Time};
+use model::save::{Change, SaveId};
+use std::{
+    sync::{Arc, RwLock, RwLockReadGuard},
+    time::{Duration, SystemTime},
+};
+use tokio::sync::{mpsc, watch};
+
+/// Inputs that may wait for one machine. A full inbox makes its senders wait: back-pressure, never growth.
+pub const INBOX_MAX: usize = 65_536;
+/// Inputs that are stepped before effects are performed and readers are let in.
+pub const BATCH_MAX: usize = 512;
+
+/// A machine that is driven, as its readers and senders see it.
+pub struct Driven<M: Machine> {
+    machine: Arc<RwLock<M>>,
+    inbox: mpsc::Sender<M::Input>,
+}
+
+impl<M: Machine> Clone for Driven<M> {
+    fn clone(&self) -> Self {
+        Self { machine: self.machine.clone(), inbox: self.inbox.clone() }
+    }
+}
+
+impl<M: Machine> Driven<M> {
+    /// The machine between two steps. A machine that broke an invariant is not read again: the process ends.
+    pub fn read(&self) -> RwLockReadGuard<'_, M> {
+        self.machine.read().unwrap_or_else(|_| std::process::abort())
+    }
+    /// Hands an input over; waits while the inbox is full, and drops it once the machine has stopped.
+    pub async fn send(&self, input: M::Input) {
+        if self.inbox.send(input).await.is_err() {
+            tracing::debug!("an input came after its machine had stopped");
+        }
+    }
+    /// The inbox itself, for those that keep it.
+    pub fn inbox(&self) -> mpsc::Sender<M::Input> {
+        self.inbox.clone()
+    }
+}
+
+/// The instant now. It never goes back within one process, whatever the system clock does.
+pub fn now() -> Time {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let read = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let nanos = u64::try_from(read.as_nanos()).unwrap_or(u64::MAX);
+    Time::from_nanos(LAST.fetch_max(nanos, Ordering::Relaxed).max(nanos))
+}
+
+/// Randomness seeded by the system.
+pub fn system_rng() -> Rng {
+    use rand_core::TryRngCore as _;
+    let mut seed = [0; 32];
+    if let Err(error) = rand_core::OsRng.try_fill_bytes(&mut seed) {
+        tracing::error!(%error, "the system gives no randomness");
+        std::process::exit(1);
+    }
+    Rng::from_seed(seed)
+}
+
+/// Starts the loop of a machine. `tick` is its input for a deadline that has come; `perform` does one effect and may
+/// not block. The loop ends when `stop` turns true.
+pub fn drive<M>(
+    machine: M,
+    mut rng: Rng,
+    tick: fn() -> M::Input,
+    mut stop: watch::Receiver<bool>,
+    make_perform: impl FnOnce(Driven<M>) -> Box<dyn FnMut(M::Effect) + Send>,
+) -> (Driven<M>, tokio::task::JoinHandle<()>)
+where
+    M: Machine + Send + Sync + 'static,
+    M::Input: Send,
+    M::Effect: Send,
+{
+    let (inbox, mut inputs) = mpsc::channel(INBOX_MAX);
+    let driven = Driven { machine: Arc::new(RwLock::new(machine)), inbox };
+    let mut perform = make_perform(driven.clone());
+    let shared = driven.machine.clone();
+    let task = tokio::spawn(async move {
+        let mut effects = Effects::default();
+        let mut batch = Vec::with_capacity(BATCH_MAX);
+        loop {
+            let deadline = match shared.read() {
+                Ok(machine) => machine.deadline().map(|(at, _)| at.since(now())),
+                Err(_) => std::process::abort(),
+            };
+            let due = tokio::time::sleep(deadline.unwrap_or(Duration::from_secs(3600)));
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => return,
+                _ = inputs.recv_many(&mut batch, BATCH_MAX) => {}
+                () = due => batch.push(tick()),
+            }
+            {
+                let Ok(mut machine) = shared.write() else { std::process::abort() };
+                let time = now();
+                for input in batch.drain(..) {
+                    machine.step(Now::new(time, &mut rng), input, &mut effects);
+                }
+            }
+            for effect in effects.drain() {
+                perform(effect);
+            }
+        }
+    });
+    (driven, task)
+}
+
+/// Carries out `Save` effects in order: hands the batch to the store and brings its completion back as an input.
+pub struct Saver {
+    waiting: mpsc::UnboundedSender<(SaveId, Vec<Change>)>,
+}
+
+impl Saver {
+    /// `done` makes the input from the outcome. The queue is bounded by the machine: it keeps few saves in flight.
+    pub fn start<I: Send + 'static>(
+        store: Arc<store::Store>,
+        inbox: mpsc::Sender<I>,
+        done: fn(SaveId, Result<(), String>) -> I,
+    ) -> Self {
+        let (waiting, mut saves) = mpsc::unbounded_channel::<(SaveId, Vec<Change>)>();
+        let (commits, mut outcomes) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some((save, batch)) = saves.recv().await {
+                let outcome = store.commit(1, batch);
+                if commits.send((save, outcome)).is_err() {
+                    return;
+                }
+            }
+        });
+        tokio::spawn(async move {
+            while let Some((save, outcome)) = outcomes.recv().await {
+                let outcome = outcome.await.map_err(|e| e.to_string());
+                if inbox.send(done(save, outcome)).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { waiting }
+    }
+    /// Queues one batch.
+    pub fn save(&self, save: SaveId, batch: Vec<Change>) {
+        if self.waiting.send((save, batch)).is_err() {
+            tracing::error!("a save came after the store had stopped");
+        }
+    }
+}

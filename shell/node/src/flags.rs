@@ -1,0 +1,292 @@
+//! Flags of the roles under their upstream names: command line over environment over a TOML file.
+//!
+//! One table per role is the definition; help, parsing and `/flags` come from it. Never: what a flag leads to.
+
+use clap::{Arg, ArgAction, Command, builder::Styles, parser::ValueSource};
+use std::{collections::BTreeMap, path::PathBuf};
+
+/// What a flag holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// `--name`, `--name=true|false`, `--no-name`.
+    Switch,
+    /// A whole number.
+    Number,
+    /// `10secs`, `1mins`, `500ms` (Mesos), or plain milliseconds where the table says so.
+    Duration,
+}
+
+/// One row of a role's table.
+#[derive(Clone, Copy, Debug)]
+pub struct Flag {
+    /// The upstream name, without dashes.
+    pub name: &'static str,
+    /// Other names of it.
+    pub aliases: &'static [&'static str],
+    /// What it holds.
+    pub kind: Kind,
+    /// Its default; none = unset.
+    pub default: Option<&'static str>,
+    /// One line for people.
+    pub help: &'static str,
+}
+
+/// The flags of one role.
+#[derive(Debug)]
+pub struct Table {
+    /// `master`, `agent`, `orchestrator`.
+    pub role: &'static str,
+    /// One line for `--help`.
+    pub about: &'static str,
+    /// Prefix of its environment variables: `MESOS_` or `MARATHON_`.
+    pub env_prefix: &'static str,
+    /// What it takes.
+    pub flags: &'static [Flag],
+    /// Upstream flags that it does not take, and what to use instead.
+    pub refused: &'static [(&'static str, &'static str)],
+}
+
+/// The values of a role's flags after all layers.
+#[derive(Clone, Debug, Default)]
+pub struct Values(BTreeMap<String, String>);
+
+/// A flag, variable or file line that can't be taken; says which, what it held and what would be right.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused(pub String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+impl Values {
+    /// The value, if it is set or has a default.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+    /// A switch; unset = false.
+    pub fn on(&self, name: &str) -> bool {
+        self.get(name) == Some("true")
+    }
+    /// A whole number; the kind was checked when it was read.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.get(name).and_then(|v| v.parse().ok())
+    }
+    /// A duration; the kind was checked when it was read.
+    pub fn duration(&self, name: &str) -> Option<std::time::Duration> {
+        self.get(name).and_then(|v| duration(v).ok())
+    }
+    /// All of them, for `/flags`.
+    pub fn all(&self) -> &BTreeMap<String, String> {
+        &self.0
+    }
+    /// Sets one, for roles that another role starts (`dev`).
+    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+        self.0.insert(name.to_owned(), value.into());
+    }
+}
+
+/// Reads Mesos' durations: a number with `ns us ms secs mins hrs days weeks`.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let seconds = match unit {
+        "ns" => 1e-9,
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "secs" => 1.0,
+        "mins" => 60.0,
+        "hrs" => 3600.0,
+        "days" => 86_400.0,
+        "weeks" => 604_800.0,
+        _ => return Err(format!("'{text}' is not a duration; write for example 10secs, 500ms or 1.5mins")),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("'{text}' does not start with a number"))?;
+    std::time::Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("'{text}' is out of range"))
+}
+
+impl Table {
+    /// The defaults alone.
+    pub fn defaults(&self) -> Values {
+        let pairs = self.flags.iter().filter_map(|f| Some((f.name.to_owned(), f.default?.to_owned())));
+        Values(pairs.collect())
+    }
+
+    /// The clap definition, from which help and completions come.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(self.role).about(self.about).styles(Styles::plain()).arg(
+            Arg::new("config").long("config").value_name("FILE").env("MESOLITE_CONFIG").help(
+                "TOML file with flags of this role, below command line and environment",
+            ),
+        );
+        for flag in self.flags {
+            let mut arg = Arg::new(flag.name)
+                .long(flag.name)
+                .aliases(flag.aliases.iter().copied())
+                .help(flag.help)
+                .overrides_with(flag.name)
+                .env(self.variable(flag.name));
+            if let Some(default) = flag.default {
+                arg = arg.default_value(default);
+            }
+            if flag.kind == Kind::Switch {
+                arg = arg.num_args(0..=1).require_equals(true).default_missing_value("true");
+                let no: &'static str = Box::leak(format!("no-{}", flag.name).into_boxed_str());
+                command = command.arg(
+                    Arg::new(no).long(no).action(ArgAction::SetTrue).hide(true).overrides_with(flag.name),
+                );
+            } else {
+                arg = arg.allow_hyphen_values(true).value_name("VALUE");
+            }
+            command = command.arg(arg);
+        }
+        command
+    }
+
+    fn variable(&self, name: &str) -> String {
+        format!("{}{}", self.env_prefix, name.to_ascii_uppercase())
+    }
+
+    /// Values from the parsed command line (which saw the environment), then the file, then defaults.
+    pub fn values(&self, matches: &clap::ArgMatches) -> Result<Values, Refused> {
+        let file = match matches.get_one::<String>("config") {
+            Some(path) => self.read_file(&PathBuf::from(path))?,
+            None => BTreeMap::new(),
+        };
+        let mut values = BTreeMap::new();
+        for flag in self.flags {
+            let from = matches.value_source(flag.name);
+            let given = matches.get_one::<String>(flag.name).cloned();
+            let chosen = match from {
+                Some(ValueSource::CommandLine | ValueSource::EnvVariable) => given,
+                _ => file.get(flag.name).cloned().or(given),
+            };
+            let negated = flag.kind == Kind::Switch && matches.get_flag(&format!("no-{}", flag.name));
+            let chosen = if negated { Some("false".to_owned()) } else { chosen };
+            if let Some(value) = chosen {
+                let value = resolve_file(flag.name, &value)?;
+                check(flag, &value)?;
+                values.insert(flag.name.to_owned(), value);
+            }
+        }
+        Ok(Values(values))
+    }
+
+    /// Refuses, by name and with advice, upstream flags that this role does not take.
+    pub fn refuse_unknown(&self, arguments: &[String]) -> Result<(), Refused> {
+        for argument in arguments {
+            let Some(name) = argument.strip_prefix("--") else { continue };
+            let name = name.split('=').next().unwrap_or(name);
+            let name = name.strip_prefix("no-").unwrap_or(name);
+            if let Some((name, instead)) = self.refused.iter().find(|(n, _)| *n == name) {
+                return Err(Refused(format!("mesolite {} does not take --{name}: {instead}", self.role)));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_file(&self, path: &PathBuf) -> Result<BTreeMap<String, String>, Refused> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| Refused(format!("--config: can't read {}: {e}", path.display())))?;
+        let table: toml::Table =
+            text.parse().map_err(|e| Refused(format!("--config: {} is not TOML: {e}", path.display())))?;
+        let mut values = BTreeMap::new();
+        for (name, value) in table {
+            if !self.flags.iter().any(|f| f.name == name) {
+                let known: Vec<_> = self.flags.iter().map(|f| f.name).collect();
+                return Err(Refused(format!(
+                    "--config: {}: unknown flag '{name}' of {}; known: {}",
+                    path.display(),
+                    self.role,
+                    known.join(" ")
+                )));
+            }
+            let value = match value {
+                toml::Value::String(s) => s,
+                other => other.to_string(),
+            };
+            values.insert(name, value);
+        }
+        Ok(values)
+    }
+}
+
+/// Upstream reads `file:///path` values from that file.
+fn resolve_file(name: &str, value: &str) -> Result<String, Refused> {
+    match value.strip_prefix("file://") {
+        Some(path) => std::fs::read_to_string(path)
+            .map(|s| s.trim().to_owned())
+            .map_err(|e| Refused(format!("--{name}: can't read {path}: {e}"))),
+        None => Ok(value.to_owned()),
+    }
+}
+
+fn check(flag: &Flag, value: &str) -> Result<(), Refused> {
+    let wrong = match flag.kind {
+        Kind::Text => None,
+        Kind::Switch => (value != "true" && value != "false").then(|| "true or false".to_owned()),
+        Kind::Number => value.parse::<u64>().is_err().then(|| "a whole number".to_owned()),
+        Kind::Duration => duration(value).err(),
+    };
+    match wrong {
+        Some(right) => Err(Refused(format!("--{}: '{value}' is wrong: {right}", flag.name))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: Table = Table {
+        role: "agent",
+        about: "",
+        env_prefix: "MESOLITE_TEST_FLAGS_",
+        flags: &[
+            Flag { name: "port", aliases: &[], kind: Kind::Number, default: Some("5051"), help: "" },
+            Flag { name: "switch_user", aliases: &[], kind: Kind::Switch, default: Some("true"), help: "" },
+            Flag { name: "gc_delay", aliases: &["old_gc"], kind: Kind::Duration, default: None, help: "" },
+        ],
+        refused: &[("modules", "modules are not loaded; everything is built in")],
+    };
+
+    fn values(arguments: &[&str]) -> Result<Values, Refused> {
+        TABLE.values(&TABLE.command().try_get_matches_from(arguments).unwrap())
+    }
+
+    #[test]
+    fn the_command_line_is_over_the_file_is_over_the_default() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("agent.toml");
+        std::fs::write(&file, "port = 1\nswitch_user = false\n").unwrap();
+        let config = format!("--config={}", file.display());
+        let v = values(&["agent", &config]).unwrap();
+        assert_eq!((v.number("port"), v.on("switch_user")), (Some(1), false));
+        assert_eq!(values(&["agent", &config, "--port=2"]).unwrap().number("port"), Some(2));
+        assert_eq!(values(&["agent"]).unwrap().number("port"), Some(5051));
+        std::fs::write(&file, "prot = 1\n").unwrap();
+        let refused = values(&["agent", &config]).unwrap_err().0;
+        assert!(refused.contains("unknown flag 'prot'") && refused.contains("port"), "{refused}");
+    }
+
+    #[test]
+    fn switches_take_every_upstream_form() {
+        assert!(values(&["agent", "--switch_user"]).unwrap().on("switch_user"));
+        assert!(!values(&["agent", "--no-switch_user"]).unwrap().on("switch_user"));
+        assert!(!values(&["agent", "--switch_user=false"]).unwrap().on("switch_user"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_what_would_be_right() {
+        assert!(values(&["agent", "--port=x"]).unwrap_err().0.contains("'x' is wrong: a whole number"));
+        assert!(values(&["agent", "--old_gc=1week"]).unwrap_err().0.contains("write for example"));
+        assert_eq!(duration("1.5mins").unwrap(), std::time::Duration::from_secs(90));
+        let arguments = ["--modules=x".to_owned()];
+        assert!(TABLE.refuse_unknown(&arguments).unwrap_err().0.contains("does not take --modules"));
+    }
+}

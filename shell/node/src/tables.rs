@@ -1,0 +1,157 @@
+//! The flag tables of the three roles: upstream's names and defaults, and what is refused with advice.
+
+use crate::flags::{Flag, Kind, Table};
+
+const fn text(name: &'static str, default: Option<&'static str>, help: &'static str) -> Flag {
+    Flag { name, aliases: &[], kind: Kind::Text, default, help }
+}
+const fn number(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    Flag { name, aliases: &[], kind: Kind::Number, default: Some(default), help }
+}
+const fn switch(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    Flag { name, aliases: &[], kind: Kind::Switch, default: Some(default), help }
+}
+const fn time(name: &'static str, default: &'static str, help: &'static str) -> Flag {
+    Flag { name, aliases: &[], kind: Kind::Duration, default: Some(default), help }
+}
+
+const READY_FILE: Flag =
+    text("ready-file", None, "Write {\"pid\":N,…} with the served URLs here, the moment all of it serves");
+const MODULES: &str = "modules are not loaded; what they added is built in or comes with a later version";
+const LATER_ZK: &str = "ZooKeeper comes with a later version; name the master with --master=HOST:PORT";
+
+/// `mesolite master`.
+pub const MASTER: Table = Table {
+    role: "master",
+    about: "Knows the agents and divides their resources among frameworks by offers",
+    env_prefix: "MESOS_",
+    flags: &[
+        text("ip", Some("127.0.0.1"), "Address to listen on"),
+        number("port", "5050", "Port to listen on; 0 = pick one"),
+        text("advertise_ip", None, "Address that peers should use"),
+        text("hostname", None, "Name that is reported to clients; default: the listening address"),
+        text("work_dir", Some("./mesolite-data/master"), "Where the registry is kept"),
+        text("cluster", None, "Name of the cluster, for people"),
+        Flag {
+            name: "agent_ping_timeout",
+            aliases: &["slave_ping_timeout"],
+            kind: Kind::Duration,
+            default: Some("15secs"),
+            help: "How often an agent is pinged, and how long a pong may take",
+        },
+        Flag {
+            name: "max_agent_ping_timeouts",
+            aliases: &["max_slave_ping_timeouts"],
+            kind: Kind::Number,
+            default: Some("5"),
+            help: "Missed pings before an agent is unreachable",
+        },
+        Flag {
+            name: "agent_reregister_timeout",
+            aliases: &["slave_reregister_timeout"],
+            kind: Kind::Duration,
+            default: Some("10mins"),
+            help: "How long known agents may take to come back after a restart of the master",
+        },
+        time("offer_timeout", "60secs", "Offers that nobody answers are taken back after this time"),
+        text("weights", None, "role=weight list, for example 'ads=2,search=1.5'"),
+        number("max_completed_frameworks", "50", "Ended frameworks kept for reading"),
+        number("max_completed_tasks_per_framework", "1000", "Ended tasks kept for each framework"),
+        text("logging_level", Some("INFO"), "Least level that is logged: ERROR, WARNING, INFO, DEBUG"),
+        switch("quiet", "false", "No log on stderr"),
+        READY_FILE,
+    ],
+    refused: &[
+        ("zk", LATER_ZK),
+        ("quorum", "the registry is embedded; one master needs no quorum"),
+        ("modules", MODULES),
+        ("modules_dir", MODULES),
+        ("allocator", "there is one allocator, hierarchical DRF"),
+        ("allocation_interval", "offers are made on events, not on a tick"),
+        ("registry", "the registry is embedded and durable"),
+        ("credentials", "authentication comes with a later version"),
+        ("authenticate_agents", "authentication comes with a later version"),
+        ("authenticate_frameworks", "authentication comes with a later version"),
+        ("acls", "authorization comes with a later version"),
+        ("webui_dir", "pages are embedded in the binary"),
+    ],
+};
+
+/// `mesolite agent`.
+pub const AGENT: Table = Table {
+    role: "agent",
+    about: "Runs tasks in containers and keeps them over its own restart",
+    env_prefix: "MESOS_",
+    flags: &[
+        text("master", None, "The master to register with: HOST:PORT (required)"),
+        text("ip", Some("127.0.0.1"), "Address to listen on"),
+        number("port", "5051", "Port to listen on; 0 = pick one"),
+        text("hostname", None, "Name in offers; default: the listening address"),
+        text("work_dir", Some("./mesolite-data/agent"), "Sandboxes, checkpoints and the launcher's directory"),
+        text("resources", None, "For example 'cpus:4;mem:4096;disk:10000;ports:[31000-32000]'; default: what the machine has"),
+        text("attributes", None, "For example 'rack:abc;zone:west'"),
+        text("isolation", None, "Isolators by Mesos' names, comma-separated; default: all that this machine allows"),
+        time("registration_backoff_factor", "100ms", "First wait between registration attempts"),
+        switch("switch_user", "true", "Run tasks as their user"),
+        switch("cgroups_enable_cfs", "false", "Hard processor limits through CFS quota"),
+        text("cgroups_root", Some("mesos"), "Name of the root cgroup"),
+        text("executor_environment_variables", None, "JSON object of variables added to every task"),
+        text("logging_level", Some("INFO"), "Least level that is logged: ERROR, WARNING, INFO, DEBUG"),
+        switch("quiet", "false", "No log on stderr"),
+        switch("systemd_enable_support", "false", "Accepted for old unit files; the launcher keeps tasks alive"),
+        text("launcher", None, "Accepted for old unit files: isolation decides"),
+        text("launcher_dir", None, "Accepted for old unit files: the launcher is this binary"),
+        switch("kill-tasks-on-exit", "false", "End all tasks, launcher and cgroups when the agent stops"),
+        READY_FILE,
+    ],
+    refused: &[
+        ("modules", MODULES),
+        ("modules_dir", MODULES),
+        ("containerizers", "there is one containerizer; images come with a later version"),
+        ("image_providers", "images come with a later version"),
+        ("docker", "images come with a later version"),
+        ("network_cni_config_dir", "container networks come with a later version"),
+        ("credential", "authentication comes with a later version"),
+        ("zk", LATER_ZK),
+    ],
+};
+
+/// `mesolite orchestrator`. Times are in milliseconds, `failover_timeout` in seconds, as Marathon's are.
+pub const ORCHESTRATOR: Table = Table {
+    role: "orchestrator",
+    about: "Keeps apps running: Marathon's API over a Mesos master",
+    env_prefix: "MARATHON_",
+    flags: &[
+        text("master", None, "The master: HOST:PORT or http://HOST:PORT (required)"),
+        text("hostname", None, "Name under which this orchestrator is reached"),
+        text("http_address", Some("127.0.0.1"), "Address to listen on"),
+        number("http_port", "8080", "Port to listen on; 0 = pick one"),
+        text("work_dir", Some("./mesolite-data/orchestrator"), "Where apps, instances and deployments are kept"),
+        text("framework_name", Some("marathon"), "Name of the framework"),
+        text("mesos_role", Some("*"), "Role of the framework"),
+        text("mesos_user", None, "User of tasks without one; default: the user that runs this"),
+        number("failover_timeout", "604800", "Seconds that tasks outlive a lost orchestrator"),
+        number("local_port_min", "10000", "First service port"),
+        number("local_port_max", "20000", "Service ports end before this one"),
+        number("decline_offer_duration", "120000", "Milliseconds for which unwanted offers are declined"),
+        number("reconciliation_interval", "600000", "Milliseconds between reconciliations"),
+        number("task_launch_timeout", "300000", "Milliseconds that a task may be staging"),
+        text("env_vars_prefix", None, "Prefix of PORT and HOST variables"),
+        text("webui_url", None, "Shown by the master"),
+        text("logging_level", Some("info"), "Least level that is logged: error, warn, info, debug"),
+        switch("quiet", "false", "No log on stderr"),
+        READY_FILE,
+    ],
+    refused: &[
+        ("zk", "state is embedded under --work_dir; ZooKeeper comes with a later version"),
+        ("ha", "one orchestrator runs by itself; standbys come with a later version"),
+        ("event_subscriber", "HTTP callbacks are gone since Marathon 1.5; read /v2/events"),
+        ("http_credentials", "authentication comes with a later version"),
+        ("plugin_dir", MODULES),
+        ("plugin_conf", MODULES),
+        ("launch_tokens", "launches are not throttled by tokens"),
+        ("launch_token_refresh_interval", "launches are not throttled by tokens"),
+        ("max_instances_per_offer", "an offer takes as many instances as fit"),
+        ("min_revive_offers_interval", "offers are revived when something is wanted"),
+    ],
+};
