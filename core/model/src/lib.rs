@@ -5,6 +5,7 @@
 pub mod container;
 pub mod link;
 pub mod request;
+pub mod resources;
 pub mod save;
 
 /// Mesos' messages as Rust types, one type for v0, v1 and JSON (`proto/`). Names and numbers are upstream's facts.
