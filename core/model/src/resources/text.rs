@@ -149,9 +149,8 @@ fn write_disk(disk: &mesos::resource::DiskInfo, f: &mut fmt::Formatter<'_>) -> f
             write!(f, "{host}:")?;
         }
         f.write_str(&volume.container_path)?;
-        match volume.mode.and_then(|mode| mesos::volume::Mode::try_from(mode).ok()) {
-            Some(mode) if volume.host_path.is_some() => write!(f, ":{}", mode.as_str_name().to_lowercase())?,
-            _ => {}
+        if volume.host_path.is_some() {
+            write!(f, ":{}", volume.mode().as_str_name().to_lowercase())?;
         }
     }
     f.write_str("]")
