@@ -46,8 +46,7 @@ impl Resources {
     pub fn allocate(&self, role: &str, format: Format) -> Vec<mesos::Resource> {
         let mut messages = self.to_messages_as(format);
         for message in &mut messages {
-            message.allocation_info =
-                Some(mesos::resource::AllocationInfo { role: Some(role.to_owned()), ..Default::default() });
+            message.allocation_info = Some(mesos::resource::AllocationInfo { role: Some(role.to_owned()) });
         }
         messages
     }
@@ -90,20 +89,17 @@ fn to_message(item: &Item, format: Format) -> mesos::Resource {
     match &item.amount {
         Amount::Scalar(milli) => {
             message.set_type(value::Type::Scalar);
-            message.scalar = Some(value::Scalar { value: to_float(*milli), ..Default::default() });
+            message.scalar = Some(value::Scalar { value: to_float(*milli) });
         }
         Amount::Ranges(ranges) => {
-            let range = |&(begin, end): &(u64, u64)| value::Range { begin, end, ..Default::default() };
+            let range = |&(begin, end): &(u64, u64)| value::Range { begin, end };
             message.set_type(value::Type::Ranges);
-            message.ranges = Some(value::Ranges {
-                range: ranges.as_slice().iter().map(range).collect(),
-                ..Default::default()
-            });
+            message.ranges = Some(value::Ranges { range: ranges.as_slice().iter().map(range).collect() });
         }
         Amount::Set(items) => {
             message.set_type(value::Type::Set);
             let item = items.as_slice().iter().map(ToString::to_string).collect();
-            message.set = Some(value::Set { item, ..Default::default() });
+            message.set = Some(value::Set { item });
         }
     }
     if format != Format::Stacked {
