@@ -14,9 +14,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     ];
     println!("cargo:rerun-if-changed=proto");
     let set = protox::compile(files, ["proto"])?;
-    prost_build::Config::new()
-        .bytes([".mesos.internal", ".mesos.Secret"])
-        .default_package_filename("root")
-        .compile_fds(set)?;
+    prost_build::Config::new().default_package_filename("root").compile_fds(set)?;
     Ok(())
 }
