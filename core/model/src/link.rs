@@ -1,6 +1,6 @@
 //! The master-agent link: addresses and the closed set of messages that travel on it. Never bytes (`api::libprocess`).
 
-use crate::mesos::{internal, scheduler};
+use crate::mesos::internal;
 use std::{fmt, net::SocketAddr, str::FromStr};
 
 /// The address of a libprocess process: `id@ip:port`, for example `slave(1)@10.0.0.5:5051`.
@@ -128,6 +128,4 @@ messages! {
     internal::ResourceOffersMessage = "mesos.internal.ResourceOffersMessage",
     internal::RescindResourceOfferMessage = "mesos.internal.RescindResourceOfferMessage",
     internal::LostSlaveMessage = "mesos.internal.LostSlaveMessage",
-    // v0 framework → master
-    scheduler::Call = "mesos.scheduler.Call",
 }
