@@ -1,0 +1,241 @@
+//! Who is next: shares of the cluster, kept in order as they change.
+//!
+//! A (framework, role) is a client. Clients of one role compete with each other, roles with their siblings; a role's own
+//! clients compete as one against its child roles. Never looks at agents, filters or reservations.
+
+use super::roles::{Node, NodeIx, Tree};
+use model::resources::{Amount, Name, Resources};
+use std::collections::BTreeSet;
+
+/// Kinds of scalars that can count for a share; further ones are given out all the same.
+pub(super) const SHARE_KINDS_MAX: usize = 16;
+
+/// Thousandths by kind.
+pub(super) type Sums = [i64; SHARE_KINDS_MAX];
+
+/// A client's place in the tree's list of clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ClientIx(pub u32);
+
+/// Where one stands among its siblings; the order of the fields is the policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    /// The dominant share by weight: bits of a non-negative float, which sort as it does.
+    share: u64,
+    /// How often it was given something.
+    allocations: u64,
+    /// Who came first.
+    order: u64,
+}
+
+/// A framework in a role.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub framework: u32,
+    pub node: NodeIx,
+    pub subscribed: bool,
+    pub suppressed: bool,
+    /// On how many agents it holds something.
+    pub holds: u32,
+    /// Whether it takes part: its framework is active, it is subscribed and not suppressed.
+    pub seated: bool,
+    pub sums: Sums,
+    pub allocations: u64,
+    pub order: u64,
+    pub key: Key,
+}
+
+/// One side of a child in its parent's order: a child role, or the parent's own clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Branch {
+    Own,
+    Role(NodeIx),
+}
+
+/// Which scalars count, each with its place in `Sums`.
+#[derive(Debug)]
+pub(super) struct Kinds {
+    names: Vec<Name>,
+    excluded: BTreeSet<String>,
+}
+
+impl Kinds {
+    pub(super) fn new(excluded: &[String]) -> Self {
+        Self { names: Vec::new(), excluded: excluded.iter().cloned().collect() }
+    }
+    pub(super) fn sums(&mut self, resources: &Resources) -> Sums {
+        let mut sums = [0; SHARE_KINDS_MAX];
+        for item in resources {
+            let Amount::Scalar(milli) = item.amount else { continue };
+            let name = item.kind.name();
+            let at = match self.names.iter().position(|known| known == name) {
+                Some(at) => at,
+                None if self.names.len() < SHARE_KINDS_MAX && !self.excluded.contains(name.as_str()) => {
+                    self.names.push(name.clone());
+                    self.names.len() - 1
+                }
+                None => continue,
+            };
+            sums[at] += milli;
+        }
+        sums
+    }
+    fn share(&self, sums: &Sums, total: &Sums, weight: f64) -> u64 {
+        let mut share = 0.0_f64;
+        for (have, all) in sums.iter().zip(total).take(self.names.len()) {
+            if *all > 0 && *have > 0 {
+                share = share.max(*have as f64 / *all as f64);
+            }
+        }
+        (share / weight).to_bits()
+    }
+}
+
+pub(super) fn add(sums: &mut Sums, more: &Sums) {
+    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+}
+
+pub(super) fn sub(sums: &mut Sums, less: &Sums) {
+    sums.iter_mut().zip(less).for_each(|(sum, less)| *sum -= less);
+}
+
+impl Tree {
+    /// The cluster grew or shrank: all shares are reckoned anew before the next look at the order.
+    pub(super) fn change_total(&mut self, less: &Resources, more: &Resources) {
+        let (less, more) = (self.kinds.sums(less), self.kinds.sums(more));
+        if less != more {
+            sub(&mut self.total, &less);
+            add(&mut self.total, &more);
+            self.stale = true;
+        }
+    }
+    /// A client was given something.
+    pub(super) fn charge(&mut self, client: ClientIx, resources: &Resources, counts: bool) {
+        let sums = self.kinds.sums(resources);
+        self.shift(client, |mine| add(mine, &sums), u64::from(counts));
+    }
+    /// A client gave something back.
+    pub(super) fn release(&mut self, client: ClientIx, resources: &Resources) {
+        let sums = self.kinds.sums(resources);
+        self.shift(client, |mine| sub(mine, &sums), 0);
+    }
+    fn shift(&mut self, ix: ClientIx, change: impl Fn(&mut Sums), allocations: u64) {
+        let Some(client) = self.clients.get_mut(ix.0) else { return };
+        change(&mut client.sums);
+        client.allocations += allocations;
+        let node = client.node;
+        let own = &mut self.nodes[node];
+        change(&mut own.own_sums);
+        own.own_allocations += allocations;
+        let mut at = Some(node);
+        while let Some(ix) = at {
+            let node = &mut self.nodes[ix];
+            change(&mut node.sums);
+            node.allocations += allocations;
+            at = node.parent;
+        }
+        if !self.stale {
+            self.rekey_client(ix);
+            self.rekey_path(node);
+        }
+    }
+    /// Lets a client take part, or no more.
+    pub(super) fn seat(&mut self, ix: ClientIx, seated: bool) {
+        let Some(client) = self.clients.get_mut(ix.0) else { return };
+        if client.seated == seated {
+            return;
+        }
+        client.seated = seated;
+        client.key = Key {
+            share: self.kinds.share(&client.sums, &self.total, 1.0),
+            allocations: client.allocations,
+            order: client.order,
+        };
+        let (node, key) = (client.node, client.key);
+        let own = &mut self.nodes[node];
+        if seated {
+            own.waiting.insert((key, ix));
+        } else {
+            own.waiting.retain(|(_, other)| *other != ix);
+        }
+        let mut at = Some(node);
+        while let Some(ix) = at {
+            let node = &mut self.nodes[ix];
+            node.seated = if seated { node.seated + 1 } else { node.seated - 1 };
+            at = node.parent;
+        }
+        self.rekey_path(node);
+    }
+    fn rekey_client(&mut self, ix: ClientIx) {
+        let Some(client) = self.clients.get_mut(ix.0) else { return };
+        let share = self.kinds.share(&client.sums, &self.total, 1.0);
+        let key = Key { share, allocations: client.allocations, order: client.order };
+        let before = std::mem::replace(&mut client.key, key);
+        if client.seated && before != key {
+            let waiting = &mut self.nodes[client.node].waiting;
+            waiting.remove(&(before, ix));
+            waiting.insert((key, ix));
+        }
+    }
+    /// Brings a node's own clients and every node up to the root to their places among their siblings.
+    fn rekey_path(&mut self, leaf: NodeIx) {
+        let node = &mut self.nodes[leaf];
+        let share = self.kinds.share(&node.own_sums, &self.total, 1.0);
+        let key = Key { share, allocations: node.own_allocations, order: 0 };
+        let before = std::mem::replace(&mut node.own_key, key);
+        place(&mut node.order, Branch::Own, before, key, !node.waiting.is_empty());
+        let mut at = leaf;
+        while let Some(parent) = self.nodes[at].parent {
+            let node = &mut self.nodes[at];
+            let share = self.kinds.share(&node.sums, &self.total, node.weight);
+            let key = Key { share, allocations: node.allocations, order: node.rank };
+            let before = std::mem::replace(&mut node.key, key);
+            let wanted = node.seated > 0;
+            place(&mut self.nodes[parent].order, Branch::Role(at), before, key, wanted);
+            at = parent;
+        }
+    }
+    /// Makes the order true again after the total or a weight changed.
+    pub(super) fn refresh(&mut self) {
+        if !std::mem::take(&mut self.stale) {
+            return;
+        }
+        for ix in self.clients.indexes() {
+            self.rekey_client(ClientIx(ix));
+        }
+        for ix in self.nodes.indexes() {
+            self.rekey_path(ix);
+        }
+    }
+    /// The first client in the order of fairness that `takes` says yes to.
+    pub(super) fn first(&self, takes: &mut impl FnMut(ClientIx) -> bool) -> Option<ClientIx> {
+        self.first_below(&self.nodes[Self::ROOT], takes)
+    }
+    fn first_below(&self, node: &Node, takes: &mut impl FnMut(ClientIx) -> bool) -> Option<ClientIx> {
+        node.order.iter().find_map(|(_, branch)| match branch {
+            Branch::Own => node.waiting.iter().map(|(_, client)| *client).find(|client| takes(*client)),
+            Branch::Role(child) => self.first_below(&self.nodes[*child], takes),
+        })
+    }
+    /// Where a client stands in the whole order: the keys from the root down.
+    pub(super) fn standing(&self, ix: ClientIx) -> Vec<(Key, Branch)> {
+        let Some(client) = self.clients.get(ix.0) else { return Vec::new() };
+        let mut keys = vec![(client.key, Branch::Own), (self.nodes[client.node].own_key, Branch::Own)];
+        let mut at = client.node;
+        while let Some(parent) = self.nodes[at].parent {
+            keys.push((self.nodes[at].key, Branch::Role(at)));
+            at = parent;
+        }
+        keys.reverse();
+        keys
+    }
+}
+
+fn place(order: &mut BTreeSet<(Key, Branch)>, branch: Branch, before: Key, now: Key, wanted: bool) {
+    if before != now || !wanted {
+        order.remove(&(before, branch));
+    }
+    if wanted {
+        order.insert((now, branch));
+    }
+}

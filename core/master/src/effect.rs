@@ -1,0 +1,32 @@
+//! Everything that a master asks for.
+
+use model::{
+    link::{Envelope, Upid},
+    mesos::scheduler,
+    request::Http,
+    save::{Change, SaveId},
+};
+
+/// What a master asks of the shell.
+#[derive(Debug)]
+pub enum Effect {
+    /// Something on its HTTP surface.
+    Http(Http<scheduler::Event>),
+    /// A message to an agent.
+    Send(Box<Envelope>),
+    /// Hold a connection to this agent, and say when it breaks.
+    Link(Upid),
+    /// Make a batch durable.
+    Save {
+        /// Its number.
+        save: SaveId,
+        /// What is written.
+        batch: Vec<Change>,
+    },
+}
+
+impl From<Http<scheduler::Event>> for Effect {
+    fn from(http: Http<scheduler::Event>) -> Self {
+        Self::Http(http)
+    }
+}
