@@ -73,11 +73,11 @@ impl Filters {
     /// Until when an offer of `offered` is refused, if it is.
     pub(super) fn refused(&self, agent: AgentIx, client: ClientIx, offered: &Resources) -> Option<Time> {
         let refusals = self.agents.get(&agent)?.get(&client)?;
-        refusals.iter().filter(|refusal| refusal.declined.contains(offered)).map(|refusal| refusal.until).max()
-    }
-    /// Whether anything at all is refused there.
-    pub(super) fn any_on(&self, agent: AgentIx) -> bool {
-        self.agents.contains_key(&agent)
+        refusals
+            .iter()
+            .filter(|refusal| refusal.declined.contains(offered))
+            .map(|refusal| refusal.until)
+            .max()
     }
     /// Drops what has ended and says where.
     pub(super) fn expire(&mut self, now: Time) -> Vec<(AgentIx, ClientIx)> {

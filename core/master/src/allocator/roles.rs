@@ -146,8 +146,6 @@ impl Tree {
         let Some(client) = self.clients.remove(ix.0) else { return };
         let mut at = client.node;
         self.nodes[at].members -= 1;
-        // What it was given before no longer counts against its role's.
-        self.nodes[at].own_allocations = self.nodes[at].own_allocations.saturating_sub(client.allocations);
         while let Some(parent) = self.nodes[at].parent {
             if self.nodes[at].members > 0 || self.nodes[at].children > 0 {
                 break;
@@ -158,7 +156,6 @@ impl Tree {
             self.nodes[parent].children -= 1;
             at = parent;
         }
-        self.stale = true;
     }
     fn node(&mut self, role: &str) -> NodeIx {
         if let Some(ix) = self.paths.get(role) {

@@ -80,6 +80,10 @@ impl Kinds {
         }
         sums
     }
+    /// As `sums`, for kinds that were seen before.
+    pub(super) fn known_sums(&self, resources: &Resources) -> Sums {
+        Self { names: self.names.clone(), excluded: self.excluded.clone() }.sums(resources)
+    }
     fn share(&self, sums: &Sums, total: &Sums, weight: f64) -> u64 {
         let mut share = 0.0_f64;
         for (have, all) in sums.iter().zip(total).take(self.names.len()) {
@@ -146,17 +150,17 @@ impl Tree {
             return;
         }
         client.seated = seated;
+        let before = client.key;
         client.key = Key {
             share: self.kinds.share(&client.sums, &self.total, 1.0),
             allocations: client.allocations,
             order: client.order,
         };
         let (node, key) = (client.node, client.key);
-        let own = &mut self.nodes[node];
         if seated {
-            own.waiting.insert((key, ix));
+            self.nodes[node].waiting.insert((key, ix));
         } else {
-            own.waiting.retain(|(_, other)| *other != ix);
+            self.nodes[node].waiting.remove(&(before, ix));
         }
         let mut at = Some(node);
         while let Some(ix) = at {

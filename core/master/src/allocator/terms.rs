@@ -138,6 +138,43 @@ pub enum Stage {
     Offerable,
 }
 
+impl Stage {
+    /// How far it got: later stages are higher.
+    pub fn depth(&self) -> u8 {
+        match self {
+            Self::FrameworkInactive => 0,
+            Self::NotSubscribed => 1,
+            Self::Suppressed => 2,
+            Self::AgentInactive => 3,
+            Self::RoleNotUnderstood => 4,
+            Self::OtherRegion => 5,
+            Self::GpuKept => 6,
+            Self::NothingFree => 7,
+            Self::BelowMinimum => 8,
+            Self::Declined { .. } => 9,
+            Self::TooSmall { .. } => 10,
+            Self::Offerable => 11,
+        }
+    }
+    /// In one word, for machines.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::FrameworkInactive => "framework_inactive",
+            Self::NotSubscribed => "not_subscribed",
+            Self::Suppressed => "suppressed",
+            Self::AgentInactive => "agent_inactive",
+            Self::RoleNotUnderstood => "role_not_understood",
+            Self::OtherRegion => "other_region",
+            Self::GpuKept => "gpu_kept",
+            Self::NothingFree => "nothing_free",
+            Self::BelowMinimum => "below_minimum",
+            Self::Declined { .. } => "declined",
+            Self::TooSmall { .. } => "too_small",
+            Self::Offerable => "offerable",
+        }
+    }
+}
+
 /// What one agent answers to "why has this framework no offer".
 #[derive(Clone, Debug, PartialEq)]
 pub struct AgentWhy {
@@ -149,8 +186,10 @@ pub struct AgentWhy {
     pub stage: Stage,
     /// What is free there for the role.
     pub free: Resources,
-    /// What is already offered to or used by this framework there, in any role.
+    /// What is already offered to or used by this framework there, in this role.
     pub held: Resources,
+    /// Whether what was wanted would fit if nobody held anything there.
+    pub fits_when_empty: bool,
     /// By how much each wanted scalar is short, in thousandths; empty if nothing was wanted or all fits.
     pub short_by: Vec<(String, i64)>,
 }

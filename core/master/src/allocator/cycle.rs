@@ -1,0 +1,199 @@
+//! One allocation: looks at the agents and clients that changed and gives what is free to whoever is next.
+//!
+//! An agent left with something free was refused by everyone else: it is looked at again only when that can have changed.
+
+use super::{
+    Allocator, Offerable, Quantities, Stage,
+    agents::Agent,
+    filters::AgentIx,
+    sorter::{Client, ClientIx},
+};
+use base::{Rng, Time};
+use model::resources::Resources;
+use std::{borrow::Cow, collections::BTreeSet};
+
+/// Up to so many changed clients are compared one by one; more are found by walking the order.
+const FEW: usize = 8;
+
+/// What has changed since the last allocation.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    /// Agents where more is free, for every client.
+    pub agents: BTreeSet<AgentIx>,
+    /// Clients that may take something anywhere.
+    pub clients: BTreeSet<ClientIx>,
+    /// Where a refusal ended.
+    pub pairs: BTreeSet<(AgentIx, ClientIx)>,
+}
+
+impl Dirty {
+    pub(super) fn is_empty(&self) -> bool {
+        self.agents.is_empty() && self.clients.is_empty() && self.pairs.is_empty()
+    }
+    /// Forgets an agent that is gone.
+    pub(super) fn forget_agent(&mut self, agent: AgentIx) {
+        self.agents.remove(&agent);
+        let low = (agent, ClientIx(0));
+        let gone: Vec<_> = self.pairs.range(low..=(agent, ClientIx(u32::MAX))).copied().collect();
+        gone.iter().for_each(|pair| {
+            self.pairs.remove(pair);
+        });
+    }
+}
+
+impl Allocator {
+    /// Sets aside what can be offered now. Looks only at what changed since the last time.
+    pub fn allocate(&mut self, now: Time, rng: &mut Rng) -> Vec<Offerable> {
+        for pair in self.filters.expire(now) {
+            self.dirty.pairs.insert(pair);
+        }
+        if self.dirty.is_empty() {
+            return Vec::new();
+        }
+        self.tree.refresh();
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut agents: Vec<AgentIx> = dirty.agents.iter().copied().collect();
+        agents.extend(dirty.pairs.iter().map(|(agent, _)| *agent));
+        if !dirty.clients.is_empty() {
+            agents.extend(&self.with_free);
+        }
+        agents.sort_unstable();
+        agents.dedup();
+        agents.retain(|agent| self.with_free.contains(agent));
+        // No agent is always first, so that no framework always gets the same ones.
+        rng.shuffle(&mut agents);
+        let mut given = Vec::new();
+        for ix in agents {
+            let everyone = dirty.agents.contains(&ix);
+            let mut few: Vec<ClientIx> = Vec::new();
+            if !everyone {
+                let low = (ix, ClientIx(0));
+                let pairs = dirty.pairs.range(low..=(ix, ClientIx(u32::MAX))).map(|(_, client)| *client);
+                few.extend(dirty.clients.iter().copied().chain(pairs).take(FEW + 1));
+            }
+            self.give_out(ix, (!everyone && few.len() <= FEW).then_some(few), &mut given);
+        }
+        given
+    }
+
+    /// Gives away what is free on one agent, to one client after the other as long as there are takers.
+    fn give_out(&mut self, ix: AgentIx, mut few: Option<Vec<ClientIx>>, given: &mut Vec<Offerable>) {
+        while !self.agents[ix].free.is_empty() {
+            let agent = &self.agents[ix];
+            let mut taken = Cow::Owned(Resources::new());
+            let mut takes = |client: ClientIx| match self.gate(ix, agent, client) {
+                Ok(resources) => {
+                    taken = resources;
+                    true
+                }
+                Err(_) => false,
+            };
+            let next = match &mut few {
+                None => self.tree.first(&mut takes),
+                Some(few) => {
+                    // Who can't take now can't take less either, until something changes.
+                    few.retain(|client| self.gate(ix, agent, *client).is_ok());
+                    let next = if few.len() > 1 {
+                        few.iter().copied().min_by_key(|client| self.tree.standing(*client))
+                    } else {
+                        few.first().copied()
+                    };
+                    next.filter(|client| takes(*client))
+                }
+            };
+            let Some(client) = next else { break };
+            let resources = taken.into_owned();
+            given.push(self.offerable(ix, client, &resources));
+            self.hand_over(ix, client, &resources);
+        }
+    }
+
+    fn offerable(&self, ix: AgentIx, client: ClientIx, resources: &Resources) -> Offerable {
+        let to = &self.tree.clients[client.0];
+        Offerable {
+            framework: self.frameworks[to.framework].id.clone(),
+            role: self.tree.nodes[to.node].path.clone(),
+            agent: self.agents[ix].id.clone(),
+            resources: resources.clone(),
+        }
+    }
+
+    fn hand_over(&mut self, ix: AgentIx, client: ClientIx, resources: &Resources) {
+        let agent = &mut self.agents[ix];
+        let new = agent.give(client, resources);
+        if agent.free.is_empty() {
+            self.with_free.remove(&ix);
+        }
+        if new {
+            self.tree.clients[client.0].holds += 1;
+        }
+        self.tree.charge(client, resources, true);
+    }
+
+    /// What a client may be given of an agent now, or the first thing that stands in the way.
+    pub(super) fn gate<'a>(
+        &'a self,
+        ix: AgentIx,
+        agent: &'a Agent,
+        client: ClientIx,
+    ) -> Result<Cow<'a, Resources>, Stage> {
+        let Some(seat) = self.tree.clients.get(client.0) else { return Err(Stage::FrameworkInactive) };
+        self.admit(agent, seat)?;
+        let role = &self.tree.nodes[seat.node].path;
+        let free = self.usable(agent, seat, role);
+        if free.is_empty() {
+            return Err(Stage::NothingFree);
+        }
+        let terms = &self.frameworks[seat.framework].terms;
+        let least = terms.min_allocatable.get(&**role).unwrap_or(&self.options.min_allocatable);
+        if !holds_one_of(&free, least) {
+            return Err(Stage::BelowMinimum);
+        }
+        match self.filters.refused(ix, client, &free) {
+            Some(until) => Err(Stage::Declined { until }),
+            None => Ok(free),
+        }
+    }
+
+    /// Whether client and agent go together at all, whatever is free.
+    fn admit(&self, agent: &Agent, seat: &Client) -> Result<(), Stage> {
+        let framework = &self.frameworks[seat.framework];
+        let caps = framework.terms.capabilities;
+        if !framework.active {
+            Err(Stage::FrameworkInactive)
+        } else if !seat.subscribed {
+            Err(Stage::NotSubscribed)
+        } else if seat.suppressed {
+            Err(Stage::Suppressed)
+        } else if !agent.active {
+            Err(Stage::AgentInactive)
+        } else if !agent.hierarchical_roles && self.tree.nodes[seat.node].path.contains('/') {
+            Err(Stage::RoleNotUnderstood)
+        } else if agent.remote_region && !caps.regions {
+            Err(Stage::OtherRegion)
+        } else if self.options.filter_gpu && agent.gpus && !caps.gpu {
+            Err(Stage::GpuKept)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The part of what is free that this role and framework may have.
+    pub(super) fn usable<'a>(&self, agent: &'a Agent, seat: &Client, role: &str) -> Cow<'a, Resources> {
+        if agent.uniform {
+            return Cow::Borrowed(&agent.free);
+        }
+        let caps = self.frameworks[seat.framework].terms.capabilities;
+        Cow::Owned(agent.free.filter(|item| {
+            item.kind.usable_by(role)
+                && (caps.revocable || !item.kind.is_revocable())
+                && (caps.shared || !item.kind.is_shared())
+                && (caps.refinement || item.kind.reservations().len() < 2)
+        }))
+    }
+}
+
+fn holds_one_of(free: &Resources, least: &[Quantities]) -> bool {
+    let holds = |one: &Quantities| one.iter().all(|(name, milli)| free.milli(name) >= *milli);
+    least.is_empty() || least.iter().any(holds)
+}
