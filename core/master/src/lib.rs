@@ -1,3 +1,154 @@
-//! master
+//! The master: knows the agents and divides their resources among frameworks by offers. This file is the table
+//! input → handler, nothing else. Never: HTTP, bytes, clocks, disks.
 
+mod agents;
 pub mod allocator;
+mod config;
+mod effect;
+mod frameworks;
+mod input;
+mod invariants;
+mod offers;
+mod reconcile;
+mod registry;
+mod saves;
+mod state;
+mod tasks;
+mod timers;
+mod updates;
+mod validate;
+mod view;
+
+pub use config::{Config, HEARTBEAT_INTERVAL, VERSION};
+pub use effect::Effect;
+pub use input::Input;
+pub use state::{Agent, Framework, Outstanding, Session, is_terminal, roles};
+pub use validate::call as validate_call;
+pub use view::Counters;
+
+use allocator::Allocator;
+use base::{Effects, Machine, Now, Time};
+use model::{link::Upid, save::Records};
+use saves::Saves;
+use std::collections::{BTreeMap, VecDeque};
+use timers::{Timer, Timers};
+
+/// The master as a value.
+#[derive(Debug)]
+pub struct Master {
+    config: Config,
+    id: String,
+    started: Time,
+    frameworks: BTreeMap<String, Framework>,
+    completed_frameworks: VecDeque<Framework>,
+    /// Ids of ended frameworks, from before this start too; oldest first.
+    ended: VecDeque<String>,
+    agents: BTreeMap<String, Agent>,
+    /// Agents of the registry that have not come back since the master's start.
+    recovering: BTreeMap<String, model::mesos::AgentInfo>,
+    unreachable: BTreeMap<String, Time>,
+    offers: BTreeMap<String, Outstanding>,
+    allocator: Allocator,
+    timers: Timers,
+    saves: Saves,
+    next_framework: u64,
+    next_agent: u64,
+    next_offer: u64,
+    next_observer: u64,
+    counters: Counters,
+}
+
+impl Master {
+    /// A master that starts with what an earlier one made durable.
+    pub fn new(config: Config, records: &Records, now: Now<'_>) -> Self {
+        let (recovered, broken) = registry::Recovered::read(records);
+        let mut master = Self {
+            id: now.rng.uuid().to_string(),
+            started: now.time,
+            frameworks: BTreeMap::new(),
+            completed_frameworks: VecDeque::new(),
+            ended: recovered.completed.into(),
+            agents: BTreeMap::new(),
+            recovering: BTreeMap::new(),
+            unreachable: recovered.unreachable.into_iter().map(|id| (id, now.time)).collect(),
+            offers: BTreeMap::new(),
+            allocator: Allocator::new(allocator::Options::default()),
+            timers: Timers::default(),
+            saves: Saves::default(),
+            next_framework: 0,
+            next_agent: 0,
+            next_offer: 0,
+            next_observer: 0,
+            counters: Counters { registry_records_broken: broken as u64, ..Counters::default() },
+            config,
+        };
+        for (role, weight) in master.config.weights.clone() {
+            master.allocator.set_weight(&role, weight);
+        }
+        for info in recovered.agents {
+            let Some(id) = info.id.as_ref().map(|id| id.value.clone()) else { continue };
+            if !master.unreachable.contains_key(&id) {
+                master.timers.set(Timer::Reregister(id.clone()), now.time + master.config.reregister_timeout);
+                master.recovering.insert(id, info);
+            }
+        }
+        for info in recovered.frameworks {
+            master.recover_framework(info, now.time);
+        }
+        master
+    }
+
+    /// The process that speaks for the master.
+    fn me(&self) -> Upid {
+        Upid::new("master", self.config.address)
+    }
+
+    fn due(&mut self, now: Time, out: &mut Effects<Effect>) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Heartbeat(framework) => self.heartbeat(&framework, now, out),
+                Timer::Failover(framework) => {
+                    self.remove_framework(&framework, "did not come back in time", now, out)
+                }
+                Timer::Ping(agent) => self.ping(&agent, now, out),
+                Timer::Offer(offer) => self.rescind(&offer, now, out),
+                Timer::Reregister(agent) => self.never_came_back(&agent, now, out),
+            }
+        }
+    }
+}
+
+impl Machine for Master {
+    type Input = Input;
+    type Effect = Effect;
+
+    fn step(&mut self, mut now: Now<'_>, input: Input, out: &mut Effects<Effect>) {
+        let at = now.time;
+        self.due(at, out);
+        match input {
+            Input::Scheduler { request, accept, stream_id, call } => {
+                self.call(&mut now, request, accept, stream_id.as_deref(), *call, out);
+            }
+            Input::Teardown { request, framework_id } => {
+                self.operator_teardown(request, &framework_id, at, out)
+            }
+            Input::StreamClosed { stream } => self.stream_closed(stream, at, out),
+            Input::Message(envelope) => self.message(&mut now, *envelope, out),
+            Input::Exited { peer } => self.exited(peer, at, out),
+            Input::Saved { save } => self.saved(&mut now, save, out),
+            Input::SaveFailed { save, why } => self.save_failed(save, &why, out),
+            Input::Tick => {}
+        }
+        self.make_offers(&mut now, out);
+    }
+
+    fn deadline(&self) -> Option<(Time, &'static str)> {
+        let timer = self.timers.next().map(|at| (at, "a timer"));
+        let refusal = self.allocator.next_deadline().map(|at| (at, "a refusal ends"));
+        [timer, refusal].into_iter().flatten().min()
+    }
+
+    fn check(&self) {
+        invariants::all(self);
+    }
+}

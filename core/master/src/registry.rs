@@ -31,7 +31,8 @@ impl Recovered {
         let mut broken = 0;
         for (key, value) in records {
             if key.starts_with(AGENT) {
-                AgentInfo::decode(value.as_slice()).map_or_else(|_| broken += 1, |a| recovered.agents.push(a));
+                AgentInfo::decode(value.as_slice())
+                    .map_or_else(|_| broken += 1, |a| recovered.agents.push(a));
             } else if key.starts_with(FRAMEWORK) {
                 FrameworkInfo::decode(value.as_slice())
                     .map_or_else(|_| broken += 1, |f| recovered.frameworks.push(f));

@@ -4,7 +4,8 @@ use base::Time;
 use model::{
     link::Upid,
     mesos::{
-        self, AgentInfo, FrameworkInfo, Offer, Task, TaskState, agent_info, framework_info::capability::Type as Cap,
+        self, AgentInfo, FrameworkInfo, Offer, Task, TaskState, agent_info,
+        framework_info::capability::Type as Cap,
     },
     request::{Codec, StreamId},
     resources::Resources,

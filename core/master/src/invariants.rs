@@ -1,0 +1,47 @@
+//! What always holds, one function each. All of it is checked after each step of a simulation.
+
+use crate::Master;
+
+pub(crate) fn all(master: &Master) {
+    nothing_is_promised_twice(master);
+    offers_are_known_on_both_sides(master);
+    tasks_are_known_on_both_sides(master);
+    master.allocator.check();
+}
+
+/// Offered and used together are never more than an agent has.
+fn nothing_is_promised_twice(master: &Master) {
+    for (id, agent) in &master.agents {
+        let mut promised = master.offered_on(agent);
+        promised += &master.used_on(agent);
+        assert!(
+            agent.total.contains(&promised),
+            "agent {id} has {} and {promised} of it is offered or used",
+            agent.total
+        );
+    }
+}
+
+fn offers_are_known_on_both_sides(master: &Master) {
+    for (id, offer) in &master.offers {
+        let framework = master.frameworks.get(&*offer.framework);
+        assert!(
+            framework.is_some_and(|f| f.offers.contains(id) && f.session.is_some()),
+            "offer {id} without its framework"
+        );
+        let agent = master.agents.get(&*offer.agent);
+        assert!(agent.is_some_and(|a| a.offers.contains(id) && a.connected), "offer {id} without its agent");
+    }
+}
+
+fn tasks_are_known_on_both_sides(master: &Master) {
+    for (id, agent) in &master.agents {
+        for (framework, task) in &agent.tasks {
+            let known = master.frameworks.get(framework).and_then(|f| f.tasks.get(task));
+            assert!(
+                known.is_some_and(|t| t.agent_id.value == *id),
+                "agent {id} has task {task}, which is not there"
+            );
+        }
+    }
+}

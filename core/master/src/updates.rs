@@ -1,0 +1,197 @@
+//! Status updates: received, forwarded, acknowledged; tasks lost by the master's own finding. Order is the agent's.
+
+use crate::{Effect, Master, frameworks::partition_aware, is_terminal};
+use base::{Effects, Time};
+use model::{
+    mesos::{
+        FrameworkId, Task, TaskId, TaskState, TaskStatus, internal,
+        scheduler::{Event, call, event},
+        task_status::{Reason, Source},
+    },
+    resources::Resources,
+};
+
+/// Statuses kept for each task: one for each state in practice; checks that flap are bounded by this.
+const STATUSES_MAX: usize = 16;
+
+impl Master {
+    pub(crate) fn status_update(
+        &mut self,
+        update: internal::StatusUpdate,
+        now: Time,
+        out: &mut Effects<Effect>,
+    ) {
+        self.counters.updates += 1;
+        let framework_id = update.framework_id.value.clone();
+        let task_id = update.status.task_id.value.clone();
+        let Some(framework) = self.frameworks.get_mut(&framework_id) else {
+            self.counters.updates_dropped += 1;
+            return;
+        };
+        let mut status = update.status;
+        status.uuid = update.uuid.clone().filter(|u| !u.is_empty());
+        if status.agent_id.is_none() {
+            status.agent_id.clone_from(&update.slave_id);
+        }
+        if status.executor_id.is_none() {
+            status.executor_id.clone_from(&update.executor_id);
+        }
+        if status.timestamp.is_none() {
+            status.timestamp = Some(update.timestamp);
+        }
+        let mut freed = None;
+        if let Some(task) = framework.tasks.get_mut(&task_id) {
+            let latest =
+                update.latest_state.and_then(|s| TaskState::try_from(s).ok()).unwrap_or(status.state());
+            if !is_terminal(task.state()) {
+                if is_terminal(latest) {
+                    freed = Some(task.clone());
+                    self.counters.ended(latest);
+                }
+                task.set_state(latest);
+            }
+            task.status_update_state = Some(status.state);
+            task.status_update_uuid.clone_from(&status.uuid);
+            if task.statuses.len() == STATUSES_MAX {
+                task.statuses.remove(1);
+            }
+            let mut kept = status.clone();
+            kept.data = None;
+            task.statuses.push(kept);
+        }
+        if let Some(task) = freed {
+            self.free(&framework_id, &task, now);
+        }
+        let Some(framework) = self.frameworks.get(&framework_id) else { return };
+        let state = for_framework(status.state(), partition_aware(framework));
+        status.set_state(state);
+        self.event(&framework_id, event(status), out);
+    }
+
+    pub(crate) fn acknowledge(
+        &mut self,
+        id: &str,
+        acknowledge: call::Acknowledge,
+        out: &mut Effects<Effect>,
+    ) {
+        let Some(agent) = self.agents.get(&acknowledge.agent_id.value) else { return };
+        if !agent.connected {
+            // The agent repeats the update when it is back, and the framework acknowledges it again.
+            return;
+        }
+        let message = internal::StatusUpdateAcknowledgementMessage {
+            slave_id: acknowledge.agent_id.clone(),
+            framework_id: FrameworkId { value: id.to_owned() },
+            task_id: acknowledge.task_id.clone(),
+            uuid: acknowledge.uuid.clone(),
+        };
+        self.tell(agent, message, out);
+        let Some(framework) = self.frameworks.get_mut(id) else { return };
+        let task_id = &acknowledge.task_id.value;
+        let done = framework.tasks.get(task_id).is_some_and(|t| {
+            t.status_update_uuid.as_deref() == Some(acknowledge.uuid.as_slice())
+                && t.status_update_state.and_then(|s| TaskState::try_from(s).ok()).is_some_and(is_terminal)
+        });
+        if done && let Some(task) = framework.tasks.remove(task_id) {
+            let agent_id = task.agent_id.value.clone();
+            framework.complete(task, self.config.completed_tasks_max);
+            if let Some(agent) = self.agents.get_mut(&agent_id) {
+                agent.tasks.remove(&(id.to_owned(), task_id.clone()));
+            }
+        }
+    }
+
+    /// Gives back what a task used.
+    pub(crate) fn free(&mut self, framework: &str, task: &Task, now: Time) {
+        if let Ok(resources) = Resources::from_messages(&task.resources) {
+            let role = crate::agents::role_of(task);
+            self.allocator.recover(framework, &task.agent_id.value, role, &resources, None, now);
+        }
+    }
+
+    /// A task is gone, or can't be reached, by the master's own finding: the framework is told once, without a uuid.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn lose_task(
+        &mut self,
+        framework_id: &str,
+        task_id: &str,
+        state: TaskState,
+        reason: Reason,
+        message: &str,
+        now: Time,
+        out: &mut Effects<Effect>,
+    ) {
+        let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
+        let Some(mut task) = framework.tasks.remove(task_id) else { return };
+        let before = task.clone();
+        let ended_before = is_terminal(task.state());
+        if !ended_before {
+            task.set_state(state);
+        }
+        let mut status = of_master(&task, state, now);
+        status.message = Some(message.to_owned());
+        status.set_reason(reason);
+        if state == TaskState::TaskUnreachable {
+            status.unreachable_time = Some(model::mesos::TimeInfo { nanoseconds: now.as_nanos() as i64 });
+        }
+        task.statuses.push(status.clone());
+        let agent_id = task.agent_id.value.clone();
+        if state == TaskState::TaskUnreachable && !ended_before {
+            framework.unreachable_tasks.insert(task_id.to_owned(), task);
+            while framework.unreachable_tasks.len() > self.config.completed_tasks_max {
+                framework.unreachable_tasks.pop_first();
+            }
+        } else {
+            framework.complete(task, self.config.completed_tasks_max);
+        }
+        if let Some(agent) = self.agents.get_mut(&agent_id) {
+            agent.tasks.remove(&(framework_id.to_owned(), task_id.to_owned()));
+        }
+        if !ended_before {
+            self.free(framework_id, &before, now);
+            self.event(framework_id, event(status), out);
+        }
+    }
+}
+
+/// A status of the master's own, about a task that it knows.
+pub(crate) fn of_master(task: &Task, state: TaskState, now: Time) -> TaskStatus {
+    let mut status = TaskStatus {
+        task_id: TaskId { value: task.task_id.value.clone() },
+        agent_id: Some(task.agent_id.clone()),
+        timestamp: Some(now.as_secs_f64()),
+        ..Default::default()
+    };
+    if let Some(last) = task.statuses.last() {
+        status.healthy = last.healthy;
+        status.container_status.clone_from(&last.container_status);
+    }
+    status.executor_id = task.executor_id.clone();
+    status.set_state(state);
+    status.set_source(Source::Master);
+    status
+}
+
+/// The states that only PARTITION_AWARE frameworks know are TASK_LOST to all others.
+pub(crate) fn for_framework(state: TaskState, aware: bool) -> TaskState {
+    match state {
+        TaskState::TaskDropped
+        | TaskState::TaskUnreachable
+        | TaskState::TaskGone
+        | TaskState::TaskGoneByOperator
+        | TaskState::TaskUnknown
+            if !aware =>
+        {
+            TaskState::TaskLost
+        }
+        state => state,
+    }
+}
+
+pub(crate) fn event(status: TaskStatus) -> Event {
+    Event {
+        r#type: Some(event::Type::Update.into()),
+        update: Some(event::Update { status }),
+        ..Default::default()
+    }
+}
