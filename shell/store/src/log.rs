@@ -1,0 +1,277 @@
+//! One append-only file with an index of what is live in it: opened, appended to, rewritten when mostly dead.
+//!
+//! Never: threads, grouping, terms that are refused (`embedded`).
+
+use crate::{
+    StoreError,
+    segment::{self, Frame, HEAD, MAGIC, Place, Said},
+};
+use model::save::Records;
+use std::{
+    collections::BTreeMap,
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+/// A log shorter than this is not worth rewriting.
+const REWRITE_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// A log is rewritten when it is this many times as long as what is live in it.
+const REWRITE_RATIO: u64 = 4;
+const REWRITE_FRAME_BYTES: usize = 512 * 1024;
+
+/// The open log.
+#[derive(Debug)]
+pub struct Log {
+    dir: PathBuf,
+    path: PathBuf,
+    file: File,
+    live: BTreeMap<String, Place>,
+    live_bytes: u64,
+    length: u64,
+    last: u64,
+    /// The highest term that has written.
+    pub term: u64,
+    rewrite_at: u64,
+    /// Bytes behind `length` may be the rest of a failed write.
+    dirty: bool,
+}
+
+impl Log {
+    /// Opens the log of a directory, or begins one.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join("log");
+        let disk = |what| move |error: io::Error| trouble(&path, what, &error);
+        let path = dir.join("log");
+        // the rest of a rewrite that a crash cut short
+        match std::fs::remove_file(dir.join("log.new")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(trouble(&dir.join("log.new"), "remove", &error));
+            }
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        let file = options.read(true).append(true).create(true).open(&path).map_err(disk.clone()("open"))?;
+        let bytes = std::fs::read(&path).map_err(disk.clone()("read"))?;
+        let mut log = Self {
+            dir: dir.to_owned(),
+            path: path.clone(),
+            file,
+            live: BTreeMap::new(),
+            live_bytes: 0,
+            length: MAGIC.len() as u64,
+            last: 0,
+            term: 0,
+            rewrite_at: REWRITE_BYTES_MIN,
+            dirty: false,
+        };
+        if bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes) {
+            log.file.set_len(0).map_err(disk.clone()("truncate"))?;
+            log.file.write_all(MAGIC).map_err(disk.clone()("write"))?;
+            log.file.sync_all().map_err(disk.clone()("sync"))?;
+            sync_dir(dir)?;
+            return Ok(log);
+        }
+        if !bytes.starts_with(MAGIC) {
+            let why = "this is not a log of mesolite".to_owned();
+            return Err(StoreError::Corrupt { file: path, at: 0, why });
+        }
+        log.replay(&bytes)?;
+        Ok(log)
+    }
+
+    fn replay(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut at = MAGIC.len();
+        while at < bytes.len() {
+            let rest = &bytes[at..];
+            let read = segment::read(rest).and_then(|frame| {
+                let follows = self.last == 0 || frame.number == self.last + 1;
+                if follows { Ok(frame) } else { Err("a frame is missing") }
+            });
+            match read {
+                Ok(frame) => {
+                    self.last = frame.number;
+                    self.term = self.term.max(frame.term);
+                    let length = frame.length;
+                    self.apply(frame.said, at as u64);
+                    at += length;
+                }
+                Err(why) => {
+                    let tail_max = HEAD + segment::PAYLOAD_BYTES_MAX;
+                    if why == "a frame is missing"
+                        || rest.len() > tail_max
+                        || segment::holds_later_frame(rest, self.last)
+                    {
+                        let why = why.to_owned();
+                        return Err(StoreError::Corrupt { file: self.path.clone(), at: at as u64, why });
+                    }
+                    self.keep_torn(rest, at)?;
+                    break;
+                }
+            }
+        }
+        self.length = at as u64;
+        self.rewrite_at = self.next_rewrite();
+        Ok(())
+    }
+
+    /// Cuts off a write that never completed; its bytes are kept beside the log for whoever wants to look.
+    fn keep_torn(&mut self, rest: &[u8], at: usize) -> Result<(), StoreError> {
+        let torn = self.dir.join("log.torn");
+        tracing::warn!(file = %self.path.display(), at, bytes = rest.len(), kept = %torn.display(),
+            "the last write was cut short and is dropped; it was never acknowledged");
+        if let Err(error) = std::fs::write(&torn, rest) {
+            tracing::warn!(%error, file = %torn.display(), "the cut bytes could not be kept");
+        }
+        self.file.set_len(at as u64).map_err(|e| trouble(&self.path, "truncate", &e))?;
+        self.file.sync_all().map_err(|e| trouble(&self.path, "sync", &e))
+    }
+
+    fn apply(&mut self, said: Vec<Said>, base: u64) {
+        for change in said {
+            match change {
+                Said::Put(key, place) => {
+                    self.live_bytes += cost(&key, place);
+                    let place = Place { offset: base + place.offset, ..place };
+                    if let Some((old_key, old)) = self.live.remove_entry(&key) {
+                        self.live_bytes -= cost(&old_key, old);
+                    }
+                    self.live.insert(key, place);
+                }
+                Said::Delete(key) => {
+                    if let Some(old) = self.live.remove(&key) {
+                        self.live_bytes -= cost(&key, old);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes one frame durable, or leaves the log as it was.
+    pub fn append(&mut self, frame: Frame, term: u64) -> Result<(), StoreError> {
+        self.clean()?;
+        let bytes = frame.finish(self.last + 1);
+        self.dirty = true;
+        let written = self.file.write_all(&bytes).map_err(|e| trouble(&self.path, "write", &e));
+        let synced =
+            written.and_then(|()| self.file.sync_data().map_err(|e| trouble(&self.path, "sync", &e)));
+        if let Err(error) = synced {
+            if let Err(again) = self.clean() {
+                tracing::error!(%again, "a failed write could not be taken back yet");
+            }
+            return Err(error);
+        }
+        self.dirty = false;
+        let base = self.length;
+        self.length += bytes.len() as u64;
+        self.last += 1;
+        self.term = self.term.max(term);
+        match segment::read(&bytes) {
+            Ok(frame) => self.apply(frame.said, base),
+            Err(why) => unreachable!("a frame of our own does not read: {why}"),
+        }
+        Ok(())
+    }
+
+    /// Takes the rest of a failed write back, so that the next frame follows the last good one.
+    fn clean(&mut self) -> Result<(), StoreError> {
+        if self.dirty {
+            self.file.set_len(self.length).map_err(|e| trouble(&self.path, "truncate", &e))?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Everything live under a prefix.
+    pub fn records(&self, prefix: &str) -> Result<Records, StoreError> {
+        let mut records = Records::new();
+        for (key, place) in
+            self.live.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix))
+        {
+            records.insert(key.clone(), self.value(*place)?);
+        }
+        Ok(records)
+    }
+
+    fn value(&self, place: Place) -> Result<Vec<u8>, StoreError> {
+        let mut value = vec![0; place.length as usize];
+        self.file.read_exact_at(&mut value, place.offset).map_err(|e| trouble(&self.path, "read", &e))?;
+        Ok(value)
+    }
+
+    fn next_rewrite(&self) -> u64 {
+        (self.live_bytes * REWRITE_RATIO).max(REWRITE_BYTES_MIN)
+    }
+
+    /// Whether most of the log is dead.
+    pub fn wants_rewrite(&self) -> bool {
+        self.length > self.rewrite_at
+    }
+
+    /// Replaces the log by one that holds only what is live. If that fails the old one goes on, and it is tried
+    /// again once the log has grown as much again.
+    pub fn rewrite(&mut self) -> Result<(), StoreError> {
+        let new = self.dir.join("log.new");
+        match self.write_live(&new).and_then(|log| {
+            std::fs::rename(&new, &self.path).map_err(|e| trouble(&new, "rename", &e))?;
+            Ok(log)
+        }) {
+            Ok((file, length, last)) => {
+                sync_dir(&self.dir)?;
+                self.file = file;
+                self.length = length;
+                self.last = last;
+                let bytes = std::fs::read(&self.path).map_err(|e| trouble(&self.path, "read", &e))?;
+                (self.live, self.live_bytes, self.last, self.dirty) = (BTreeMap::new(), 0, 0, false);
+                self.replay(&bytes)
+            }
+            Err(error) => {
+                self.rewrite_at = self.length + self.length.max(REWRITE_BYTES_MIN);
+                if let Err(error) = std::fs::remove_file(&new) {
+                    tracing::debug!(%error, "no unfinished rewrite to remove");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn write_live(&self, new: &Path) -> Result<(File, u64, u64), StoreError> {
+        let disk = |what| move |error: io::Error| trouble(new, what, &error);
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).append(true).create_new(true).open(new).map_err(disk("create"))?;
+        file.write_all(MAGIC).map_err(disk("write"))?;
+        let (mut length, mut last) = (MAGIC.len() as u64, self.last);
+        let mut frame = Frame::new(self.term);
+        let mut places = self.live.iter().peekable();
+        loop {
+            if let Some((key, place)) = places.next() {
+                frame.put(key, &self.value(*place)?);
+            }
+            if frame.len() >= REWRITE_FRAME_BYTES || places.peek().is_none() {
+                last += 1;
+                let bytes = std::mem::replace(&mut frame, Frame::new(self.term)).finish(last);
+                file.write_all(&bytes).map_err(disk("write"))?;
+                length += bytes.len() as u64;
+            }
+            if places.peek().is_none() {
+                break;
+            }
+        }
+        file.sync_all().map_err(disk("sync"))?;
+        Ok((file, length, last))
+    }
+}
+
+fn cost(key: &str, place: Place) -> u64 {
+    key.len() as u64 + u64::from(place.length) + 9
+}
+
+fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|d| d.sync_all()).map_err(|e| trouble(dir, "sync", &e))
+}
+
+pub fn trouble(file: &Path, what: &'static str, error: &io::Error) -> StoreError {
+    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    StoreError::Disk { file: file.to_owned(), what, error: error.to_string(), full }
+}
