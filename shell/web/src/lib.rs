@@ -1,1 +1,14 @@
-//! web
+//! Sockets: a server that reads requests whole and answers or streams, a client, and the wire of the master-agent link.
+//!
+//! Never: what a request means (`endpoints`), nor anything that is decided about it.
+
+mod body;
+pub mod client;
+mod connection;
+pub mod link;
+pub mod scheduler;
+mod server;
+mod stream;
+
+pub use server::{BindError, Incoming, Limits, Reply, bind, serve};
+pub use stream::{SendError, StreamBody, StreamHandle, stream};

@@ -1,0 +1,276 @@
+//! The HTTP/1.1 server: requests of one connection in order, each read whole, answered or streamed, all within limits.
+//!
+//! Never: what is answered. Links between daemons arrive here too, as ordinary requests.
+
+use crate::{
+    body::{self, Unread},
+    connection::{Socket, Watch},
+    stream::StreamBody,
+};
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::{Either, Full};
+use hyper::{server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use model::request::RequestId;
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpListener, TcpStream},
+    sync::{Notify, Semaphore, watch},
+    task::JoinSet,
+};
+
+/// How long open requests may take to finish once the server stops; what is left is cut.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+/// Pause after a failed accept, which comes from having too few file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The bounds of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of a request's body, also after decompression.
+    pub body_bytes_max: usize,
+    /// From the first byte of a request until its head is whole.
+    pub head_timeout: Duration,
+    /// From the end of the head until the body is whole.
+    pub body_timeout: Duration,
+    /// Open connections; one more is answered 503 and closed.
+    pub connections_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 8 * 1024 * 1024,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(60),
+            connections_max: 16_384,
+        }
+    }
+}
+
+/// A request that arrived whole.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Its number, unique in this process.
+    pub id: RequestId,
+    /// Who sent it.
+    pub peer: SocketAddr,
+    /// The address it came to.
+    pub local: SocketAddr,
+    /// The request with its whole body.
+    pub request: Request<Bytes>,
+}
+
+/// What a request is answered.
+#[derive(Debug)]
+pub enum Reply {
+    /// An answer with its whole body.
+    Full(Response<Bytes>),
+    /// A head now, and bytes as they come.
+    Stream(Response<()>, StreamBody),
+}
+
+/// A port could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody else has it.
+    #[error("{address} is in use by another process: stop it, or choose another port with {flag}")]
+    InUse {
+        /// The address.
+        address: SocketAddr,
+        /// The flag that chooses it.
+        flag: String,
+    },
+    /// The system refuses.
+    #[error("cannot listen on {address} ({flag}): {error}")]
+    Refused {
+        /// The address.
+        address: SocketAddr,
+        /// The flag that chooses it.
+        flag: String,
+        /// What the system says.
+        error: io::Error,
+    },
+}
+
+/// Listens on an address; port 0 picks one. `flag` is named in the error.
+pub async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, BindError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let flag = flag.to_owned();
+        match error.kind() {
+            io::ErrorKind::AddrInUse => BindError::InUse { address, flag },
+            _ => BindError::Refused { address, flag, error },
+        }
+    })
+}
+
+/// Serves until `stop` turns true, then ends within seconds: open requests get a short grace, streams are closed.
+pub async fn serve<H, F>(listener: TcpListener, limits: Limits, mut stop: watch::Receiver<bool>, handler: H)
+where
+    H: Fn(Incoming) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => match slots.clone().try_acquire_owned() {
+                Ok(slot) => {
+                    let (stop, handler) = (stop.clone(), handler.clone());
+                    connections.spawn(async move {
+                        converse(stream, peer, limits, stop, handler).await;
+                        drop(slot);
+                    });
+                }
+                Err(_) => drop(connections.spawn(refuse(stream))),
+            },
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(SHUTDOWN_GRACE, all).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+async fn refuse(mut stream: TcpStream) {
+    let answer = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 47\r\n\r\n\
+                  Too many connections are open (connections_max)";
+    if let Err(error) = stream.write_all(answer.as_bytes()).await {
+        tracing::debug!(%error, "a connection too many went away by itself");
+    }
+}
+
+async fn converse<H, F>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    limits: Limits,
+    mut stop: watch::Receiver<bool>,
+    handler: H,
+) where
+    H: Fn(Incoming) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let local = match stream.local_addr().and_then(|local| stream.set_nodelay(true).map(|()| local)) {
+        Ok(local) => local,
+        Err(error) => return tracing::debug!(%error, "a connection went away at once"),
+    };
+    let watch = Watch::new();
+    let cut = Arc::new(Notify::new());
+    let stopping = stop.clone();
+    let service = service_fn(|request: Request<hyper::body::Incoming>| {
+        watch.busy();
+        let (watch, cut, handler, stopping) = (watch.clone(), cut.clone(), handler.clone(), stopping.clone());
+        async move {
+            let reply = match tokio::time::timeout(limits.body_timeout, whole(request, limits)).await {
+                Ok(Ok((request, gzip))) => {
+                    let reply = handler(Incoming { id: next_id(), peer, local, request }).await;
+                    match reply {
+                        Reply::Full(answer) if gzip => Reply::Full(body::compress(answer)),
+                        reply => reply,
+                    }
+                }
+                Ok(Err(Unread::Refuse(status, text))) => refused(status, text),
+                Ok(Err(Unread::Broken)) => {
+                    cut.notify_one();
+                    refused(StatusCode::BAD_REQUEST, String::new())
+                }
+                Err(_) => {
+                    refused(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time".to_owned())
+                }
+            };
+            Ok::<_, Infallible>(match reply {
+                Reply::Full(answer) => {
+                    watch.idle();
+                    answer.map(|bytes| Either::Left(Full::new(bytes)))
+                }
+                // what arrives during a stream is not looked at
+                Reply::Stream(head, stream) => {
+                    stream.cut_by(cut.clone());
+                    let cut_on_stop = cut;
+                    let mut stopping = stopping;
+                    let ended = stream.ended();
+                    tokio::spawn(async move {
+                        tokio::select! {
+                            _ = stopping.wait_for(|stop| *stop) => cut_on_stop.notify_one(),
+                            () = ended => {}
+                        }
+                    });
+                    head.map(|()| Either::Right(stream))
+                }
+            })
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(None).pipeline_flush(true).max_buf_size(128 * 1024);
+    let mut connection =
+        pin!(http.serve_connection(TokioIo::new(Socket::new(stream, watch.clone())), service));
+    let mut graceful = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%peer, %error, "a connection broke");
+                }
+                return;
+            }
+            () = cut.notified() => return,
+            () = watch.head_overdue(limits.head_timeout) => {
+                return tracing::debug!(%peer, "a request head did not arrive in time");
+            }
+            _ = stop.wait_for(|stop| *stop), if !graceful => {
+                graceful = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
+
+async fn whole(
+    request: Request<hyper::body::Incoming>,
+    limits: Limits,
+) -> Result<(Request<Bytes>, bool), Unread> {
+    let (mut head, incoming) = request.into_parts();
+    let bytes = body::read(&head.headers, incoming, limits.body_bytes_max).await?;
+    if head.headers.remove(header::CONTENT_ENCODING).is_some() {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    }
+    let gzip = body::takes_gzip(&head.headers);
+    Ok((Request::from_parts(head, bytes), gzip))
+}
+
+fn refused(status: StatusCode, text: String) -> Reply {
+    let mut answer = Response::new(Bytes::from(text));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    Reply::Full(answer)
+}
+
+fn next_id() -> RequestId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    RequestId(NEXT.fetch_add(1, Ordering::Relaxed))
+}

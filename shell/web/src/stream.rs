@@ -1,0 +1,176 @@
+//! An open response: events put in on one side, bytes flushed to the client on the other, bounded between.
+//!
+//! A client that reads too slowly is cut. Never: what is sent.
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+use tokio::sync::Notify;
+
+/// Why bytes were not taken. The stream is over in both cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The client read so slowly that its bound was reached; its connection is cut.
+    #[error("the client reads too slowly")]
+    Slow,
+    /// The client has gone, or the stream was closed.
+    #[error("the client has gone")]
+    Gone,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Bytes>,
+    bytes: usize,
+    /// No more is put in; what is queued still goes out.
+    closed: bool,
+    /// Nothing goes out any more.
+    over: bool,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    bytes_max: usize,
+    events_max: usize,
+    ended: Notify,
+    cut: Mutex<Option<Arc<Notify>>>,
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn end(&self, mut state: MutexGuard<'_, State>) {
+        state.over = true;
+        state.queue = VecDeque::new();
+        state.bytes = 0;
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        self.ended.notify_waiters();
+    }
+    fn cut(&self) {
+        if let Some(cut) = &*self.cut.lock().unwrap_or_else(PoisonError::into_inner) {
+            cut.notify_one();
+        }
+    }
+}
+
+/// The side that sends. Dropping it ends the stream after what was put in.
+#[derive(Debug)]
+pub struct StreamHandle(Arc<Shared>);
+
+/// The side that the server writes to the client.
+#[derive(Debug)]
+pub struct StreamBody(Arc<Shared>);
+
+/// A stream with at most so many bytes and events waiting for its client.
+pub fn stream(bytes_max: usize, events_max: usize) -> (StreamHandle, StreamBody) {
+    let shared = Arc::new(Shared {
+        state: Mutex::default(),
+        bytes_max,
+        events_max,
+        ended: Notify::new(),
+        cut: Mutex::new(None),
+    });
+    (StreamHandle(shared.clone()), StreamBody(shared))
+}
+
+impl StreamHandle {
+    /// Puts bytes in; they are flushed at once. Never blocks.
+    pub fn send(&self, bytes: Bytes) -> Result<(), SendError> {
+        let mut state = self.0.state();
+        if state.over || state.closed {
+            return Err(SendError::Gone);
+        }
+        if state.bytes + bytes.len() > self.0.bytes_max || state.queue.len() >= self.0.events_max {
+            self.0.end(state);
+            self.0.cut();
+            return Err(SendError::Slow);
+        }
+        state.bytes += bytes.len();
+        state.queue.push_back(bytes);
+        if let Some(waker) = state.waker.take() {
+            drop(state);
+            waker.wake();
+        }
+        Ok(())
+    }
+    /// Ends the stream after what was put in.
+    pub fn close(&self) {
+        let mut state = self.0.state();
+        state.closed = true;
+        if let Some(waker) = state.waker.take() {
+            drop(state);
+            waker.wake();
+        }
+    }
+    /// Completes when the client has gone, was cut, or has got everything of a closed stream.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        ended(self.0.clone())
+    }
+}
+
+impl Drop for StreamHandle {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+async fn ended(shared: Arc<Shared>) {
+    loop {
+        let mut notified = pin!(shared.ended.notified());
+        notified.as_mut().enable();
+        if shared.state().over {
+            return;
+        }
+        notified.await;
+    }
+}
+
+impl StreamBody {
+    pub(crate) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        ended(self.0.clone())
+    }
+    /// What is told when the connection must be cut though nothing can be written to it.
+    pub(crate) fn cut_by(&self, cut: Arc<Notify>) {
+        *self.0.cut.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut);
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        self.0.end(self.0.state());
+    }
+}
+
+impl Body for StreamBody {
+    type Data = Bytes;
+    type Error = Infallible;
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let mut state = self.0.state();
+        if let Some(bytes) = state.queue.pop_front() {
+            state.bytes -= bytes.len();
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        if state.closed || state.over {
+            self.0.end(state);
+            return Poll::Ready(None);
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
