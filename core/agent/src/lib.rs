@@ -1,1 +1,178 @@
-//! agent
+//! The agent: runs tasks in containers and keeps them over its own restart. This file is the table input → handler,
+//! nothing else. It plays the command executor itself. Never: processes, files, sockets (the shell has them).
+
+mod checks;
+mod config;
+mod effect;
+mod input;
+mod invariants;
+mod launch;
+mod records;
+mod recovery;
+mod registration;
+mod state;
+mod tasks;
+mod updates;
+mod view;
+
+pub use config::{Config, VERSION};
+pub use effect::Effect;
+pub use input::{Input, ProbeId};
+pub use state::{Framework, Task};
+pub use view::Counters;
+
+use base::{Effects, Machine, Now, Time};
+use model::{
+    container::ContainerId,
+    link::{Envelope, Message, Upid},
+    mesos::AgentInfo,
+    save::Records,
+};
+use registration::Registration;
+use std::collections::{BTreeMap, VecDeque};
+
+/// The agent as a value.
+#[derive(Debug)]
+pub struct Agent {
+    config: Config,
+    started: Time,
+    info: AgentInfo,
+    registration: Registration,
+    frameworks: BTreeMap<String, Framework>,
+    /// Tasks by framework and task id.
+    tasks: BTreeMap<(String, String), Task>,
+    containers: BTreeMap<ContainerId, (String, String)>,
+    completed: VecDeque<Task>,
+    probes: BTreeMap<ProbeId, (String, String)>,
+    /// Updates whose batch is not durable yet, by the batch.
+    saving: BTreeMap<model::save::SaveId, Vec<(String, String)>>,
+    /// What this step makes durable, in one batch.
+    batch: Vec<model::save::Change>,
+    batch_tasks: Vec<(String, String)>,
+    /// What is launched once that batch is durable.
+    batch_launches: Vec<(String, String)>,
+    launching: BTreeMap<model::save::SaveId, Vec<(String, String)>>,
+    next_save: u64,
+    next_probe: u64,
+    next_update: u64,
+    resource_version: Vec<u8>,
+    counters: Counters,
+}
+
+impl Agent {
+    /// An agent that starts with what an earlier one made durable. It registers once it has heard `Recovered`.
+    pub fn new(config: Config, records: &Records, now: Now<'_>) -> Self {
+        let mut agent = Self {
+            started: now.time,
+            info: AgentInfo {
+                hostname: config.hostname.clone(),
+                resources: config.resources.clone(),
+                attributes: config.attributes.clone(),
+                port: Some(i32::from(config.address.port())),
+                checkpoint: Some(true),
+                ..Default::default()
+            },
+            registration: Registration::default(),
+            frameworks: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            completed: VecDeque::new(),
+            probes: BTreeMap::new(),
+            saving: BTreeMap::new(),
+            batch: Vec::new(),
+            batch_tasks: Vec::new(),
+            batch_launches: Vec::new(),
+            launching: BTreeMap::new(),
+            next_save: 0,
+            next_probe: 0,
+            next_update: 0,
+            resource_version: now.rng.uuid().as_bytes().to_vec(),
+            counters: Counters::default(),
+            config,
+        };
+        agent.read_records(records);
+        agent
+    }
+
+    /// The process that speaks for the agent.
+    pub fn me(&self) -> Upid {
+        Upid::new("slave(1)", self.config.address)
+    }
+
+    pub(crate) fn say(&self, to: Upid, message: impl Into<Message>, out: &mut Effects<Effect>) {
+        out.push(Effect::Send(Box::new(Envelope { from: self.me(), to, message: message.into() })));
+    }
+
+    fn message(&mut self, now: &mut Now<'_>, envelope: Envelope, out: &mut Effects<Effect>) {
+        let at = now.time;
+        if let Message::PingSlaveMessage(ping) = &envelope.message {
+            self.pinged(&envelope.from, ping.connected, at, out);
+            return;
+        }
+        if self.registration.master.as_ref() != Some(&envelope.from) {
+            self.counters.messages_dropped += 1;
+            return;
+        }
+        match envelope.message {
+            Message::SlaveRegisteredMessage(m) => self.registered(&m.slave_id.value, m.connection, at, out),
+            Message::SlaveReregisteredMessage(m) => self.reregistered(now, *m, out),
+            Message::RunTaskMessage(m) => self.run_task(now, *m),
+            Message::RunTaskGroupMessage(m) => self.refuse_group(now, *m),
+            Message::KillTaskMessage(m) => self.kill_task(now, &m, out),
+            Message::ShutdownFrameworkMessage(m) => self.shut_down_framework(&m.framework_id.value, at, out),
+            Message::ShutdownMessage(_) => self.shut_down(at, out),
+            Message::StatusUpdateAcknowledgementMessage(m) => self.acknowledged(*m, at, out),
+            Message::UpdateFrameworkMessage(m) => self.update_framework(*m),
+            _ => self.counters.messages_dropped += 1,
+        }
+    }
+
+    fn due(&mut self, now: &mut Now<'_>, out: &mut Effects<Effect>) {
+        self.registration_due(now, out);
+        let at = now.time;
+        let keys: Vec<_> = self
+            .tasks
+            .iter()
+            .filter(|(_, t)| t.deadline().is_some_and(|d| d <= at))
+            .map(|(k, _)| k.clone())
+            .collect();
+        for key in keys {
+            self.task_due(&key, now, out);
+        }
+    }
+}
+
+impl Machine for Agent {
+    type Input = Input;
+    type Effect = Effect;
+
+    fn step(&mut self, mut now: Now<'_>, input: Input, out: &mut Effects<Effect>) {
+        self.due(&mut now, out);
+        let at = now.time;
+        match input {
+            Input::MasterDetected(master) => self.detected(master, &mut now, out),
+            Input::Message(envelope) => self.message(&mut now, *envelope, out),
+            Input::Exited { peer } => self.master_exited(peer),
+            Input::Recovered { running, ended } => self.recovered(&mut now, running, ended, out),
+            Input::Launched { container, pid } => self.launched(&mut now, &container, pid, out),
+            Input::LaunchFailed { container, why } => self.launch_failed(&mut now, &container, &why),
+            Input::Terminated { container, how } => self.terminated(&mut now, &container, &how, out),
+            Input::Probed { probe, outcome } => self.probed(&mut now, probe, &outcome, out),
+            Input::Saved { save } => self.saved(save, at, out),
+            Input::SaveFailed { save, why } => self.save_failed(save, &why),
+            Input::Unregister => self.unregister(at, out),
+            Input::Tick => {}
+        }
+        self.flush(out);
+    }
+
+    fn deadline(&self) -> Option<(Time, &'static str)> {
+        let tasks = self.tasks.values().filter_map(Task::deadline).min().map(|at| (at, "a task"));
+        let registration = self.registration.deadline().map(|at| (at, "registration"));
+        [tasks, registration].into_iter().flatten().min()
+    }
+
+    fn check(&self) {
+        invariants::all(self);
+    }
+}

@@ -1,0 +1,151 @@
+//! Health checks of running tasks: when a probe is due, what its outcome means. Never how a probe is made (the shell).
+
+use crate::{
+    Agent, Effect, ProbeId,
+    launch::program,
+    state::{Cause, Checking},
+};
+use base::{Duration, Effects, Now, Time};
+use model::{
+    container::{Probe, Probed},
+    mesos::{HealthCheck, TaskState, health_check, task_status::Reason},
+};
+
+type Key = (String, String);
+
+impl Agent {
+    pub(crate) fn begin_checks(&mut self, key: &Key, now: Time) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        if let Some(check) = &task.info.health_check {
+            let next = now + seconds(check.delay_seconds());
+            task.health = Some(Checking { next, failures: 0, started: now, last: None, asked: false });
+        }
+    }
+
+    pub(crate) fn check_due(&mut self, key: &Key, now: Time, out: &mut Effects<Effect>) {
+        let Some(task) = self.tasks.get(key) else { return };
+        let due = task.health.as_ref().is_some_and(|h| !h.asked && h.next <= now);
+        let Some(check) = task.info.health_check.clone().filter(|_| due) else { return };
+        let host = "127.0.0.1".to_owned();
+        let probe = match check.r#type() {
+            health_check::Type::Http => {
+                let http = check.http.clone().unwrap_or_default();
+                Probe::Http {
+                    https: http.scheme.as_deref() == Some("https"),
+                    host,
+                    port: u16::try_from(http.port).unwrap_or_default(),
+                    path: http.path.clone().unwrap_or_else(|| "/".to_owned()),
+                }
+            }
+            health_check::Type::Tcp => {
+                let port = check.tcp.as_ref().map_or(0, |t| t.port);
+                Probe::Tcp { host, port: u16::try_from(port).unwrap_or_default() }
+            }
+            _ => {
+                let command = check.command.clone().unwrap_or_default();
+                let own = task.info.command.clone().unwrap_or_default();
+                let checkpoint = self.frameworks.get(&key.0).is_some_and(|f| f.info.checkpoint());
+                let mut environment = self.environment(task, &checkpoint, &own);
+                for variable in command.environment.iter().flat_map(|e| &e.variables) {
+                    environment.retain(|(n, _)| *n != variable.name);
+                    environment.push((variable.name.clone(), variable.value.clone().unwrap_or_default()));
+                }
+                let framework_user = self.frameworks.get(&key.0).map(|f| f.info.user.clone());
+                let user = command.user.clone().or(own.user).or(framework_user).filter(|u| !u.is_empty());
+                let user = user.filter(|_| self.config.switch_user);
+                Probe::Command {
+                    container: task.container.clone(),
+                    program: program(&command),
+                    environment,
+                    user,
+                }
+            }
+        };
+        let id = ProbeId(self.next_probe);
+        self.next_probe += 1;
+        self.probes.insert(id, key.clone());
+        if let Some(health) = self.tasks.get_mut(key).and_then(|t| t.health.as_mut()) {
+            health.asked = true;
+        }
+        let timeout = seconds(check.timeout_seconds());
+        // Upstream takes 0 for "no limit"; nothing here waits for ever.
+        let timeout = if timeout.is_zero() {
+            seconds(check.interval_seconds()).max(Duration::from_secs(1))
+        } else {
+            timeout
+        };
+        out.push(Effect::Probe { id, probe, timeout });
+    }
+
+    pub(crate) fn probed(
+        &mut self,
+        now: &mut Now<'_>,
+        probe: ProbeId,
+        outcome: &Probed,
+        out: &mut Effects<Effect>,
+    ) {
+        let Some(key) = self.probes.remove(&probe) else { return };
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        let (Some(check), Some(health)) = (task.info.health_check.clone(), task.health.as_mut()) else {
+            return;
+        };
+        let healthy = is_healthy(&check, outcome);
+        health.asked = false;
+        health.next = now.time + seconds(check.interval_seconds());
+        if healthy {
+            let changed = health.last != Some(true);
+            health.last = Some(true);
+            health.failures = 0;
+            task.healthy = Some(true);
+            if changed {
+                self.report_health(now, &key, true);
+            }
+            return;
+        }
+        let in_grace =
+            health.last.is_none() && now.time.since(health.started) < seconds(check.grace_period_seconds());
+        if in_grace {
+            return;
+        }
+        health.failures += 1;
+        health.last = Some(false);
+        let enough = health.failures >= check.consecutive_failures();
+        task.healthy = Some(false);
+        self.report_health(now, &key, false);
+        if enough {
+            if let Some(task) = self.tasks.get_mut(&key) {
+                task.cause = Cause::Unhealthy;
+            }
+            self.end(&key, None, now, out);
+        }
+    }
+
+    fn report_health(&mut self, now: &mut Now<'_>, key: &Key, healthy: bool) {
+        self.report(now, key, |status| {
+            status.set_state(TaskState::TaskRunning);
+            status.set_reason(Reason::TaskHealthCheckStatusUpdated);
+            status.healthy = Some(healthy);
+        });
+    }
+}
+
+fn is_healthy(check: &HealthCheck, outcome: &Probed) -> bool {
+    match outcome {
+        Probed::Http(status) => {
+            let statuses = check.http.as_ref().map_or(&[][..], |h| &h.statuses);
+            if statuses.is_empty() {
+                (200..400).contains(status)
+            } else {
+                statuses.contains(&u32::from(*status))
+            }
+        }
+        Probed::Connected => true,
+        Probed::Exited(status) => *status == 0,
+        Probed::TimedOut(_) | Probed::Failed(_) => false,
+    }
+}
+
+/// Durations as checks hold them; negative or nonsensical = none.
+fn seconds(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}

@@ -1,0 +1,35 @@
+//! What an agent is told at its start.
+
+use base::Duration;
+use model::mesos::{Attribute, Resource};
+use std::{collections::BTreeMap, net::SocketAddr};
+
+/// The version that masters and clients parse.
+pub const VERSION: &str = "1.11.0";
+
+/// Settings of one agent.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where peers reach it.
+    pub address: SocketAddr,
+    /// The name in offers.
+    pub hostname: String,
+    /// Absolute path under which sandboxes stand.
+    pub work_dir: String,
+    /// Everything it has.
+    pub resources: Vec<Resource>,
+    /// What constraints may ask about.
+    pub attributes: Vec<Attribute>,
+    /// The flags as given, for `/flags`.
+    pub flags: BTreeMap<String, String>,
+    /// First wait between registration attempts; doubles up to a minute.
+    pub registration_backoff: Duration,
+    /// Variables that every task gets besides its own.
+    pub environment: Vec<(String, String)>,
+    /// Run tasks as their user.
+    pub switch_user: bool,
+    /// Differs after a reboot of the machine: then no container of before is there.
+    pub boot_id: String,
+    /// Ended tasks kept for reading.
+    pub completed_tasks_max: usize,
+}

@@ -1,0 +1,301 @@
+//! The life of a task after its launch: running, killed, ended. Never how it is started (`launch`).
+
+use crate::{
+    Agent, Effect,
+    state::{Cause, Kill, Task, is_terminal},
+};
+use base::{Duration, Effects, Now, Time};
+use model::{
+    container::{ContainerId, Termination},
+    mesos::{self, TaskState, TaskStatus, framework_info, internal, task_status::Reason},
+};
+use std::collections::VecDeque;
+
+type Key = (String, String);
+
+/// How long a task may take to end itself unless it says otherwise.
+const GRACE_DEFAULT: Duration = Duration::from_secs(3);
+const SIGTERM: i32 = 15;
+const SIGKILL: i32 = 9;
+
+impl Task {
+    pub(crate) fn new(
+        framework: String,
+        container: ContainerId,
+        info: mesos::TaskInfo,
+        directory: String,
+    ) -> Self {
+        Self {
+            framework,
+            container,
+            info,
+            directory,
+            pid: None,
+            state: TaskState::TaskStaging,
+            statuses: Vec::new(),
+            pending: VecDeque::new(),
+            retry_at: None,
+            retry_after: Duration::from_secs(10),
+            kill: Kill::No,
+            cause: Cause::Own,
+            health: None,
+            healthy: None,
+            end_at: None,
+            ended: false,
+        }
+    }
+
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let force = match self.kill {
+            Kill::Asked { force_at } if !self.ended => Some(force_at),
+            _ => None,
+        };
+        let check = self.health.as_ref().filter(|h| !h.asked).map(|h| h.next);
+        [self.retry_at, force, check, self.end_at].into_iter().flatten().min()
+    }
+}
+
+impl Agent {
+    pub(crate) fn task_due(&mut self, key: &Key, now: &mut Now<'_>, out: &mut Effects<Effect>) {
+        let at = now.time;
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        if task.end_at.is_some_and(|t| t <= at) {
+            task.end_at = None;
+            task.cause = Cause::TooLong;
+            self.end(key, None, now, out);
+        }
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        if let Kill::Asked { force_at } = task.kill
+            && force_at <= at
+            && !task.ended
+        {
+            task.kill = Kill::Forced;
+            let container = task.container.clone();
+            out.push(Effect::Signal { container: container.clone(), signal: SIGKILL });
+            out.push(Effect::Destroy { container });
+        }
+        self.check_due(key, at, out);
+        if self.tasks.get(key).is_some_and(|t| t.retry_at.is_some_and(|r| r <= at)) {
+            self.send_first(key, true, at, out);
+        }
+    }
+
+    pub(crate) fn launched(
+        &mut self,
+        now: &mut Now<'_>,
+        container: &ContainerId,
+        pid: u32,
+        out: &mut Effects<Effect>,
+    ) {
+        let Some(key) = self.containers.get(container).cloned() else {
+            out.push(Effect::Destroy { container: container.clone() });
+            return;
+        };
+        let Some(task) = self.tasks.get_mut(&key) else { return };
+        task.pid = Some(pid);
+        if let Some(limit) = &task.info.max_completion_time {
+            task.end_at =
+                Some(now.time + Duration::from_nanos(u64::try_from(limit.nanoseconds).unwrap_or_default()));
+        }
+        let killed = task.kill != Kill::No;
+        self.report(now, &key, |s| s.set_state(TaskState::TaskStarting));
+        self.report(now, &key, |s| s.set_state(TaskState::TaskRunning));
+        if killed {
+            if let Some(task) = self.tasks.get_mut(&key) {
+                task.kill = Kill::No;
+            }
+            self.end(&key, None, now, out);
+        } else {
+            self.begin_checks(&key, now.time);
+        }
+    }
+
+    pub(crate) fn launch_failed(&mut self, now: &mut Now<'_>, container: &ContainerId, why: &str) {
+        let Some(key) = self.containers.get(container).cloned() else { return };
+        let killed = self.tasks.get(&key).is_some_and(|t| t.kill != Kill::No);
+        let (state, reason) = if killed {
+            (TaskState::TaskKilled, Reason::TaskKilledDuringLaunch)
+        } else {
+            (TaskState::TaskFailed, Reason::ContainerLaunchFailed)
+        };
+        self.conclude(now, &key, state, |s| {
+            s.set_reason(reason);
+            s.set_source(mesos::task_status::Source::Agent);
+            s.message = Some(if killed { "Task killed during launch".to_owned() } else { why.to_owned() });
+        });
+    }
+
+    pub(crate) fn terminated(
+        &mut self,
+        now: &mut Now<'_>,
+        container: &ContainerId,
+        how: &Termination,
+        out: &mut Effects<Effect>,
+    ) {
+        let Some(key) = self.containers.get(container).cloned() else {
+            out.push(Effect::Forget { container: container.clone() });
+            return;
+        };
+        let Some(task) = self.tasks.get(&key).filter(|t| !t.ended) else { return };
+        let cause = task.cause;
+        let message = describe(how);
+        let state = match (cause, how) {
+            (_, Termination::OutOfMemory { .. }) => TaskState::TaskFailed,
+            (Cause::Killed | Cause::Unhealthy, _) => TaskState::TaskKilled,
+            (Cause::TooLong, _) => TaskState::TaskFailed,
+            (Cause::Own, Termination::Exited(0)) => TaskState::TaskFinished,
+            (Cause::Own, _) => TaskState::TaskFailed,
+        };
+        out.push(Effect::Destroy { container: container.clone() });
+        let how = how.clone();
+        self.conclude(now, &key, state, |s| {
+            s.message = Some(message);
+            match (cause, how) {
+                (_, Termination::OutOfMemory { .. }) => s.set_reason(Reason::ContainerLimitationMemory),
+                (Cause::TooLong, _) => s.set_reason(Reason::MaxCompletionTimeReached),
+                (Cause::Unhealthy, _) => s.healthy = Some(false),
+                (_, Termination::Unknown) => s.set_reason(Reason::ExecutorTerminated),
+                _ => {}
+            }
+        });
+        // Nobody asks about a task whose framework is gone: there is nothing to acknowledge.
+        if self.tasks.get(&key).is_some_and(|t| !t.has_pending()) {
+            self.forget(&key, out);
+        }
+    }
+
+    pub(crate) fn kill_task(
+        &mut self,
+        now: &mut Now<'_>,
+        kill: &internal::KillTaskMessage,
+        out: &mut Effects<Effect>,
+    ) {
+        let key = (kill.framework_id.value.clone(), kill.task_id.value.clone());
+        let Some(task) = self.tasks.get(&key) else {
+            let mut status = TaskStatus { task_id: kill.task_id.clone(), ..Default::default() };
+            status.set_state(TaskState::TaskLost);
+            status.set_reason(Reason::TaskUnknown);
+            status.message = Some("Attempted to kill an unknown task".to_owned());
+            self.ghost(now, kill.framework_id.clone(), kill.task_id.clone(), status);
+            return;
+        };
+        if is_terminal(task.state) || task.ended {
+            return;
+        }
+        let grace = kill.kill_policy.as_ref().and_then(|p| p.grace_period.as_ref()).map(|g| g.nanoseconds);
+        if let Some(task) = self.tasks.get_mut(&key)
+            && task.cause == Cause::Own
+        {
+            task.cause = Cause::Killed;
+        }
+        self.end(&key, grace, now, out);
+    }
+
+    /// SIGTERM now, SIGKILL after the grace period. A shorter grace of a later kill counts.
+    pub(crate) fn end(
+        &mut self,
+        key: &Key,
+        grace: Option<i64>,
+        now: &mut Now<'_>,
+        out: &mut Effects<Effect>,
+    ) {
+        let killing_state = self.frameworks.get(&key.0).is_some_and(|f| {
+            f.info
+                .capabilities
+                .iter()
+                .any(|c| c.r#type() == framework_info::capability::Type::TaskKillingState)
+        });
+        let Some(task) = self.tasks.get_mut(key).filter(|t| !t.ended) else { return };
+        let own = task.info.kill_policy.as_ref().and_then(|p| p.grace_period.as_ref()).map(|g| g.nanoseconds);
+        let grace = grace
+            .or(own)
+            .map_or(GRACE_DEFAULT, |n| Duration::from_nanos(u64::try_from(n).unwrap_or_default()));
+        let force_at = now.time + grace;
+        match &mut task.kill {
+            Kill::Asked { force_at: before } => *before = (*before).min(force_at),
+            Kill::Forced => {}
+            Kill::No => {
+                task.kill = Kill::Asked { force_at };
+                task.health = None;
+                if task.pid.is_none() {
+                    // Not started yet: whatever the launch comes back with is ended then.
+                    return;
+                }
+                out.push(Effect::Signal { container: task.container.clone(), signal: SIGTERM });
+                if killing_state {
+                    self.report(now, key, |s| s.set_state(TaskState::TaskKilling));
+                }
+            }
+        }
+    }
+
+    pub(crate) fn shut_down_framework(&mut self, framework: &str, now: Time, out: &mut Effects<Effect>) {
+        let keys: Vec<_> = self.tasks.keys().filter(|(f, _)| f == framework).cloned().collect();
+        for key in keys {
+            self.silence(&key, now, out);
+        }
+    }
+
+    /// Ends a task that nobody asks about any more: no updates, gone within the grace period.
+    fn silence(&mut self, key: &Key, now: Time, out: &mut Effects<Effect>) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let numbers: Vec<_> = task.pending.drain(..).map(|p| p.number).collect();
+        self.batch.extend(numbers.into_iter().map(crate::records::forget_update));
+        if let Some(task) = self.tasks.get_mut(key) {
+            task.retry_at = None;
+            task.health = None;
+            task.state = if is_terminal(task.state) { task.state } else { TaskState::TaskKilled };
+            if task.ended {
+                self.forget(key, out);
+                return;
+            }
+            if task.kill == Kill::No {
+                task.kill = Kill::Asked { force_at: now + GRACE_DEFAULT };
+                out.push(Effect::Signal { container: task.container.clone(), signal: SIGTERM });
+            }
+        }
+    }
+
+    pub(crate) fn shut_down(&mut self, now: Time, out: &mut Effects<Effect>) {
+        let keys: Vec<_> = self.tasks.keys().cloned().collect();
+        for key in keys {
+            self.silence(&key, now, out);
+        }
+    }
+}
+
+/// How an end reads, in upstream's words where it has them.
+pub(crate) fn describe(how: &Termination) -> String {
+    match how {
+        Termination::Exited(status) => format!("Command exited with status {status}"),
+        Termination::Signaled(signal) => format!("Command terminated with signal {}", signal_name(*signal)),
+        Termination::OutOfMemory { limit, peak } => {
+            format!("Memory limit exceeded: Requested: {}MB Maximum Used: {}MB", limit >> 20, peak >> 20)
+        }
+        Termination::Unknown => {
+            "The task ended unseen: its launcher was killed, so the exit status is unknown".to_owned()
+        }
+    }
+}
+
+/// Signals as strsignal(3) names them.
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "Hangup",
+        2 => "Interrupt",
+        3 => "Quit",
+        4 => "Illegal instruction",
+        6 => "Aborted",
+        7 => "Bus error",
+        8 => "Floating point exception",
+        9 => "Killed",
+        10 => "User defined signal 1",
+        11 => "Segmentation fault",
+        12 => "User defined signal 2",
+        13 => "Broken pipe",
+        14 => "Alarm clock",
+        15 => "Terminated",
+        other => return format!("Unknown signal {other}"),
+    };
+    name.to_owned()
+}

@@ -1,0 +1,105 @@
+//! What readers see of an agent: plain references and counters. Never rendered text (`endpoints`).
+
+use crate::{Agent, Config, Framework, Task};
+use base::Time;
+use model::{
+    link::Upid,
+    mesos::{self, AgentInfo},
+    resources::Resources,
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// What has happened since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Counters {
+    /// Tasks ordered.
+    pub launched: u64,
+    /// Updates made.
+    pub updates: u64,
+    /// Of those, dropped because too many waited.
+    pub updates_dropped: u64,
+    /// Messages from processes that may not say them.
+    pub messages_dropped: u64,
+    /// Batches that the store refused.
+    pub saves_failed: u64,
+    /// Records that did not parse at the start.
+    pub records_broken: u64,
+    /// The machine was rebooted since the agent last ran.
+    pub rebooted: bool,
+}
+
+impl Agent {
+    /// Its settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+    /// What it says of itself.
+    pub fn info(&self) -> &AgentInfo {
+        &self.info
+    }
+    /// When it started.
+    pub fn started(&self) -> Time {
+        self.started
+    }
+    /// The master, if one is known.
+    pub fn master(&self) -> Option<&Upid> {
+        self.registration.master.as_ref()
+    }
+    /// Whether the master has taken it in.
+    pub fn is_registered(&self) -> bool {
+        self.registration.registered
+    }
+    /// Frameworks with tasks here.
+    pub fn frameworks(&self) -> &BTreeMap<String, Framework> {
+        &self.frameworks
+    }
+    /// Tasks that are not forgotten, by framework and id.
+    pub fn tasks(&self) -> &BTreeMap<(String, String), Task> {
+        &self.tasks
+    }
+    /// Ended and acknowledged tasks, oldest first.
+    pub fn completed(&self) -> &VecDeque<Task> {
+        &self.completed
+    }
+    /// What has happened since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+    /// What live tasks use.
+    pub fn used(&self) -> Resources {
+        let mut sum = Resources::default();
+        for task in self.tasks.values().filter(|t| t.is_live()) {
+            if let Ok(used) = Resources::from_messages(&task.info.resources) {
+                sum += &used;
+            }
+        }
+        sum
+    }
+}
+
+/// A task as the master knows it.
+pub(crate) fn as_message(task: &Task) -> mesos::Task {
+    let info = &task.info;
+    let first = task.pending.front().map(|p| &p.update);
+    let mut message = mesos::Task {
+        name: info.name.clone(),
+        task_id: info.task_id.clone(),
+        framework_id: mesos::FrameworkId { value: task.framework.clone() },
+        executor_id: None,
+        agent_id: info.agent_id.clone(),
+        resources: info.resources.clone(),
+        statuses: task.statuses.clone(),
+        status_update_state: first.map(|u| u.status.state),
+        status_update_uuid: first.and_then(|u| u.uuid.clone()),
+        labels: info.labels.clone(),
+        discovery: info.discovery.clone(),
+        container: info.container.clone(),
+        user: info.command.as_ref().and_then(|c| c.user.clone()),
+        health_check: info.health_check.clone(),
+        kill_policy: info.kill_policy.clone(),
+        limits: info.limits.clone(),
+        ..Default::default()
+    };
+    message.set_state(task.state);
+    message
+}
