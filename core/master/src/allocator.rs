@@ -8,6 +8,7 @@ mod events;
 mod explain;
 mod filters;
 mod invariants;
+mod marks;
 mod roles;
 mod sorter;
 mod terms;
@@ -18,11 +19,12 @@ use agents::Agent;
 use base::Time;
 use cycle::Dirty;
 use filters::{AgentIx, Filters};
+use marks::Marks;
 use model::resources::Resources;
 use roles::{Slab, Tree};
 use sorter::ClientIx;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     hash::{BuildHasherDefault, DefaultHasher},
     sync::Arc,
 };
@@ -52,7 +54,7 @@ pub struct Allocator {
     framework_ids: Ids,
     filters: Filters,
     /// Active agents where something is free.
-    with_free: BTreeSet<AgentIx>,
+    with_free: Marks,
     dirty: Dirty,
 }
 
@@ -67,7 +69,7 @@ impl Allocator {
             frameworks: Slab::new(),
             framework_ids: Ids::default(),
             filters: Filters::default(),
-            with_free: BTreeSet::new(),
+            with_free: Marks::default(),
             dirty: Dirty::default(),
         }
     }

@@ -6,6 +6,7 @@ use super::{
     Allocator, Offerable, Quantities, Stage,
     agents::Agent,
     filters::AgentIx,
+    marks::Marks,
     sorter::{Client, ClientIx},
 };
 use base::{Rng, Time};
@@ -19,7 +20,7 @@ const FEW: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Dirty {
     /// Agents where more is free, for every client.
-    pub agents: BTreeSet<AgentIx>,
+    pub agents: Marks,
     /// Clients that may take something anywhere.
     pub clients: BTreeSet<ClientIx>,
     /// Where a refusal ended.
@@ -32,7 +33,7 @@ impl Dirty {
     }
     /// Forgets an agent that is gone.
     pub(super) fn forget_agent(&mut self, agent: AgentIx) {
-        self.agents.remove(&agent);
+        self.agents.remove(agent);
         let low = (agent, ClientIx(0));
         let gone: Vec<_> = self.pairs.range(low..=(agent, ClientIx(u32::MAX))).copied().collect();
         gone.iter().for_each(|pair| {
@@ -51,25 +52,28 @@ impl Allocator {
             return Vec::new();
         }
         self.tree.refresh();
-        let dirty = std::mem::take(&mut self.dirty);
-        let mut agents: Vec<AgentIx> = dirty.agents.iter().copied().collect();
-        agents.extend(dirty.pairs.iter().map(|(agent, _)| *agent));
-        if !dirty.clients.is_empty() {
-            agents.extend(&self.with_free);
+        let clients = std::mem::take(&mut self.dirty.clients);
+        let pairs = std::mem::take(&mut self.dirty.pairs);
+        // Each agent once, with whether everyone is to be asked.
+        let mut agents: Vec<(AgentIx, bool)> = Vec::new();
+        let seldom = |agent: &AgentIx| !self.dirty.agents.contains(*agent);
+        if clients.is_empty() {
+            agents.extend(pairs.iter().map(|(agent, _)| *agent).filter(seldom).map(|agent| (agent, false)));
+            agents.dedup();
+        } else {
+            agents.extend(self.with_free.iter().filter(seldom).map(|agent| (agent, false)));
         }
-        agents.sort_unstable();
-        agents.dedup();
-        agents.retain(|agent| self.with_free.contains(agent));
+        agents.extend(self.dirty.agents.drain().into_iter().map(|agent| (agent, true)));
+        agents.retain(|(agent, _)| self.with_free.contains(*agent));
         // No agent is always first, so that no framework always gets the same ones.
         rng.shuffle(&mut agents);
         let mut given = Vec::new();
-        for ix in agents {
-            let everyone = dirty.agents.contains(&ix);
+        for (ix, everyone) in agents {
             let mut few: Vec<ClientIx> = Vec::new();
             if !everyone {
                 let low = (ix, ClientIx(0));
-                let pairs = dirty.pairs.range(low..=(ix, ClientIx(u32::MAX))).map(|(_, client)| *client);
-                few.extend(dirty.clients.iter().copied().chain(pairs).take(FEW + 1));
+                let pairs = pairs.range(low..=(ix, ClientIx(u32::MAX))).map(|(_, client)| *client);
+                few.extend(clients.iter().copied().chain(pairs).take(FEW + 1));
             }
             self.give_out(ix, (!everyone && few.len() <= FEW).then_some(few), &mut given);
         }
@@ -122,7 +126,7 @@ impl Allocator {
         let agent = &mut self.agents[ix];
         let new = agent.give(client, resources);
         if agent.free.is_empty() {
-            self.with_free.remove(&ix);
+            self.with_free.remove(ix);
         }
         if new {
             self.tree.clients[client.0].holds += 1;

@@ -132,7 +132,7 @@ impl Allocator {
     pub fn remove_agent(&mut self, id: &str) {
         let Some(ix) = self.agent_ids.remove(id) else { return };
         self.filters.drop_agent(ix);
-        self.with_free.remove(&ix);
+        self.with_free.remove(ix);
         self.dirty.forget_agent(ix);
         let Some(agent) = self.agents.remove(ix) else { return };
         self.tree.change_total(&agent.total, &Resources::new());
@@ -178,7 +178,7 @@ impl Allocator {
     fn free_changed(&mut self, ix: AgentIx) {
         let agent = &self.agents[ix];
         if !agent.active || agent.free.is_empty() {
-            self.with_free.remove(&ix);
+            self.with_free.remove(ix);
             return;
         }
         self.with_free.insert(ix);

@@ -28,7 +28,8 @@ struct Refusal {
 /// All refusals that hold.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
-    agents: BTreeMap<AgentIx, BTreeMap<ClientIx, Vec<Refusal>>>,
+    /// By agent.
+    agents: Vec<BTreeMap<ClientIx, Vec<Refusal>>>,
     clients: BTreeMap<ClientIx, BTreeSet<AgentIx>>,
     ends: BTreeSet<(Time, AgentIx, ClientIx)>,
 }
@@ -39,7 +40,10 @@ impl Filters {
         let until = Time::from_nanos(
             until.as_nanos().checked_next_multiple_of(END_GRAIN_NANOS).unwrap_or(until.as_nanos()),
         );
-        let on_agent = self.agents.entry(agent).or_default();
+        if self.agents.len() <= agent as usize {
+            self.agents.resize_with(agent as usize + 1, BTreeMap::new);
+        }
+        let on_agent = &mut self.agents[agent as usize];
         // Frameworks decline the same set one after the other: keep it once.
         let same = on_agent.values().next_back().and_then(|refusals| refusals.last());
         let declined = match same {
@@ -72,7 +76,7 @@ impl Filters {
     }
     /// Until when an offer of `offered` is refused, if it is.
     pub(super) fn refused(&self, agent: AgentIx, client: ClientIx, offered: &Resources) -> Option<Time> {
-        let refusals = self.agents.get(&agent)?.get(&client)?;
+        let refusals = self.agents.get(agent as usize)?.get(&client)?;
         refusals
             .iter()
             .filter(|refusal| refusal.declined.contains(offered))
@@ -87,7 +91,7 @@ impl Filters {
                 break;
             }
             self.ends.pop_first();
-            let Some(on_agent) = self.agents.get_mut(&agent) else { continue };
+            let Some(on_agent) = self.agents.get_mut(agent as usize) else { continue };
             let Some(refusals) = on_agent.get_mut(&client) else { continue };
             refusals.retain(|refusal| refusal.until > now);
             let none = refusals.is_empty();
@@ -99,12 +103,9 @@ impl Filters {
         ended
     }
     fn forget(&mut self, agent: AgentIx, client: ClientIx) {
-        if let Some(on_agent) = self.agents.get_mut(&agent) {
+        if let Some(on_agent) = self.agents.get_mut(agent as usize) {
             for refusal in on_agent.remove(&client).into_iter().flatten() {
                 self.ends.remove(&(refusal.until, agent, client));
-            }
-            if on_agent.is_empty() {
-                self.agents.remove(&agent);
             }
         }
         if let Some(agents) = self.clients.get_mut(&client) {
@@ -122,7 +123,8 @@ impl Filters {
     }
     /// Drops everything declined on an agent.
     pub(super) fn drop_agent(&mut self, agent: AgentIx) {
-        let clients: Vec<_> = self.agents.get(&agent).into_iter().flat_map(|on| on.keys().copied()).collect();
+        let clients: Vec<_> =
+            self.agents.get(agent as usize).into_iter().flat_map(|on| on.keys().copied()).collect();
         for client in clients {
             self.forget(agent, client);
         }
@@ -135,12 +137,11 @@ impl Filters {
     pub(super) fn check(&self) {
         let mut ends = BTreeSet::new();
         let mut pairs = 0;
-        for (agent, on_agent) in &self.agents {
-            assert!(!on_agent.is_empty());
+        for (agent, on_agent) in (0..).zip(&self.agents) {
             for (client, refusals) in on_agent {
                 assert!(!refusals.is_empty() && refusals.len() <= REFUSALS_MAX);
-                assert!(self.clients.get(client).is_some_and(|agents| agents.contains(agent)));
-                ends.extend(refusals.iter().map(|refusal| (refusal.until, *agent, *client)));
+                assert!(self.clients.get(client).is_some_and(|agents| agents.contains(&agent)));
+                ends.extend(refusals.iter().map(|refusal| (refusal.until, agent, *client)));
                 pairs += 1;
             }
         }

@@ -88,7 +88,7 @@ pub(super) struct Node {
     /// Its own clients that take part, the neediest first.
     pub waiting: BTreeSet<(Key, ClientIx)>,
     /// Its child roles and its own clients, where somebody takes part, the neediest first.
-    pub order: BTreeSet<(Key, Branch)>,
+    pub order: Vec<(Key, Branch)>,
 }
 
 /// All roles and their clients.
@@ -206,6 +206,6 @@ fn node(path: Arc<str>, parent: Option<NodeIx>, weight: f64, rank: u64) -> Node 
         own_allocations: 0,
         own_key: Key::default(),
         waiting: BTreeSet::new(),
-        order: BTreeSet::new(),
+        order: Vec::new(),
     }
 }

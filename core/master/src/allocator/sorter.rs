@@ -235,11 +235,27 @@ impl Tree {
     }
 }
 
-fn place(order: &mut BTreeSet<(Key, Branch)>, branch: Branch, before: Key, now: Key, wanted: bool) {
-    if before != now || !wanted {
-        order.remove(&(before, branch));
-    }
-    if wanted {
-        order.insert((now, branch));
+/// Keeps a branch at its place in a sorted list, or out of it. Few siblings change places often, so a list it is.
+fn place(order: &mut Vec<(Key, Branch)>, branch: Branch, before: Key, now: Key, wanted: bool) {
+    let at = order.binary_search(&(before, branch));
+    match (at, wanted) {
+        (Ok(at), true) => {
+            order[at].0 = now;
+            let right = order[at + 1..].partition_point(|other| *other < (now, branch));
+            let left = order[..at].partition_point(|other| *other < (now, branch));
+            if right > 0 {
+                order[at..=at + right].rotate_left(1);
+            } else {
+                order[left..=at].rotate_right(1);
+            }
+        }
+        (Ok(at), false) => {
+            order.remove(at);
+        }
+        (Err(_), true) => {
+            let at = order.partition_point(|other| *other < (now, branch));
+            order.insert(at, (now, branch));
+        }
+        (Err(_), false) => {}
     }
 }
