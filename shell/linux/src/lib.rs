@@ -1,1 +1,7 @@
-//! linux
+//! The kernel's side of containers: processes, namespaces, cgroups. Mechanism only; all `unsafe` lives here.
+//!
+//! Never: which of it a task gets (`containers`).
+
+pub mod cgroups;
+pub mod process;
+pub mod spawn;

@@ -1,0 +1,157 @@
+//! Processes as the kernel lists them: signals to trees, start times, who we are.
+
+use std::{collections::BTreeMap, fs, io};
+
+/// Whether this process may do everything.
+pub fn is_root() -> bool {
+    // SAFETY: geteuid takes nothing and can't fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Makes this process the one to which orphaned descendants fall.
+pub fn become_subreaper() -> io::Result<()> {
+    // SAFETY: prctl with PR_SET_CHILD_SUBREAPER takes plain numbers.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })
+}
+
+/// Leaves the terminal and the process group of whoever started this process.
+pub fn new_session() -> io::Result<()> {
+    // SAFETY: setsid takes nothing.
+    check(unsafe { libc::setsid() })
+}
+
+/// Ignores a signal.
+pub fn ignore(signal: i32) {
+    // SAFETY: SIG_IGN is a valid disposition for any signal number; an invalid number is refused.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Sends a signal to one process; false if it is gone.
+pub fn signal(pid: i32, signal: i32) -> bool {
+    // SAFETY: kill takes plain numbers.
+    pid > 0 && unsafe { libc::kill(pid, signal) } == 0
+}
+
+/// How a child ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// With this status.
+    Exited(i32),
+    /// By this signal.
+    Signaled(i32),
+}
+
+impl Status {
+    /// Of the number that wait gives.
+    pub fn of_wait(status: i32) -> Self {
+        if libc::WIFSIGNALED(status) {
+            Self::Signaled(libc::WTERMSIG(status))
+        } else {
+            Self::Exited(libc::WEXITSTATUS(status))
+        }
+    }
+}
+
+/// Waits for any child to end. `Ok(None)` = there is no child.
+pub fn wait_any() -> io::Result<Option<(i32, Status)>> {
+    loop {
+        let mut status = 0;
+        // SAFETY: the pointer is to a live integer.
+        let pid = unsafe { libc::waitpid(-1, &raw mut status, 0) };
+        if pid > 0 {
+            return Ok(Some((pid, Status::of_wait(status))));
+        }
+        let error = io::Error::last_os_error();
+        match error.raw_os_error() {
+            Some(libc::ECHILD) => return Ok(None),
+            Some(libc::EINTR) => {}
+            _ => return Err(error),
+        }
+    }
+}
+
+/// When a process started, in ticks since boot: with the pid it names one process for ever. None = it is gone.
+pub fn started(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    if fields.first() == Some(&"Z") {
+        return None;
+    }
+    fields.get(19)?.parse().ok()
+}
+
+/// A process and all its descendants, parents first.
+pub fn tree(root: i32) -> Vec<i32> {
+    let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
+        let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { continue };
+        let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+        if let Some(parent) = parent {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut all = vec![root];
+    let mut next = 0;
+    while next < all.len() {
+        all.extend(children.get(&all[next]).into_iter().flatten());
+        next += 1;
+    }
+    all
+}
+
+/// Numbers of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// User id.
+    pub uid: u32,
+    /// Main group.
+    pub gid: u32,
+    /// All groups.
+    pub groups: Vec<u32>,
+}
+
+/// Looks a user up by name or number; the error says what is missing.
+pub fn user(name: &str) -> Result<User, String> {
+    let read = |path: &str| fs::read_to_string(path).map_err(|e| format!("can't read {path}: {e}"));
+    let passwd = read("/etc/passwd")?;
+    let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+    let found = passwd.lines().map(fields).find(|f| f.len() > 3 && (f[0] == name || f[2] == name));
+    let Some(found) = found else { return Err(format!("no user is called '{name}'")) };
+    let number = |text: &str| text.parse::<u32>().map_err(|_| format!("the entry of user '{name}' is malformed"));
+    let gid = number(&found[3])?;
+    let mut groups = vec![gid];
+    for group in read("/etc/group")?.lines().map(fields) {
+        if group.len() > 3 && group[3].split(',').any(|m| m == found[0]) {
+            groups.push(number(&group[2])?);
+        }
+    }
+    Ok(User { uid: number(&found[2])?, gid, groups })
+}
+
+pub(crate) fn check(result: i32) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tree_of_this_process_has_its_child() {
+        let mut child = std::process::Command::new("/bin/sleep").arg("100").spawn().unwrap();
+        let pid = child.id() as i32;
+        assert!(tree(std::process::id() as i32).contains(&pid));
+        assert!(started(pid).is_some());
+        assert!(signal(pid, 9));
+        child.wait().unwrap();
+        assert_eq!(started(pid), None);
+    }
+
+    #[test]
+    fn users_are_found_by_name_and_number() {
+        assert_eq!(user("root").unwrap().uid, 0);
+        assert_eq!(user("0").unwrap().gid, 0);
+        assert!(user("nobody-is-called-so").unwrap_err().contains("no user is called"));
+    }
+}

@@ -1,0 +1,245 @@
+//! Starting a process in namespaces, cgroups and a session of its own, from a process with threads.
+//!
+//! Between clone and exec the child makes only system calls on what was prepared before: no allocation, no locks.
+
+use crate::process::{Status, User};
+use std::{
+    ffi::{CString, c_char},
+    fs::File,
+    io::{self, Read as _},
+    mem,
+    os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
+    ptr,
+};
+
+/// What is started, and in which surroundings.
+#[derive(Debug)]
+pub struct Order {
+    /// The file to execute, with its path.
+    pub file: CString,
+    /// argv.
+    pub arguments: Vec<CString>,
+    /// `NAME=value`.
+    pub environment: Vec<CString>,
+    /// Working directory.
+    pub directory: CString,
+    /// Becomes stdout.
+    pub stdout: File,
+    /// Becomes stderr.
+    pub stderr: File,
+    /// Becomes stdin.
+    pub stdin: File,
+    /// Who it runs as; none = as we do.
+    pub user: Option<User>,
+    /// `cgroup.procs` files into which it writes itself.
+    pub cgroups: Vec<File>,
+    /// A pid namespace with an init that reaps orphans, and a /proc that shows it.
+    pub pid_namespace: bool,
+    /// A mount namespace.
+    pub mount_namespace: bool,
+    /// An ipc namespace.
+    pub ipc_namespace: bool,
+}
+
+/// A started process.
+#[derive(Debug)]
+pub struct Started {
+    /// Our child: the task itself, or the init of its pid namespace.
+    pub pid: i32,
+    /// Where the init says how the task ended, if there is one.
+    report: Option<File>,
+}
+
+impl Started {
+    /// How the task ended, once our child has: what its init saw, else what we saw.
+    pub fn outcome(&mut self, seen: Status) -> Status {
+        let mut bytes = [0; 4];
+        match self.report.as_mut().map(|r| r.read_exact(&mut bytes)) {
+            Some(Ok(())) => Status::of_wait(i32::from_ne_bytes(bytes)),
+            _ => seen,
+        }
+    }
+}
+
+/// What the child works on: pointers into memory of the parent's, copied with the address space.
+struct Prepared {
+    argv: Vec<*const c_char>,
+    envp: Vec<*const c_char>,
+    groups: Vec<libc::gid_t>,
+    failure: i32,
+    report: i32,
+}
+
+/// Starts it. The error says which step failed in the child, if it was there.
+pub fn spawn(order: &Order) -> io::Result<Started> {
+    let (failure_read, failure_write) = pipe()?;
+    let report = if order.pid_namespace { Some(pipe()?) } else { None };
+    let pointers = |texts: &[CString]| {
+        let mut pointers: Vec<_> = texts.iter().map(|t| t.as_ptr()).collect();
+        pointers.push(ptr::null());
+        pointers
+    };
+    let prepared = Prepared {
+        argv: pointers(&order.arguments),
+        envp: pointers(&order.environment),
+        groups: order.user.as_ref().map_or_else(Vec::new, |u| u.groups.clone()),
+        failure: failure_write.as_raw_fd(),
+        report: report.as_ref().map_or(-1, |(_, write)| write.as_raw_fd()),
+    };
+    let mut flags = 0;
+    if order.pid_namespace {
+        flags |= libc::CLONE_NEWPID;
+    }
+    if order.mount_namespace || order.pid_namespace {
+        flags |= libc::CLONE_NEWNS;
+    }
+    if order.ipc_namespace {
+        flags |= libc::CLONE_NEWIPC;
+    }
+    // SAFETY: clone_args is a plain structure for which all zeros is valid.
+    let mut clone: libc::clone_args = unsafe { mem::zeroed() };
+    clone.flags = flags as u64;
+    clone.exit_signal = libc::SIGCHLD as u64;
+    // SAFETY: without CLONE_VM the child gets a copy of the address space and goes on here with a copy of the stack.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut clone, mem::size_of::<libc::clone_args>()) };
+    if pid == 0 {
+        // SAFETY: this is the child; `child` makes only system calls and never returns.
+        unsafe { child(order, &prepared) }
+    }
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    drop(failure_write);
+    let mut failure = [0; 8];
+    let mut reader = File::from(failure_read);
+    if reader.read_exact(&mut failure).is_ok() {
+        let step = i32::from_ne_bytes([failure[0], failure[1], failure[2], failure[3]]);
+        let errno = i32::from_ne_bytes([failure[4], failure[5], failure[6], failure[7]]);
+        let error = io::Error::from_raw_os_error(errno);
+        let mut status = 0;
+        // SAFETY: the pointer is to a live integer; the pid is our child's.
+        unsafe { libc::waitpid(pid as i32, &raw mut status, 0) };
+        return Err(io::Error::new(error.kind(), format!("{}: {error}", STEPS.get(step as usize).unwrap_or(&"start"))));
+    }
+    let report = report.map(|(read, _)| File::from(read));
+    Ok(Started { pid: pid as i32, report })
+}
+
+const STEPS: [&str; 8] = [
+    "join the cgroup",
+    "make mounts private",
+    "mount /proc",
+    "fork the task",
+    "switch the groups",
+    "switch the user",
+    "enter the sandbox",
+    "execute the command",
+];
+
+/// # Safety
+/// Only in a fresh child: it changes the whole process and never returns.
+unsafe fn child(order: &Order, prepared: &Prepared) -> ! {
+    // SAFETY: system calls on descriptors and memory that live as long as this process.
+    unsafe {
+        for file in &order.cgroups {
+            if libc::write(file.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1 {
+                fail(prepared, 0);
+            }
+        }
+        libc::setsid();
+        let mut none: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+        for signal in 1..32 {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        if order.mount_namespace || order.pid_namespace {
+            let root = c"/".as_ptr();
+            if libc::mount(ptr::null(), root, ptr::null(), libc::MS_REC | libc::MS_PRIVATE, ptr::null()) < 0 {
+                fail(prepared, 1);
+            }
+        }
+        if !order.pid_namespace {
+            exec(order, prepared);
+        }
+        let proc = c"proc".as_ptr();
+        let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+        if libc::mount(proc, c"/proc".as_ptr(), proc, flags, ptr::null()) < 0 {
+            fail(prepared, 2);
+        }
+        let task = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as i32;
+        if task == 0 {
+            libc::setsid();
+            exec(order, prepared);
+        }
+        if task < 0 {
+            fail(prepared, 3);
+        }
+        // The init: holds nothing open but the report, reaps whatever falls to it, ends with the task.
+        let keep = prepared.report;
+        if keep > 0 {
+            libc::syscall(libc::SYS_close_range, 0, keep - 1, 0);
+        }
+        libc::syscall(libc::SYS_close_range, keep + 1, u32::MAX, 0);
+        loop {
+            let mut status = 0;
+            let ended = libc::waitpid(-1, &raw mut status, libc::__WALL);
+            if ended == task {
+                let bytes = status.to_ne_bytes();
+                libc::write(keep, bytes.as_ptr().cast(), bytes.len());
+                libc::_exit(0);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As `child`.
+unsafe fn exec(order: &Order, prepared: &Prepared) -> ! {
+    // SAFETY: as in `child`. The raw calls change this thread only, which is the only one of this process.
+    unsafe {
+        libc::dup2(order.stdin.as_raw_fd(), 0);
+        libc::dup2(order.stdout.as_raw_fd(), 1);
+        libc::dup2(order.stderr.as_raw_fd(), 2);
+        if let Some(user) = &order.user {
+            let groups = prepared.groups.as_ptr();
+            if libc::syscall(libc::SYS_setgroups, prepared.groups.len(), groups) < 0
+                || libc::syscall(libc::SYS_setresgid, user.gid, user.gid, user.gid) < 0
+            {
+                fail(prepared, 4);
+            }
+            if libc::syscall(libc::SYS_setresuid, user.uid, user.uid, user.uid) < 0 {
+                fail(prepared, 5);
+            }
+        }
+        if libc::chdir(order.directory.as_ptr()) < 0 {
+            fail(prepared, 6);
+        }
+        // Everything else closes when the new program starts; a failure can still be told.
+        libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);
+        libc::execve(order.file.as_ptr(), prepared.argv.as_ptr(), prepared.envp.as_ptr());
+        fail(prepared, 7);
+    }
+}
+
+/// # Safety
+/// As `child`.
+unsafe fn fail(prepared: &Prepared, step: i32) -> ! {
+    // SAFETY: writes a local buffer to an open descriptor, then ends the process.
+    unsafe {
+        let errno = *libc::__errno_location();
+        let mut bytes = [0; 8];
+        bytes[..4].copy_from_slice(&step.to_ne_bytes());
+        bytes[4..].copy_from_slice(&errno.to_ne_bytes());
+        libc::write(prepared.failure, bytes.as_ptr().cast(), bytes.len());
+        libc::_exit(127)
+    }
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [0; 2];
+    // SAFETY: the pointer is to two live integers.
+    crate::process::check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    // SAFETY: pipe2 has just given us these descriptors, and nobody else has them.
+    Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
+}
