@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// Kinds of scalars that can count for a share; further ones are given out all the same.
 pub(super) const SHARE_KINDS_MAX: usize = 16;
 
-/// Thousandths by kind.
+/// Thousandths by kind. They wrap: an agent that claims absurd amounts distorts shares, and stops nobody.
 pub(super) type Sums = [i64; SHARE_KINDS_MAX];
 
 /// A client's place in the tree's list of clients.
@@ -76,7 +76,7 @@ impl Kinds {
                 }
                 None => continue,
             };
-            sums[at] += milli;
+            sums[at] = sums[at].wrapping_add(milli);
         }
         sums
     }
@@ -96,11 +96,11 @@ impl Kinds {
 }
 
 pub(super) fn add(sums: &mut Sums, more: &Sums) {
-    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+    sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.wrapping_add(*more));
 }
 
 pub(super) fn sub(sums: &mut Sums, less: &Sums) {
-    sums.iter_mut().zip(less).for_each(|(sum, less)| *sum -= less);
+    sums.iter_mut().zip(less).for_each(|(sum, less)| *sum = sum.wrapping_sub(*less));
 }
 
 impl Tree {
