@@ -64,7 +64,7 @@ impl Kinds {
         Self { names: Vec::new(), excluded: excluded.iter().cloned().collect() }
     }
     pub(super) fn sums(&mut self, resources: &Resources) -> Sums {
-        let mut sums = [0; SHARE_KINDS_MAX];
+        let mut sums: Sums = [0; SHARE_KINDS_MAX];
         for item in resources {
             let Amount::Scalar(milli) = item.amount else { continue };
             let name = item.kind.name();
