@@ -1,1 +1,359 @@
-//! cli
+//! Commands for people: arguments in, requests to the public APIs, tables or JSON out, exit codes that scripts can use.
+//!
+//! Never: anything that a client of Marathon or Mesos could not do too.
+
+mod apply;
+mod apps;
+mod cluster;
+mod deployments;
+mod events;
+mod logs;
+mod nodes;
+mod oneoff;
+mod output;
+mod tasks;
+mod why;
+
+pub use apply::{AppFile, Applied, apply, read_files};
+pub use cluster::Cluster;
+pub use output::Output;
+
+use clap::{Args, Subcommand};
+use std::{path::PathBuf, time::Duration};
+use web::client::ClientError;
+
+/// Exit codes besides 0; `run` exits with the status of its command.
+pub mod exit {
+    /// The cluster refused, or what was asked for failed.
+    pub const FAILED: u8 = 1;
+    /// The command line is wrong (clap's own code).
+    pub const USAGE: u8 = 2;
+    /// There is nothing by that name.
+    pub const NOT_FOUND: u8 = 3;
+    /// The cluster cannot be reached.
+    pub const UNREACHABLE: u8 = 4;
+    /// It was accepted, but did not finish in time.
+    pub const UNFINISHED: u8 = 5;
+}
+
+/// What holds for every command.
+#[derive(Args, Clone, Debug)]
+pub struct Opts {
+    /// Address of the Marathon API
+    #[arg(
+        long,
+        global = true,
+        env = "MESOLITE_MARATHON",
+        default_value = "http://127.0.0.1:8080",
+        value_name = "URL"
+    )]
+    pub marathon: String,
+    /// Address of the Mesos master
+    #[arg(
+        long,
+        global = true,
+        env = "MESOLITE_MASTER",
+        default_value = "http://127.0.0.1:5050",
+        value_name = "URL"
+    )]
+    pub master: String,
+    /// Print JSON instead of tables
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The commands.
+#[derive(Clone, Debug, Subcommand)]
+#[command(subcommand_required = true)]
+pub enum Cmd {
+    /// Apps: what should run
+    #[command(subcommand)]
+    App(App),
+    /// Tasks: what runs
+    #[command(subcommand)]
+    Task(Task),
+    /// Nodes: the agents that run it
+    #[command(subcommand)]
+    Node(Node),
+    /// Deployments: changes under way
+    #[command(subcommand)]
+    Deployment(Deployment),
+    /// Print what happens, as it happens
+    Events {
+        /// Only events of this type; may be given more than once
+        #[arg(long = "type", value_name = "TYPE")]
+        types: Vec<String>,
+    },
+    /// Run a command once: wait, print its output, exit with its status
+    Run(Run),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Commands on apps.
+#[derive(Clone, Debug, Subcommand)]
+pub enum App {
+    /// Create or replace apps from JSON files
+    Apply {
+        /// Files with an app or a list of apps; - reads standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
+    },
+    /// List apps
+    List,
+    /// Show one app with its tasks
+    Show {
+        /// Id of the app
+        id: String,
+    },
+    /// Change the number of instances
+    Scale {
+        /// Id of the app
+        id: String,
+        /// How many should run
+        instances: u64,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Replace all instances by new ones
+    Restart {
+        /// Id of the app
+        id: String,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Remove an app and end its tasks
+    Rm {
+        /// Id of the app
+        id: String,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Print what its tasks write
+    Logs {
+        /// Id of the app
+        id: String,
+        /// What is printed
+        #[command(flatten)]
+        logs: Logs,
+    },
+    /// Say why an app waits: which stage refused it on which node, and by how much
+    Why {
+        /// Id of the app
+        id: String,
+    },
+}
+
+/// How a change is made.
+#[derive(Args, Clone, Debug)]
+pub struct Change {
+    /// Override a deployment that is under way
+    #[arg(long)]
+    pub force: bool,
+    /// Do not wait for the deployment to finish
+    #[arg(long)]
+    pub no_wait: bool,
+    /// Seconds to wait for the deployment
+    #[arg(long, default_value_t = 300, value_name = "SECONDS")]
+    pub timeout: u64,
+}
+
+impl Change {
+    /// How long to wait; none = not at all.
+    pub fn wait(&self) -> Option<Duration> {
+        (!self.no_wait).then(|| Duration::from_secs(self.timeout))
+    }
+}
+
+/// What is printed of a task's output.
+#[derive(Args, Clone, Debug)]
+pub struct Logs {
+    /// Go on printing what is added
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Print standard error instead of standard output
+    #[arg(long)]
+    pub stderr: bool,
+    /// Begin with the last so many lines
+    #[arg(short = 'n', long, value_name = "N")]
+    pub lines: Option<usize>,
+}
+
+/// Commands on tasks.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Task {
+    /// List tasks
+    List {
+        /// Only those of this app
+        #[arg(long)]
+        app: Option<String>,
+    },
+    /// Show one task
+    Show {
+        /// Id of the task
+        id: String,
+    },
+    /// End tasks; their app starts new ones
+    Kill {
+        /// Ids of the tasks
+        #[arg(required = true)]
+        ids: Vec<String>,
+        /// Scale their app down instead
+        #[arg(long)]
+        scale: bool,
+    },
+    /// Print what a task writes
+    Logs {
+        /// Id of the task
+        id: String,
+        /// What is printed
+        #[command(flatten)]
+        logs: Logs,
+    },
+}
+
+/// Commands on nodes.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Node {
+    /// List nodes
+    List,
+    /// Show one node with its tasks
+    Show {
+        /// Id of the agent, its beginning, or its hostname
+        id: String,
+    },
+}
+
+/// Commands on deployments.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Deployment {
+    /// List what is under way
+    List,
+    /// Go back to what was before
+    Cancel {
+        /// Id of the deployment
+        id: String,
+        /// Stop where it is instead of going back
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// A task that runs once.
+#[derive(Args, Clone, Debug)]
+pub struct Run {
+    /// CPUs
+    #[arg(long, default_value_t = 0.1)]
+    pub cpus: f64,
+    /// Memory in MB
+    #[arg(long, default_value_t = 64.0)]
+    pub mem: f64,
+    /// Disk in MB
+    #[arg(long, default_value_t = 0.0)]
+    pub disk: f64,
+    /// Role whose resources are used
+    #[arg(long, default_value = "*")]
+    pub role: String,
+    /// User that runs it [default: who asks]
+    #[arg(long)]
+    pub user: Option<String>,
+    /// Environment variables
+    #[arg(short, long = "env", value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// Seconds to wait for a node that has room
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub offer_timeout: u64,
+    /// The command and its arguments; a single one is given to a shell
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// Why a command failed; decides the exit code.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The cluster could not be asked, or said no.
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    /// There is nothing by that name.
+    #[error("{0}")]
+    NotFound(String),
+    /// What was asked for failed.
+    #[error("{0}")]
+    Failed(String),
+    /// It goes on, but was not waited for any longer.
+    #[error("{0}")]
+    Unfinished(String),
+}
+
+impl Failure {
+    /// Its exit code.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Client(ClientError::Unreachable { .. } | ClientError::Timeout { .. }) => exit::UNREACHABLE,
+            Self::Client(ClientError::Address { .. }) => exit::USAGE,
+            Self::Client(ClientError::Status { status, .. }) if status.as_u16() == 404 => exit::NOT_FOUND,
+            Self::NotFound(_) => exit::NOT_FOUND,
+            Self::Unfinished(_) => exit::UNFINISHED,
+            Self::Client(_) | Self::Failed(_) => exit::FAILED,
+        }
+    }
+    fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Client(ClientError::Unreachable { connect: true, .. }) => Some(
+                "Is a cluster running? Start one with `mesolite dev`, or name another with --marathon and --master.",
+            ),
+            Self::Client(ClientError::Status { status, .. }) if status.as_u16() == 409 => {
+                Some("Wait for the deployment, cancel it, or override it with --force.")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Runs a command and gives its exit code. `whole` is the definition of the whole command line, for completions.
+pub fn run(cmd: Cmd, opts: &Opts, mut whole: clap::Command) -> u8 {
+    if let Cmd::Completions { shell } = cmd {
+        let name = whole.get_name().to_owned();
+        clap_complete::generate(shell, &mut whole, name, &mut std::io::stdout());
+        return 0;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return exit::FAILED;
+        }
+    };
+    let output = Output::detect(opts.json);
+    let outcome = runtime.block_on(perform(cmd, &Cluster::new(&opts.marathon, &opts.master), &output));
+    // a reader of standard input may still block a thread
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|failure| {
+        output.error(&failure.to_string());
+        if let Some(hint) = failure.hint() {
+            eprintln!("{hint}");
+        }
+        failure.code()
+    })
+}
+
+async fn perform(cmd: Cmd, cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
+    match cmd {
+        Cmd::App(app) => apps::perform(app, cluster, output).await,
+        Cmd::Task(task) => tasks::perform(task, cluster, output).await,
+        Cmd::Node(node) => nodes::perform(node, cluster, output).await,
+        Cmd::Deployment(deployment) => deployments::perform(deployment, cluster, output).await,
+        Cmd::Events { types } => events::follow(&types, cluster, output).await,
+        Cmd::Run(run) => oneoff::perform(run, cluster, output).await,
+        Cmd::Completions { .. } => Ok(0),
+    }
+}

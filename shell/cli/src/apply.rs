@@ -1,0 +1,227 @@
+//! Apps from files: read, warned about where a field is unknown, given to Marathon. Never: validated here.
+
+use crate::{
+    Failure, Output,
+    cluster::{Cluster, app_path},
+    output::text,
+};
+use http::Method;
+use serde_json::Value;
+use std::{io::Read as _, path::PathBuf};
+
+/// Fields of an app that Marathon knows; others are ignored by it.
+const APP_FIELDS: [&str; 45] = [
+    "acceptedResourceRoles",
+    "args",
+    "backoffFactor",
+    "backoffSeconds",
+    "check",
+    "cmd",
+    "constraints",
+    "container",
+    "cpus",
+    "dependencies",
+    "deployments",
+    "disk",
+    "env",
+    "executor",
+    "executorResources",
+    "fetch",
+    "gpus",
+    "healthChecks",
+    "id",
+    "instances",
+    "ipAddress",
+    "killSelection",
+    "labels",
+    "maxLaunchDelaySeconds",
+    "mem",
+    "networkBandwidth",
+    "networks",
+    "portDefinitions",
+    "ports",
+    "readinessChecks",
+    "requirePorts",
+    "residency",
+    "resourceLimits",
+    "role",
+    "secrets",
+    "storeUrls",
+    "taskKillGracePeriodSeconds",
+    "tasks",
+    "tty",
+    "unreachableStrategy",
+    "upgradeStrategy",
+    "uris",
+    "user",
+    "version",
+    "versionInfo",
+];
+const NESTED_FIELDS: [(&str, &[&str]); 4] = [
+    ("upgradeStrategy", &["maximumOverCapacity", "minimumHealthCapacity"]),
+    (
+        "healthChecks",
+        &[
+            "command",
+            "delaySeconds",
+            "gracePeriodSeconds",
+            "ignoreHttp1xx",
+            "intervalSeconds",
+            "ipProtocol",
+            "maxConsecutiveFailures",
+            "path",
+            "port",
+            "portIndex",
+            "protocol",
+            "timeoutSeconds",
+        ],
+    ),
+    ("portDefinitions", &["labels", "name", "port", "protocol"]),
+    ("fetch", &["cache", "destPath", "executable", "extract", "uri"]),
+];
+
+/// An app from a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppFile {
+    /// Where it was read.
+    pub from: String,
+    /// Its definition.
+    pub app: Value,
+}
+
+/// An app that Marathon has taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Id of the app.
+    pub id: String,
+    /// The deployment that makes it so.
+    pub deployment: String,
+}
+
+/// Reads files with an app, a list of apps, or `{"apps": […]}` each; `-` is standard input.
+pub fn read_files(files: &[PathBuf]) -> Result<Vec<AppFile>, Failure> {
+    let mut apps = Vec::new();
+    for file in files {
+        let from = file.display().to_string();
+        let failed = |why: String| Failure::Failed(format!("{from}: {why}"));
+        let mut bytes = Vec::new();
+        if from == "-" {
+            std::io::stdin().read_to_end(&mut bytes).map_err(|e| failed(e.to_string()))?;
+        } else {
+            bytes = std::fs::read(file).map_err(|e| failed(e.to_string()))?;
+        }
+        let value: Value =
+            serde_json::from_slice(&bytes).map_err(|e| failed(format!("this is not JSON: {e}")))?;
+        let found = match value {
+            Value::Array(apps) => apps,
+            Value::Object(mut group)
+                if group.get("apps").is_some_and(Value::is_array) && !group.contains_key("cmd") =>
+            {
+                match group.remove("apps") {
+                    Some(Value::Array(apps)) => apps,
+                    _ => Vec::new(),
+                }
+            }
+            app => vec![app],
+        };
+        for app in found {
+            if !app["id"].is_string() {
+                return Err(failed("an app has no \"id\"".to_owned()));
+            }
+            apps.push(AppFile { from: from.clone(), app });
+        }
+    }
+    Ok(apps)
+}
+
+/// The fields of an app that Marathon does not know and will ignore, as paths.
+pub fn unknown_fields(app: &Value) -> Vec<String> {
+    let mut unknown: Vec<String> = strangers(app, &APP_FIELDS).map(str::to_owned).collect();
+    for (field, known) in NESTED_FIELDS {
+        let values = match &app[field] {
+            Value::Array(items) => {
+                items.iter().enumerate().map(|(i, v)| (format!("{field}[{i}]"), v)).collect()
+            }
+            value => vec![(field.to_owned(), value)],
+        };
+        for (path, value) in values {
+            unknown.extend(strangers(value, known).map(|name| format!("{path}.{name}")));
+        }
+    }
+    unknown
+}
+
+fn strangers<'v>(value: &'v Value, known: &'v [&str]) -> impl Iterator<Item = &'v str> {
+    let names = value.as_object().into_iter().flat_map(|object| object.keys());
+    names.map(String::as_str).filter(|name| !known.contains(name))
+}
+
+/// Creates or replaces an app.
+pub async fn apply(
+    cluster: &Cluster,
+    file: &AppFile,
+    force: bool,
+    output: &Output,
+) -> Result<Applied, Failure> {
+    for field in unknown_fields(&file.app) {
+        output.warn(&format!("{}: the field \"{field}\" is unknown and will be ignored", file.from));
+    }
+    let id = text(&file.app, "id");
+    let path = format!("{}?partialUpdate=false{}", app_path(&id), if force { "&force=true" } else { "" });
+    let answer = cluster.marathon(Method::PUT, &path, Some(&file.app)).await?;
+    Ok(Applied { id, deployment: deployment_of(&answer) })
+}
+
+/// The deployment that an answer of Marathon names: of an update, or of the app that was created.
+pub fn deployment_of(answer: &Value) -> String {
+    let update = text(answer, "deploymentId");
+    if update.is_empty() { text(&answer["deployments"][0], "id") } else { update }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn unknown_fields_are_found_by_path() {
+        let app = json!({"id": "/a", "cmd": "x", "instnaces": 2, "healthChecks": [{"protocol": "HTTP"}, {"pth": "/"}],
+                         "upgradeStrategy": {"min": 1}, "env": {"anything": "goes"}});
+        assert_eq!(unknown_fields(&app), ["instnaces", "upgradeStrategy.min", "healthChecks[1].pth"]);
+    }
+
+    #[test]
+    fn files_hold_one_app_or_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let read = |text: &str| {
+            let file = dir.path().join("app.json");
+            std::fs::write(&file, text).unwrap();
+            read_files(&[file]).map(|apps| apps.iter().map(|a| text_of(&a.app)).collect::<Vec<_>>())
+        };
+        fn text_of(app: &Value) -> String {
+            text(app, "id")
+        }
+        assert_eq!(read("{\"id\": \"a\"}").unwrap(), ["a"]);
+        assert_eq!(read("[{\"id\": \"a\"}, {\"id\": \"b\"}]").unwrap(), ["a", "b"]);
+        assert_eq!(read("{\"id\": \"/\", \"apps\": [{\"id\": \"c\"}]}").unwrap(), ["c"]);
+        for bad in ["{", "{}", "[1]", "{\"id\": 5}"] {
+            assert!(read(bad).unwrap_err().to_string().contains("app.json"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_examples_are_apps_without_unknown_fields() {
+        let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        let mut seen = 0;
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "json") {
+                for file in read_files(&[path]).unwrap() {
+                    assert_eq!(unknown_fields(&file.app), Vec::<String>::new(), "{}", file.from);
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen >= 4);
+    }
+}

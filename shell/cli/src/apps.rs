@@ -1,0 +1,186 @@
+//! Commands on apps. Never: how they are asked for (`cluster`).
+
+use crate::{
+    App, Change, Failure, Output, apply,
+    cluster::{Cluster, app_path},
+    logs,
+    output::{list, number, text},
+    tasks, why,
+};
+use http::Method;
+use serde_json::{Value, json};
+
+/// Does a command.
+pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
+    match app {
+        App::Apply { files, change } => {
+            let mut plans = Vec::new();
+            for file in apply::read_files(&files)? {
+                plans.push(apply::apply(cluster, &file, change.force, output).await?);
+            }
+            for plan in plans {
+                finish(cluster, output, &plan.id, &plan.deployment, &change).await?;
+            }
+        }
+        App::List => {
+            let apps = cluster
+                .marathon(Method::GET, "/v2/apps?embed=apps.counts&embed=apps.deployments", None)
+                .await?;
+            if output.json {
+                output.value(&apps);
+            } else {
+                output.table(
+                    &["ID", "STATE", "TASKS", "HEALTHY", "CPUS", "MEM", "CMD"],
+                    list(&apps, "apps").iter().map(row).collect(),
+                );
+            }
+        }
+        App::Show { id } => show(&get(cluster, &id).await?, output),
+        App::Scale { id, instances, change } => {
+            let path = format!("{}{}", app_path(&id), force(&change));
+            let answer = cluster.marathon(Method::PUT, &path, Some(&json!({"instances": instances}))).await?;
+            finish(cluster, output, &id, &apply::deployment_of(&answer), &change).await?;
+        }
+        App::Restart { id, change } => {
+            let path = format!("{}/restart{}", app_path(&id), force(&change));
+            let answer = cluster.marathon(Method::POST, &path, None).await?;
+            finish(cluster, output, &id, &apply::deployment_of(&answer), &change).await?;
+        }
+        App::Rm { id, change } => {
+            let answer = cluster
+                .marathon(Method::DELETE, &format!("{}{}", app_path(&id), force(&change)), None)
+                .await?;
+            finish(cluster, output, &id, &apply::deployment_of(&answer), &change).await?;
+        }
+        App::Logs { id, logs } => {
+            let app = get(cluster, &id).await?;
+            let found: Vec<_> =
+                list(&app, "tasks").iter().map(|t| (text(t, "id"), text(t, "slaveId"))).collect();
+            if found.is_empty() {
+                return Err(Failure::NotFound(format!(
+                    "{id} has no tasks; `mesolite app why {id}` may say why"
+                )));
+            }
+            logs::print(cluster, output, found, &logs).await?;
+        }
+        App::Why { id } => why::explain(cluster, output, &get(cluster, &id).await?).await?,
+    }
+    Ok(0)
+}
+
+async fn get(cluster: &Cluster, id: &str) -> Result<Value, Failure> {
+    let mut answer = cluster.marathon(Method::GET, &app_path(id), None).await?;
+    Ok(answer["app"].take())
+}
+
+fn force(change: &Change) -> &'static str {
+    if change.force { "?force=true" } else { "" }
+}
+
+async fn finish(
+    cluster: &Cluster,
+    output: &Output,
+    id: &str,
+    deployment: &str,
+    change: &Change,
+) -> Result<(), Failure> {
+    if let (Some(timeout), false) = (change.wait(), deployment.is_empty()) {
+        cluster.wait(deployment, timeout, output).await?;
+    }
+    if output.json {
+        output.value(&json!({"id": id, "deploymentId": deployment, "finished": !change.no_wait}));
+    } else if change.no_wait {
+        output.line(&format!("{id}: deployment {deployment} has begun"));
+    } else {
+        output.line(&format!("{id}: done"));
+    }
+    Ok(())
+}
+
+fn state(app: &Value) -> &'static str {
+    if !list(app, "deployments").is_empty() {
+        "deploying"
+    } else if app["tasksRunning"].as_u64() < app["instances"].as_u64() {
+        "waiting"
+    } else if app["tasksUnhealthy"].as_u64().unwrap_or(0) > 0 {
+        "unhealthy"
+    } else if app["instances"] == 0 {
+        "suspended"
+    } else {
+        "running"
+    }
+}
+
+fn row(app: &Value) -> Vec<String> {
+    let command = app["cmd"]
+        .as_str()
+        .map(str::to_owned)
+        .unwrap_or_else(|| list(app, "args").iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "));
+    let healthy =
+        if list(app, "healthChecks").is_empty() { "-".to_owned() } else { app["tasksHealthy"].to_string() };
+    vec![
+        text(app, "id"),
+        state(app).to_owned(),
+        format!("{}/{}", app["tasksRunning"], app["instances"]),
+        healthy,
+        number(&app["cpus"]),
+        number(&app["mem"]),
+        short(&command, 40),
+    ]
+}
+
+/// At most so many characters, on one line.
+pub fn short(text: &str, max: usize) -> String {
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= max { line } else { line.chars().take(max - 1).chain(['…']).collect() }
+}
+
+fn show(app: &Value, output: &Output) {
+    if output.json {
+        return output.value(app);
+    }
+    let row = row(app);
+    let failure = &app["lastTaskFailure"];
+    let failed = if failure.is_object() {
+        format!(
+            "{} {}: {} ({})",
+            text(failure, "timestamp"),
+            text(failure, "state"),
+            text(failure, "message"),
+            text(failure, "taskId")
+        )
+    } else {
+        String::new()
+    };
+    let command = short(&text(app, "cmd"), 200);
+    output.facts(&[
+        ("id", text(app, "id")),
+        ("state", row[1].clone()),
+        ("tasks", row[2].clone()),
+        ("healthy", row[3].clone()),
+        ("resources", format!("{} cpus, {} MB memory, {} MB disk", row[4], row[5], number(&app["disk"]))),
+        ("command", command),
+        ("version", text(app, "version")),
+        ("last failure", failed),
+    ]);
+    if !list(app, "tasks").is_empty() {
+        output.line("");
+        tasks::table(list(app, "tasks"), output);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_told_apart() {
+        let app = |running: u64, unhealthy: u64| json!({"id": "/a", "instances": 2, "tasksRunning": running, "tasksUnhealthy": unhealthy, "cpus": 0.1, "mem": 32});
+        assert_eq!(state(&app(1, 0)), "waiting");
+        assert_eq!(state(&app(2, 1)), "unhealthy");
+        assert_eq!(state(&app(2, 0)), "running");
+        assert_eq!(row(&app(2, 0))[2..6], ["2/2", "-", "0.1", "32"]);
+        assert_eq!(short("a\n  b", 40), "a b");
+        assert_eq!(short("abcdef", 4), "abc…");
+    }
+}

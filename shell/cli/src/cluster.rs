@@ -1,0 +1,173 @@
+//! The cluster as a client sees it: Marathon's and Mesos' public APIs. Never: how answers are shown.
+
+use crate::{
+    Failure,
+    output::{Output, list, text},
+};
+use http::Method;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+use web::client::{Client, ClientError};
+
+/// A cluster, by the addresses of its APIs.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// The client that asks.
+    pub client: Client,
+    marathon: String,
+    master: String,
+}
+
+/// Where a task's files are.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    /// Address of the agent.
+    pub agent: String,
+    /// Its directory there.
+    pub directory: String,
+}
+
+impl Cluster {
+    /// A cluster at these addresses.
+    pub fn new(marathon: &str, master: &str) -> Self {
+        let trimmed = |url: &str| {
+            let url = url.trim_end_matches('/');
+            if url.contains("://") { url.to_owned() } else { format!("http://{url}") }
+        };
+        Self { client: Client::default(), marathon: trimmed(marathon), master: trimmed(master) }
+    }
+    /// Address of the master.
+    pub fn master_url(&self) -> &str {
+        &self.master
+    }
+    /// Address of a Marathon path.
+    pub fn marathon_url(&self, path: &str) -> String {
+        format!("{}{path}", self.marathon)
+    }
+    /// Asks Marathon; its error text is taken out of its JSON.
+    pub async fn marathon(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        self.client.json(method, &self.marathon_url(path), body).await.map_err(explain)
+    }
+    /// Asks the master.
+    pub async fn mesos(&self, path: &str) -> Result<Value, Failure> {
+        Ok(self.client.get(&format!("{}{path}", self.master)).await?)
+    }
+    /// The agents.
+    pub async fn nodes(&self) -> Result<Vec<Value>, Failure> {
+        Ok(list(&self.mesos("/slaves").await?, "slaves").to_vec())
+    }
+    /// The tasks that the master knows, live and finished.
+    pub async fn tasks(&self) -> Result<Vec<Value>, Failure> {
+        Ok(list(&self.mesos("/tasks?limit=-1").await?, "tasks").to_vec())
+    }
+
+    /// Where the files of a task are, once its agent knows it.
+    pub async fn sandbox(&self, task: &str, agent_id: &str) -> Result<Sandbox, Failure> {
+        let nodes = self.nodes().await?;
+        let node = nodes.iter().find(|node| node["id"] == agent_id);
+        let node =
+            node.ok_or_else(|| Failure::NotFound(format!("the node {agent_id} of task {task} is gone")))?;
+        let agent = address(node);
+        let state: Value = self.client.get(&format!("{agent}/state")).await?;
+        let frameworks = list(&state, "frameworks").iter().chain(list(&state, "completed_frameworks"));
+        let executors =
+            frameworks.flat_map(|f| list(f, "executors").iter().chain(list(f, "completed_executors")));
+        let runs_it = |executor: &&Value| {
+            let kinds = ["tasks", "queued_tasks", "completed_tasks"];
+            executor["id"] == task
+                || kinds.iter().any(|kind| list(executor, kind).iter().any(|t| t["id"] == task))
+        };
+        let found =
+            executors.filter(runs_it).map(|executor| text(executor, "directory")).find(|d| !d.is_empty());
+        let directory =
+            found.ok_or_else(|| Failure::NotFound(format!("{agent} knows no sandbox of task {task}")))?;
+        Ok(Sandbox { agent, directory })
+    }
+
+    /// Waits until a deployment is over, telling its progress.
+    pub async fn wait(&self, deployment: &str, timeout: Duration, output: &Output) -> Result<(), Failure> {
+        let end = Instant::now() + timeout;
+        let mut told = String::new();
+        let mut pause = Duration::from_millis(20);
+        loop {
+            let all = self.marathon(Method::GET, "/v2/deployments", None).await?;
+            let Some(plan) = all.as_array().into_iter().flatten().find(|plan| plan["id"] == deployment)
+            else {
+                output.progress("");
+                return Ok(());
+            };
+            let now = progress(plan);
+            if now != told && !output.progress {
+                output.note(&now);
+            }
+            output.progress(&now);
+            told = now;
+            if Instant::now() >= end {
+                let apps: Vec<_> = list(plan, "affectedApps").iter().filter_map(Value::as_str).collect();
+                let ask = apps
+                    .first()
+                    .map(|app| format!("; `mesolite app why {app}` may say why"))
+                    .unwrap_or_default();
+                return Err(Failure::Unfinished(format!(
+                    "the deployment {deployment} is still under way after {} s{ask}",
+                    timeout.as_secs()
+                )));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(500));
+        }
+    }
+}
+
+/// One line on a deployment.
+pub fn progress(plan: &Value) -> String {
+    let actions: Vec<String> = list(plan, "currentActions")
+        .iter()
+        .map(|action| {
+            let what = action["action"].as_str().unwrap_or("waiting");
+            let to = action["app"].as_str().or_else(|| action["pod"].as_str()).unwrap_or_default();
+            format!("{} {to}", what.replace("Application", "").to_lowercase())
+        })
+        .collect();
+    format!("step {} of {}: {}", plan["currentStep"], plan["totalSteps"], actions.join(", "))
+}
+
+/// Address of an agent, from the master's view of it.
+pub fn address(node: &Value) -> String {
+    let pid = text(node, "pid");
+    let from_pid = pid.rsplit_once('@').map(|(_, address)| address.to_owned());
+    format!("http://{}", from_pid.unwrap_or_else(|| format!("{}:{}", text(node, "hostname"), node["port"])))
+}
+
+/// Puts Marathon's own words in place of its JSON.
+fn explain(error: ClientError) -> Failure {
+    let ClientError::Status { url, status, text: body } = error else { return error.into() };
+    let said = match serde_json::from_str::<Value>(&body) {
+        Ok(json) if json["message"].is_string() => {
+            let mut said = text(&json, "message");
+            for detail in list(&json, "details") {
+                let errors: Vec<_> = list(detail, "errors").iter().filter_map(Value::as_str).collect();
+                said += &format!("\n  {}: {}", text(detail, "path"), errors.join("; "));
+            }
+            for plan in list(&json, "deployments") {
+                said += &format!("\n  deployment {}", text(plan, "id"));
+            }
+            said
+        }
+        _ => body,
+    };
+    ClientError::Status { url, status, text: said }.into()
+}
+
+/// An app's id as part of a path.
+pub fn app_path(id: &str) -> String {
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || "/-._~*".contains(c) {
+            c.to_string()
+        } else {
+            let mut buffer = [0; 4];
+            c.encode_utf8(&mut buffer).bytes().map(|b| format!("%{b:02X}")).collect()
+        }
+    };
+    format!("/v2/apps/{}", id.trim_start_matches('/').chars().map(safe).collect::<String>())
+}

@@ -1,0 +1,85 @@
+//! Marathon's event stream, printed as it comes. Never: subscribing again; a script sees the end.
+
+use crate::{Cluster, Failure, Output, output::text};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+
+/// A line of the stream longer than this ends it.
+const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Prints events until the stream ends.
+pub async fn follow(types: &[String], cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
+    let filters: Vec<String> = types.iter().map(|kind| format!("event_type={kind}")).collect();
+    let query = if filters.is_empty() { String::new() } else { format!("?{}", filters.join("&")) };
+    let url = cluster.marathon_url(&format!("/v2/events{query}"));
+    let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/event-stream"))]);
+    let answer = cluster.client.open(Method::GET, &url, headers, Bytes::new()).await?;
+    if !answer.status().is_success() {
+        return Err(Failure::Failed(format!("{url} answered {}", answer.status())));
+    }
+    let mut body = answer.into_body();
+    let mut lines = Lines::default();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Failure::Failed(format!("the stream of events broke: {error}")))?;
+        lines.waiting.extend_from_slice(&frame.into_data().unwrap_or_default());
+        while let Some(line) = lines.next_line() {
+            // each event's data is one line that names its type too
+            if let Some(data) = line.strip_prefix("data:") {
+                output.line(&said(data.trim(), output.json));
+            }
+        }
+        if lines.waiting.len() > LINE_BYTES_MAX {
+            break;
+        }
+    }
+    Err(Failure::Failed("the stream of events has ended".to_owned()))
+}
+
+#[derive(Default)]
+struct Lines {
+    waiting: Vec<u8>,
+}
+
+impl Lines {
+    fn next_line(&mut self) -> Option<String> {
+        let end = self.waiting.iter().position(|b| *b == b'\n')?;
+        let line: Vec<u8> = self.waiting.drain(..=end).collect();
+        Some(String::from_utf8_lossy(&line).trim_end().to_owned())
+    }
+}
+
+fn said(data: &str, json: bool) -> String {
+    let Ok(event) = serde_json::from_str::<Value>(data) else { return data.to_owned() };
+    if json {
+        return data.to_owned();
+    }
+    let mut line = format!("{} {}", text(&event, "timestamp"), text(&event, "eventType"));
+    for field in
+        ["appId", "runSpecId", "taskId", "instanceId", "taskStatus", "condition", "message", "id", "alive"]
+    {
+        match &event[field] {
+            Value::String(value) if !value.is_empty() => line += &format!(" {field}={value}"),
+            Value::Bool(value) => line += &format!(" {field}={value}"),
+            _ => {}
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_one_line_each() {
+        let data = "{\"eventType\":\"status_update_event\",\"timestamp\":\"T\",\"taskId\":\"a.1\",\"taskStatus\":\"TASK_RUNNING\"}";
+        assert_eq!(said(data, false), "T status_update_event taskId=a.1 taskStatus=TASK_RUNNING");
+        assert_eq!(said(data, true), data);
+        let mut lines = Lines { waiting: b"event: a\r\ndata: x\n\npart".to_vec() };
+        let got: Vec<_> = std::iter::from_fn(|| lines.next_line()).collect();
+        assert_eq!(got, ["event: a", "data: x", ""]);
+        assert_eq!(lines.waiting, b"part");
+    }
+}

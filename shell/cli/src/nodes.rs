@@ -1,0 +1,78 @@
+//! Commands on nodes. Never: changes to them.
+
+use crate::{
+    Cluster, Failure, Node, Output,
+    cluster::address,
+    output::{number, text},
+};
+use serde_json::{Value, json};
+
+/// Does a command.
+pub async fn perform(node: Node, cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
+    let nodes = cluster.nodes().await?;
+    match node {
+        Node::List if output.json => output.value(&json!({"slaves": nodes})),
+        Node::List => {
+            let headings = ["ID", "ADDRESS", "STATE", "CPUS", "MEM", "DISK", "VERSION"];
+            output.table(&headings, nodes.iter().map(row).collect());
+        }
+        Node::Show { id } => {
+            let found: Vec<_> = nodes
+                .iter()
+                .filter(|n| n["hostname"] == id.as_str() || text(n, "id").starts_with(&id))
+                .collect();
+            let [node] = found[..] else {
+                return Err(Failure::NotFound(match found.len() {
+                    0 => format!("there is no node {id}"),
+                    n => format!("{n} nodes match {id}; `mesolite node list` shows them"),
+                }));
+            };
+            let mut tasks = cluster.tasks().await?;
+            tasks.retain(|task| task["slave_id"] == node["id"] && task["state"] == "TASK_RUNNING");
+            if output.json {
+                output.value(&json!({"slave": node, "tasks": tasks}));
+                return Ok(0);
+            }
+            let row = row(node);
+            output.facts(&[
+                ("id", row[0].clone()),
+                ("address", row[1].clone()),
+                ("state", row[2].clone()),
+                ("cpus used", row[3].clone()),
+                ("memory used", format!("{} MB", row[4])),
+                ("disk used", format!("{} MB", row[5])),
+                ("ports", text(&node["resources"], "ports")),
+                ("attributes", node["attributes"].to_string()),
+                ("version", row[6].clone()),
+            ]);
+            if !tasks.is_empty() {
+                output.line("");
+                let rows =
+                    tasks.iter().map(|task| vec![text(task, "id"), text(task, "name"), text(task, "state")]);
+                output.table(&["TASK", "NAME", "STATE"], rows.collect());
+            }
+        }
+    }
+    Ok(0)
+}
+
+fn row(node: &Value) -> Vec<String> {
+    let use_of = |name: &str| {
+        format!("{}/{}", number(&node["used_resources"][name]), number(&node["resources"][name]))
+    };
+    let state = match (node["active"].as_bool(), node["deactivated"].as_bool()) {
+        (_, Some(true)) => "deactivated",
+        (Some(true), _) => "active",
+        _ => "gone",
+    };
+    let address = address(node).trim_start_matches("http://").to_owned();
+    vec![
+        text(node, "id"),
+        address,
+        state.to_owned(),
+        use_of("cpus"),
+        use_of("mem"),
+        use_of("disk"),
+        text(node, "version"),
+    ]
+}
