@@ -155,6 +155,7 @@ pub enum App {
 
 /// How a change is made.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Change {
     /// Override a deployment that is under way
     #[arg(long)]
@@ -176,6 +177,7 @@ impl Change {
 
 /// What is printed of a task's output.
 #[derive(Args, Clone, Debug)]
+#[group(skip)]
 pub struct Logs {
     /// Go on printing what is added
     #[arg(short, long)]
