@@ -3,8 +3,12 @@
 //! Never: what a change leads to (the machines decide), nor sockets (`shell/web`).
 
 pub mod agent;
+mod answer;
 pub mod master;
+mod nouns;
 pub mod orchestrator;
+
+pub use answer::render;
 
 use bytes::Bytes;
 use model::request::RequestId;

@@ -1,0 +1,89 @@
+//! Answers as HTTP, in upstream's form: plain text or JSON, no Content-Type where there is no body.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use model::request::{Answer, Body};
+
+/// Renders an answer.
+pub fn render(answer: Answer) -> Response<Bytes> {
+    let (content_type, body) = match answer.body {
+        Body::Empty => (None, Bytes::new()),
+        Body::Text(text) => (Some("text/plain; charset=utf-8"), Bytes::from(text)),
+        Body::Json(json) => (Some("application/json"), Bytes::from(json)),
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        http::StatusCode::from_u16(answer.status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(content_type) = content_type {
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    for (name, value) in answer.headers {
+        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// 404 as libprocess says it.
+pub(crate) fn not_found() -> Response<Bytes> {
+    render(Answer::text(404, "404 Not Found."))
+}
+
+/// 405 as libprocess says it.
+pub(crate) fn wrong_method(allowed: &str, received: &http::Method) -> Response<Bytes> {
+    let text =
+        format!("405 Method Not Allowed. Expecting one of {{ '{allowed}' }}, but received '{received}'.");
+    let mut answer = Answer::text(405, text);
+    answer.headers.push(("allow", allowed.to_owned()));
+    render(answer)
+}
+
+/// JSON, or `callback(json)` where the query asks for it.
+pub(crate) fn json(value: &serde_json::Value, query: Option<&str>) -> Response<Bytes> {
+    let text = value.to_string();
+    match parameter(query, "jsonp") {
+        Some(callback) => {
+            let mut response = render(Answer::json(200, format!("{callback}({text})")));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/javascript"));
+            response
+        }
+        None => render(Answer::json(200, text)),
+    }
+}
+
+/// A parameter of a query or form, decoded.
+pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    let pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.into_iter().find(|(n, _)| *n == name).map(|(_, value)| decode(value))
+}
+
+fn decode(text: &str) -> String {
+    let text = text.replace('+', " ");
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let hex = (bytes[i] == b'%').then(|| text.get(i + 1..i + 3)).flatten();
+        if let Some(byte) = hex.and_then(|h| u8::from_str_radix(h, 16).ok()) {
+            out.push(byte);
+            i += 3;
+        } else {
+            out.push(bytes[i]);
+            i += 1;
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded() {
+        assert_eq!(parameter(Some("a=1&path=%2Ftmp%2Fx+y"), "path").as_deref(), Some("/tmp/x y"));
+        assert_eq!(parameter(Some("a=%zz"), "a").as_deref(), Some("%zz"));
+        assert_eq!(parameter(None, "a"), None);
+    }
+}

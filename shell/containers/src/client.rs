@@ -1,0 +1,241 @@
+//! The agent's side of the launcher: finds the living one of its directory or starts it, orders without waiting.
+
+use crate::{
+    isolation::Isolation,
+    protocol::{Order, VERSION, Word},
+};
+use model::container::{ContainerId, ContainerSpec, Program, Termination};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::UnixStream,
+    sync::{mpsc, oneshot},
+};
+
+/// Orders that may wait for the socket.
+const ORDERS_MAX: usize = 65_536;
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a launcher is found or started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its directory: socket and journal.
+    pub dir: PathBuf,
+    /// This binary, and what stands before the directory on its command line.
+    pub command: Vec<String>,
+    /// What keeps tasks apart.
+    pub isolation: Isolation,
+    /// `/sys/fs/cgroup`.
+    pub cgroup_mount: PathBuf,
+    /// `--cgroups_root`.
+    pub cgroups_root: String,
+}
+
+/// What became of a container.
+#[derive(Debug)]
+pub enum Ended {
+    /// It runs.
+    Launched {
+        /// Which.
+        container: ContainerId,
+        /// Its first process.
+        pid: u32,
+    },
+    /// It could not be made.
+    Failed {
+        /// Which.
+        container: ContainerId,
+        /// Why.
+        why: String,
+    },
+    /// It ended.
+    Terminated {
+        /// Which.
+        container: ContainerId,
+        /// How.
+        how: Termination,
+    },
+    /// The launcher itself is gone.
+    LauncherLost,
+}
+
+/// What a launcher knew when the agent came.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Running containers and their first process.
+    pub running: Vec<(ContainerId, u32)>,
+    /// Ended containers that were not forgotten.
+    pub ended: Vec<(ContainerId, Termination)>,
+}
+
+type Executions = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Option<i32>, String>>>>>;
+
+/// A connection to the launcher.
+#[derive(Clone, Debug)]
+pub struct Launcher {
+    orders: mpsc::Sender<Order>,
+    executions: Executions,
+}
+
+impl Launcher {
+    /// Connects to the launcher of a directory, starting it if none lives. What happens to containers comes by the
+    /// channel.
+    pub async fn start(options: Options) -> io::Result<(Self, Known, mpsc::Receiver<Ended>)> {
+        let stream = connect(&options).await?;
+        let (read, mut write) = stream.into_split();
+        let hello = Order::Hello {
+            version: VERSION,
+            isolation: options.isolation.clone(),
+            cgroup_mount: options.cgroup_mount.display().to_string(),
+            cgroups_root: options.cgroups_root.clone(),
+        };
+        write.write_all(&line(&hello)?).await?;
+        let mut lines = BufReader::new(read).lines();
+        let known = loop {
+            let text =
+                lines.next_line().await?.ok_or_else(|| io::Error::other("the launcher closed its socket"))?;
+            if let Word::Welcome { version, running, ended } = serde_json::from_str(&text)? {
+                if version != VERSION {
+                    let why = format!("the launcher speaks version {version}, this agent {VERSION}");
+                    return Err(io::Error::other(why));
+                }
+                break Known { running, ended };
+            }
+        };
+        let (orders, mut queue) = mpsc::channel::<Order>(ORDERS_MAX);
+        tokio::spawn(async move {
+            let mut batch = Vec::new();
+            while queue.recv_many(&mut batch, 256).await > 0 {
+                let mut bytes = Vec::new();
+                for order in batch.drain(..) {
+                    bytes.extend(line(&order).unwrap_or_default());
+                }
+                if let Err(error) = write.write_all(&bytes).await {
+                    tracing::error!(%error, "the launcher takes no orders");
+                    return;
+                }
+            }
+        });
+        let (tell, words) = mpsc::channel(ORDERS_MAX);
+        let executions: Executions = Arc::default();
+        let waiting = executions.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(text)) = lines.next_line().await {
+                let ended = match serde_json::from_str(&text) {
+                    Ok(Word::Launched { container, pid }) => Ended::Launched { container, pid },
+                    Ok(Word::Failed { container, why }) => Ended::Failed { container, why },
+                    Ok(Word::Terminated { container, how }) => Ended::Terminated { container, how },
+                    Ok(Word::Executed { number, status }) => {
+                        let waiter = waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+                        if let Some(waiter) = waiter {
+                            waiter.send(status).unwrap_or_default();
+                        }
+                        continue;
+                    }
+                    Ok(Word::Welcome { .. }) => continue,
+                    Err(error) => {
+                        tracing::error!(%error, "the launcher's word does not parse");
+                        continue;
+                    }
+                };
+                if tell.send(ended).await.is_err() {
+                    return;
+                }
+            }
+            tell.send(Ended::LauncherLost).await.unwrap_or_default();
+        });
+        Ok((Self { orders, executions }, known, words))
+    }
+
+    async fn order(&self, order: Order) {
+        if self.orders.send(order).await.is_err() {
+            tracing::error!("the launcher is gone");
+        }
+    }
+    /// Orders a container.
+    pub async fn launch(&self, spec: ContainerSpec) {
+        self.order(Order::Launch(Box::new(spec))).await;
+    }
+    /// A signal to all processes of a container.
+    pub async fn signal(&self, container: ContainerId, signal: i32) {
+        self.order(Order::Signal { container, signal }).await;
+    }
+    /// Ends what is left of a container.
+    pub async fn destroy(&self, container: ContainerId) {
+        self.order(Order::Destroy { container }).await;
+    }
+    /// Drops an ended container from the journal.
+    pub async fn forget(&self, container: ContainerId) {
+        self.order(Order::Forget { container }).await;
+    }
+    /// Ends all containers and the launcher.
+    pub async fn stop(&self) {
+        self.order(Order::Stop).await;
+    }
+    /// Runs a command in a container's sandbox; `Ok(None)` = it did not end in time.
+    pub async fn execute(
+        &self,
+        container: ContainerId,
+        program: Program,
+        environment: Vec<(String, String)>,
+        user: Option<String>,
+        timeout: Duration,
+    ) -> Result<Option<i32>, String> {
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let (tell, told) = oneshot::channel();
+        self.executions.lock().unwrap_or_else(PoisonError::into_inner).insert(number, tell);
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.order(Order::Execute { number, container, program, environment, user, timeout_ms }).await;
+        told.await.unwrap_or_else(|_| Err("the launcher is gone".to_owned()))
+    }
+}
+
+fn line(order: &Order) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(order)?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+async fn connect(options: &Options) -> io::Result<UnixStream> {
+    let socket = options.dir.join("socket");
+    if let Ok(stream) = UnixStream::connect(&socket).await {
+        return Ok(stream);
+    }
+    std::fs::create_dir_all(&options.dir)?;
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(options.dir.join("log"))?;
+    let Some((program, arguments)) = options.command.split_first() else {
+        return Err(io::Error::other("no command to start the launcher with"));
+    };
+    let mut child = std::process::Command::new(program)
+        .args(arguments)
+        .arg(&options.dir)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()?;
+    let until = tokio::time::Instant::now() + START_TIMEOUT;
+    loop {
+        if let Ok(stream) = UnixStream::connect(&socket).await {
+            // It lives on by itself; its end is seen when the socket closes.
+            std::thread::spawn(move || child.wait());
+            return Ok(stream);
+        }
+        if let Some(status) = child.try_wait()? {
+            let log = std::fs::read_to_string(options.dir.join("log")).unwrap_or_default();
+            let last = log.lines().last().unwrap_or("it said nothing").to_owned();
+            return Err(io::Error::other(format!("the launcher ended at once ({status}): {last}")));
+        }
+        if tokio::time::Instant::now() > until {
+            return Err(io::Error::other("the launcher did not open its socket in time"));
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}

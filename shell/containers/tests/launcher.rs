@@ -1,0 +1,251 @@
+//! Real containers: exit statuses, signals, memory, namespaces, and an agent that comes back.
+
+use containers::{Ended, Isolation, Known, Launcher, Options};
+use model::container::{ContainerId, ContainerSpec, Limits, Program, Termination};
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+use tokio::sync::mpsc::Receiver;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const MIB: u64 = 1024 * 1024;
+
+struct World {
+    dir: tempfile::TempDir,
+    options: Options,
+    launcher: Launcher,
+    words: Receiver<Ended>,
+}
+
+fn options(dir: &Path, isolation: Isolation, root: &str) -> Options {
+    Options {
+        dir: dir.join("launcher"),
+        command: vec![env!("CARGO_BIN_EXE_launcher-for-tests").to_owned()],
+        isolation,
+        cgroup_mount: "/sys/fs/cgroup".into(),
+        cgroups_root: root.to_owned(),
+    }
+}
+
+fn spec(dir: &Path, id: &str, script: &str) -> ContainerSpec {
+    let sandbox = dir.join("sandboxes").join(id);
+    std::fs::create_dir_all(&sandbox).unwrap();
+    ContainerSpec {
+        id: ContainerId(id.into()),
+        sandbox: sandbox.display().to_string(),
+        program: Program::Shell(script.into()),
+        environment: vec![("PATH".into(), "/usr/bin:/bin".into()), ("GREETING".into(), "hello".into())],
+        user: None,
+        fetch: Vec::new(),
+        limits: Limits { cpus: 0.1, mem: 64 * MIB, ..Default::default() },
+    }
+}
+
+impl World {
+    async fn new(isolation: Isolation) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let root = format!("mesolite-test-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let dir = tempfile::tempdir().unwrap();
+        let options = options(dir.path(), isolation, &root);
+        let (launcher, known, words) = Launcher::start(options.clone()).await.unwrap();
+        assert!(known.running.is_empty() && known.ended.is_empty());
+        Self { dir, options, launcher, words }
+    }
+
+    async fn posix() -> Self {
+        Self::new(Isolation::default()).await
+    }
+
+    /// All that this machine allows; none (and a loud line) where it is too little for these tests.
+    async fn isolated() -> Option<Self> {
+        let (isolation, warnings) =
+            Isolation::choose(None, Path::new("/sys/fs/cgroup"), "mesolite-test").unwrap();
+        for controller in ["cpu", "memory", "pids"] {
+            std::fs::remove_dir(format!("/sys/fs/cgroup/{controller}/mesolite-test")).unwrap_or_default();
+        }
+        if !isolation.memory || !isolation.pid_namespace {
+            println!("SKIPPED: this machine does not isolate: {warnings:?}");
+            return None;
+        }
+        Some(Self::new(isolation).await)
+    }
+
+    async fn word(&mut self) -> Ended {
+        tokio::time::timeout(PATIENCE, self.words.recv())
+            .await
+            .expect("a word in time")
+            .expect("a living launcher")
+    }
+
+    async fn launched(&mut self) -> u32 {
+        match self.word().await {
+            Ended::Launched { pid, .. } => pid,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn terminated(&mut self) -> Termination {
+        match self.word().await {
+            Ended::Terminated { how, .. } => how,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn run(&mut self, id: &str, script: &str) -> Termination {
+        self.launcher.launch(spec(self.dir.path(), id, script)).await;
+        self.launched().await;
+        self.terminated().await
+    }
+
+    fn stdout(&self, id: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join("sandboxes").join(id).join("stdout")).unwrap()
+    }
+
+    async fn stop(mut self) {
+        self.launcher.stop().await;
+        while let Some(word) =
+            tokio::time::timeout(PATIENCE, self.words.recv()).await.expect("an end in time")
+        {
+            if matches!(word, Ended::LauncherLost) {
+                break;
+            }
+        }
+        for controller in ["cpu", "memory", "pids"] {
+            let parent = format!("/sys/fs/cgroup/{controller}/{}", self.options.cgroups_root);
+            if Path::new(&parent).exists() {
+                std::fs::remove_dir(&parent).expect("no cgroup is left behind");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn output_environment_and_exit_statuses_arrive() {
+    let mut w = World::posix().await;
+    assert_eq!(w.run("a", "echo $GREETING; pwd; exit 3").await, Termination::Exited(3));
+    let sandbox = w.dir.path().join("sandboxes/a");
+    assert_eq!(w.stdout("a"), format!("hello\n{}\n", sandbox.canonicalize().unwrap().display()));
+    assert_eq!(w.run("b", "kill -15 $$").await, Termination::Signaled(15));
+    w.launcher
+        .launch(ContainerSpec {
+            program: Program::Exec { file: "no-such-program".into(), arguments: vec!["x".into()] },
+            ..spec(w.dir.path(), "c", "")
+        })
+        .await;
+    match w.word().await {
+        Ended::Failed { why, .. } => assert!(why.contains("execute the command"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    w.stop().await;
+}
+
+#[tokio::test]
+async fn signals_reach_the_whole_tree() {
+    let mut w = World::posix().await;
+    w.launcher.launch(spec(w.dir.path(), "a", "sleep 1000 & echo $!; wait")).await;
+    let pid = w.launched().await;
+    while w.stdout("a").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let child: i32 = w.stdout("a").trim().parse().unwrap();
+    assert!(linux_started(child));
+    w.launcher.signal(ContainerId("a".into()), 15).await;
+    assert_eq!(w.terminated().await, Termination::Signaled(15));
+    let until = std::time::Instant::now() + PATIENCE;
+    while linux_started(child) || linux_started(pid as i32) {
+        assert!(std::time::Instant::now() < until, "the grandchild lives");
+        tokio::task::yield_now().await;
+    }
+    w.stop().await;
+}
+
+fn linux_started(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    !stat.is_empty() && !stat.contains(") Z ")
+}
+
+#[tokio::test]
+async fn isolated_tasks_have_their_own_pids_and_end_on_a_signal() {
+    let Some(mut w) = World::isolated().await else { return };
+    assert_eq!(w.run("a", "echo $$; ls /proc | grep -c '^[0-9]'").await, Termination::Exited(0));
+    let seen: Vec<u32> = w.stdout("a").lines().map(|l| l.parse().unwrap()).collect();
+    assert!(seen[0] < 10 && seen[1] < 10, "pids of the host are seen: {seen:?}");
+    w.launcher.launch(spec(w.dir.path(), "b", "sleep 1000")).await;
+    w.launched().await;
+    w.launcher.signal(ContainerId("b".into()), 15).await;
+    assert_eq!(w.terminated().await, Termination::Signaled(15));
+    w.launcher.launch(spec(w.dir.path(), "c", "trap '' TERM; setsid sleep 1000 & wait")).await;
+    w.launched().await;
+    w.launcher.destroy(ContainerId("c".into())).await;
+    assert_eq!(w.terminated().await, Termination::Signaled(9));
+    w.stop().await;
+}
+
+#[tokio::test]
+async fn too_much_memory_is_reported_as_that() {
+    let Some(mut w) = World::isolated().await else { return };
+    let how = w.run("a", "head -c 200m /dev/zero | tail").await;
+    let Termination::OutOfMemory { limit, peak } = how else { panic!("{how:?}") };
+    assert_eq!(limit, 64 * MIB);
+    assert!(peak > 50 * MIB, "{peak}");
+    assert_eq!(w.run("b", "exit 0").await, Termination::Exited(0));
+    w.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_that_comes_back_learns_every_exit() {
+    let mut w = World::posix().await;
+    w.launcher.launch(spec(w.dir.path(), "going", "sleep 1000")).await;
+    let pid = w.launched().await;
+    w.launcher.launch(spec(w.dir.path(), "gone", "sleep 0.2; exit 7")).await;
+    w.launched().await;
+    // The agent dies without a word: its end of the socket closes.
+    let World { dir, options, launcher, words } = w;
+    drop((launcher, words));
+    let until = std::time::Instant::now() + PATIENCE;
+    let (launcher, words) = loop {
+        let (launcher, Known { running, ended }, words) = Launcher::start(options.clone()).await.unwrap();
+        assert!(running.contains(&(ContainerId("going".into()), pid)), "{running:?}");
+        if !ended.is_empty() {
+            assert_eq!(ended, [(ContainerId("gone".into()), Termination::Exited(7))]);
+            break (launcher, words);
+        }
+        assert!(std::time::Instant::now() < until);
+    };
+    launcher.forget(ContainerId("gone".into())).await;
+    World { dir, options, launcher, words }.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_runs_beside_the_task() {
+    let mut w = World::posix().await;
+    w.launcher.launch(spec(w.dir.path(), "a", "sleep 1000")).await;
+    w.launched().await;
+    let run = |script: &str, timeout| {
+        w.launcher.execute(ContainerId("a".into()), Program::Shell(script.into()), Vec::new(), None, timeout)
+    };
+    assert_eq!(run("exit 4", PATIENCE).await, Ok(Some(4)));
+    assert_eq!(run("sleep 1000", Duration::from_millis(50)).await, Ok(None));
+    w.stop().await;
+}
+
+#[tokio::test]
+async fn many_short_tasks_all_end() {
+    const TASKS: usize = 300;
+    let mut w = World::posix().await;
+    let begin = std::time::Instant::now();
+    for i in 0..TASKS {
+        w.launcher.launch(spec(w.dir.path(), &format!("t{i}"), "exit 0")).await;
+    }
+    let mut ended = 0;
+    while ended < TASKS {
+        if let Ended::Terminated { how, .. } = w.word().await {
+            assert_eq!(how, Termination::Exited(0));
+            ended += 1;
+        }
+    }
+    println!("{:.0} tasks a second", TASKS as f64 / begin.elapsed().as_secs_f64());
+    w.stop().await;
+}
