@@ -1,1 +1,241 @@
-//! orchestrator
+//! The orchestrator: apps, deployments and instances, brought about as an ordinary framework of a Mesos master.
+//!
+//! Here is only the table from inputs to handlers. Never touches the world: see `Effect`.
+
+mod apps;
+pub mod backoff;
+mod commands;
+pub mod config;
+pub mod constraints;
+mod deployments;
+mod effect;
+mod events;
+mod health;
+mod input;
+pub mod instances;
+mod invariants;
+mod kills;
+mod launch;
+mod matching;
+mod plan;
+mod pool;
+mod read;
+pub mod rolling;
+mod saves;
+mod scaling;
+mod session;
+pub mod spec;
+mod timers;
+mod updates;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+pub use apps::AppState;
+pub use commands::{AppUpdate, Command, said_task};
+pub use config::Config;
+pub use deployments::{Deployment, Refused};
+pub use effect::{Effect, ProbeId, ServerEvent};
+pub use input::{Client, Input};
+pub use matching::{Queued, Refusal, STAGES, Statistics, Unused};
+pub use plan::{Action, Kind, Step};
+pub use updates::Failure;
+
+use backoff::Backoff;
+use base::{Effects, Machine, Now, Time};
+use deployments::Deployment as Plan;
+use model::{mesos::scheduler::event::Type, save::Records};
+use std::collections::{BTreeMap, BTreeSet};
+use timers::Due;
+
+/// An app's definition as its clients see it: Marathon's normalised JSON form. What runs of it is read into `spec::Spec`.
+pub type App = serde_json::Value;
+
+/// The machine.
+#[derive(Debug)]
+pub struct Orchestrator {
+    config: Config,
+    apps: BTreeMap<String, AppState>,
+    deployments: BTreeMap<String, Deployment>,
+    /// By app, the deployment that has it.
+    locks: BTreeMap<String, String>,
+    instances: instances::Instances,
+    /// Apps with instances that wait for offers.
+    queue: BTreeMap<String, Queued>,
+    /// By app: the configuration that failed, and the delay it is in.
+    backoffs: BTreeMap<String, (String, Backoff)>,
+    failures: BTreeMap<String, Failure>,
+    session: session::Session,
+    saves: saves::Saves,
+    timers: timers::Timers,
+    streams: events::Streams,
+    /// Apps that something happened to in this step.
+    dirty: BTreeSet<String>,
+    probes: BTreeMap<ProbeId, (String, usize)>,
+    probes_next: u64,
+    /// The last version given; each is later than the one before.
+    last_version: u64,
+    now: Time,
+}
+
+impl Orchestrator {
+    /// From everything that was durable. What can't be read is left out, and stays in the store.
+    pub fn new(config: Config, records: Records, now: Time) -> Self {
+        let mut this = Self {
+            config,
+            apps: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            instances: instances::Instances::default(),
+            queue: BTreeMap::new(),
+            backoffs: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            session: session::Session::default(),
+            saves: saves::Saves::default(),
+            timers: timers::Timers::default(),
+            streams: events::Streams::default(),
+            dirty: BTreeSet::new(),
+            probes: BTreeMap::new(),
+            probes_next: 0,
+            last_version: 0,
+            now,
+        };
+        this.recover(records, now);
+        this
+    }
+
+    fn recover(&mut self, records: Records, now: Time) {
+        let mut plans: Vec<Plan> = Vec::new();
+        let mut current = Vec::new();
+        for (key, value) in &records {
+            let (kind, id) = key.split_at(key.find('/').unwrap_or(key.len()));
+            match kind {
+                session::FRAMEWORK => self.session.framework = String::from_utf8(value.clone()).ok(),
+                "apps" => current.extend(serde_json::from_slice(value).ok().map(|app| (id.to_owned(), app))),
+                "failures" => {
+                    self.failures.extend(serde_json::from_slice(value).ok().map(|f| (id.to_owned(), f)));
+                }
+                "instances" => {
+                    serde_json::from_slice(value).into_iter().for_each(|i| self.instances.insert(i))
+                }
+                "deployments" => plans.extend(serde_json::from_slice::<Plan>(value)),
+                _ => {}
+            }
+        }
+        for (id, app) in current {
+            for (key, value) in records.range(format!("versions{id}@")..format!("versions{id}A")) {
+                let _ = key;
+                if let Ok(old) = serde_json::from_slice::<App>(value) {
+                    let spec = apps::spec(&old);
+                    self.load_app(&id, old.into(), spec.into());
+                }
+            }
+            let app: App = app;
+            let spec = apps::spec(&app);
+            self.load_app(&id, app.into(), spec.into());
+            self.dirty.insert(id);
+        }
+        plans.sort_by(|a, b| a.version.cmp(&b.version));
+        plans.into_iter().for_each(|plan| self.resume(now, plan));
+        let all: Vec<_> = self.instances.iter().cloned().collect();
+        for instance in all {
+            self.watch(now, &instance);
+            self.start_checks(now, &instance);
+            if instance.ending {
+                self.timers.set(Due::Kill(instance.id.clone()), now);
+            }
+            self.dirty.insert(instance.app);
+        }
+    }
+
+    fn due(&mut self, now: &mut Now<'_>, out: &mut Effects<Effect>) {
+        while let Some(due) = self.timers.pop(now.time) {
+            match due {
+                Due::Reconcile => self.reconcile(now.time),
+                Due::Backoff(_) => self.session.revive = true,
+                Due::Instance(id) => self.overdue(now.time, &id),
+                Due::Kill(id) => self.kill_again(now.time, &id),
+                Due::Check(id, at) => self.probe(now.time, &id, at, out),
+            }
+        }
+    }
+
+    fn event(&mut self, now: &mut Now<'_>, event: model::mesos::scheduler::Event) {
+        match (event.r#type(), event) {
+            (Type::Subscribed, event) => {
+                if let Some(subscribed) = event.subscribed {
+                    self.subscribed(now, subscribed);
+                }
+            }
+            (Type::Offers, event) => {
+                let offers = event.offers.map(|offers| offers.offers).unwrap_or_default();
+                self.offers(now, offers);
+            }
+            (Type::Update, event) => {
+                if let Some(update) = event.update {
+                    self.update(now, update.status);
+                }
+            }
+            (Type::Error, event) => {
+                self.refused(now.time, &event.error.map(|error| error.message).unwrap_or_default());
+            }
+            // offers are answered in the step that brings them; agents' losses come as statuses
+            _ => {}
+        }
+    }
+}
+
+impl Machine for Orchestrator {
+    type Input = Input;
+    type Effect = Effect;
+
+    fn step(&mut self, mut now: Now<'_>, input: Input, out: &mut Effects<Effect>) {
+        self.now = now.time;
+        match input {
+            Input::Command { request, command, client } => self.command(&mut now, request, *command, &client),
+            Input::Subscribe { request, event_types, remote } => {
+                self.listen(now.time, request, event_types, remote);
+            }
+            Input::StreamClosed { stream } => self.unlisten(now.time, stream),
+            Input::Connected => self.connected(),
+            Input::Event(event) => self.event(&mut now, *event),
+            Input::Disconnected { .. } => self.disconnected(now.time),
+            Input::Probed { probe, outcome } => self.probed(now.time, probe, outcome),
+            Input::Saved { save } => self.saves.saved(save, now.time, out),
+            Input::SaveFailed { save, why } => self.saves.failed(save, &why, now.time, out),
+            Input::Tick => {}
+        }
+        self.due(&mut now, out);
+        self.settle(now.time);
+        self.want_offers(now.time);
+        self.saves.retry(now.time, out);
+        self.saves.flush(out);
+    }
+
+    fn deadline(&self) -> Option<(Time, &'static str)> {
+        let dirty = (!self.dirty.is_empty()).then_some((self.now, "recovered"));
+        let retry = self.saves.retry_at().map(|at| (at, "save tried again"));
+        [dirty, retry, self.timers.first()].into_iter().flatten().min()
+    }
+
+    fn check(&self) {
+        invariants::check(self);
+    }
+}
+
+/// Milliseconds since 1970 as `2014-09-12T23:28:21.737Z`.
+pub fn when(ms: u64) -> String {
+    let (days, rest) = (ms / 86_400_000, ms % 86_400_000);
+    // civil date from days, counted in eras of 400 years that begin on a first of March
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let part = (5 * of_year + 2) / 153;
+    let date = of_year - (153 * part + 2) / 5 + 1;
+    let month = if part < 10 { part + 3 } else { part - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hours, minutes, seconds) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60);
+    format!("{year:04}-{month:02}-{date:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", rest % 1000)
+}

@@ -1,0 +1,77 @@
+//! What an orchestrator is told at its start.
+
+use base::Duration;
+
+/// Versions kept of one app; the oldest go first.
+pub const VERSIONS_MAX: usize = 25;
+/// Deployments that may run at once; more are refused with 403.
+pub const DEPLOYMENTS_MAX: usize = 100;
+/// Open event streams.
+pub const STREAMS_MAX: usize = 1000;
+/// Agents remembered in the explanation of one waiting app.
+pub const AGENTS_EXPLAINED_MAX: usize = 200;
+/// A kill is repeated this often until the task has ended.
+pub const KILL_RETRY: Duration = Duration::from_secs(30);
+/// Every task is asked for this often.
+pub const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
+/// A failed save is tried again after this.
+pub const SAVE_RETRY: Duration = Duration::from_secs(1);
+/// Messages of statuses are cut at this many characters.
+pub const STATUS_MESSAGE_MAX: usize = 10_000;
+
+/// Settings of one orchestrator; defaults are Marathon's, save where that would only make one wait.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The name it registers with.
+    pub framework_name: String,
+    /// The user tasks run as unless they say otherwise.
+    pub user: String,
+    /// The role whose resources it uses.
+    pub role: String,
+    /// The principal it registers with.
+    pub principal: Option<String>,
+    /// Whether tasks outlive an agent's restart.
+    pub checkpoint: bool,
+    /// How long the master keeps its tasks while it is away.
+    pub failover_timeout: Duration,
+    /// Its own host, for the master's pages.
+    pub hostname: String,
+    /// Its own HTTP port.
+    pub http_port: u16,
+    /// The first service port given by itself.
+    pub local_port_min: u16,
+    /// The last service port given by itself.
+    pub local_port_max: u16,
+    /// For how long a useless offer is turned down.
+    pub decline_offer_duration: Duration,
+    /// Most instances launched from one offer.
+    pub max_instances_per_offer: usize,
+    /// A launch without any status is forgotten after this.
+    pub task_launch_confirm_timeout: Duration,
+    /// A task that does not start is killed after this.
+    pub task_launch_timeout: Duration,
+    /// Put before `PORT…` and `HOST`.
+    pub env_vars_prefix: Option<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            framework_name: "marathon".into(),
+            user: "root".into(),
+            role: "*".into(),
+            principal: None,
+            checkpoint: true,
+            failover_timeout: Duration::from_secs(604_800),
+            hostname: "127.0.0.1".into(),
+            http_port: 8080,
+            local_port_min: 10_000,
+            local_port_max: 20_000,
+            decline_offer_duration: Duration::from_secs(120),
+            max_instances_per_offer: 1000,
+            task_launch_confirm_timeout: Duration::from_secs(300),
+            task_launch_timeout: Duration::from_secs(300),
+            env_vars_prefix: None,
+        }
+    }
+}

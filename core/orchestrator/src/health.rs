@@ -1,0 +1,161 @@
+//! Health checks that the orchestrator runs itself: when, what an answer means, and when an instance is ended for it.
+//!
+//! Never performs one. Results are not durable: after a restart nothing is known until the next check.
+
+use crate::{
+    Orchestrator, ProbeId,
+    instances::{Checked, Condition, Instance},
+    spec::{CheckBy, CheckSpec, Spec},
+    timers::Due,
+    when,
+};
+use base::{Effects, Time};
+use model::container::{Probe, Probed};
+use serde_json::json;
+use std::sync::Arc;
+
+/// Intervals below this are taken as this.
+const INTERVAL_MIN: base::Duration = base::Duration::from_millis(100);
+
+enum Found {
+    Good,
+    Bad(String),
+    Nothing,
+}
+
+fn found(check: &CheckSpec, probed: Probed) -> Found {
+    match probed {
+        Probed::Http(status @ 100..=199) if check.ignore_1xx => {
+            let _ = status;
+            Found::Nothing
+        }
+        Probed::Http(200..=399) | Probed::Connected | Probed::Exited(0) => Found::Good,
+        Probed::Http(status) => Found::Bad(format!("{status}")),
+        Probed::Exited(status) => Found::Bad(format!("exit status {status}")),
+        Probed::TimedOut(after) => Found::Bad(format!("no answer within {} s", after.as_secs_f64())),
+        Probed::Failed(why) => Found::Bad(why),
+    }
+}
+
+impl Orchestrator {
+    /// The version of the app that an instance runs, as far as it is kept; else the current one.
+    pub(crate) fn spec_of(&self, instance: &Instance) -> Option<Arc<Spec>> {
+        let app = self.apps.get(&instance.app);
+        app.and_then(|app| app.specs.get(&instance.version).cloned()).or_else(|| self.spec(&instance.app))
+    }
+
+    pub(crate) fn start_checks(&mut self, now: Time, instance: &Instance) {
+        if instance.ending {
+            return;
+        }
+        for (at, check) in self.spec_of(instance).iter().flat_map(|spec| spec.checks.iter().enumerate()) {
+            if check.by == CheckBy::Orchestrator {
+                self.timers.set(Due::Check(instance.id.clone(), at), now);
+            }
+        }
+    }
+
+    pub(crate) fn stop_checks(&mut self, instance: &Instance) {
+        let count = self.spec_of(instance).map_or(0, |spec| spec.checks.len());
+        for at in 0..count {
+            self.timers.stop(&Due::Check(instance.id.clone(), at));
+        }
+    }
+
+    /// A check is due.
+    pub(crate) fn probe(&mut self, now: Time, id: &str, at: usize, out: &mut Effects<crate::Effect>) {
+        let Some(instance) = self.instances.get(id) else { return };
+        let Some(spec) = self.spec_of(instance) else { return };
+        let Some(check) = spec.checks.get(at) else { return };
+        if instance.ending || instance.condition != Condition::Running {
+            return;
+        }
+        let Some(port) = check.port_of(&instance.ports) else { return };
+        let host = instance.host.clone();
+        let probe = match check.protocol.as_str() {
+            "TCP" => Probe::Tcp { host, port },
+            protocol => Probe::Http { https: protocol == "HTTPS", host, port, path: check.path.clone() },
+        };
+        let number = ProbeId(self.probes_next);
+        self.probes_next += 1;
+        self.probes.insert(number, (id.to_owned(), at));
+        out.push(crate::Effect::Probe { id: number, probe, timeout: check.timeout });
+        self.timers
+            .set(Due::Check(id.to_owned(), at), now + check.interval.max(INTERVAL_MIN) + check.timeout);
+    }
+
+    /// A check was answered.
+    pub(crate) fn probed(&mut self, now: Time, probe: ProbeId, probed: Probed) {
+        let Some((id, at)) = self.probes.remove(&probe) else { return };
+        let Some(mut instance) = self.instances.get(&id).cloned() else { return };
+        let Some(spec) = self.spec_of(&instance) else { return };
+        let Some(check) = spec.checks.get(at) else { return };
+        if instance.ending || instance.condition != Condition::Running {
+            return;
+        }
+        self.timers.set(Due::Check(id.clone(), at), now + check.interval.max(INTERVAL_MIN));
+        instance.checks.resize_with(spec.checks.len().max(instance.checks.len()), Checked::default);
+        let ms = now.as_millis();
+        let started = Time::from_millis(instance.started_at.unwrap_or(instance.staged_at));
+        let mut kill = None;
+        let checked = &mut instance.checks[at];
+        match found(check, probed) {
+            Found::Nothing => return,
+            Found::Good => {
+                checked.first_success.get_or_insert(ms);
+                (checked.alive, checked.failures, checked.last_success) = (true, 0, Some(ms));
+            }
+            Found::Bad(cause) => {
+                let young = checked.first_success.is_none() && now < started + check.grace;
+                checked.last_failure = Some(ms);
+                checked.cause = Some(cause.clone());
+                if !young {
+                    checked.alive = false;
+                    checked.failures = checked.failures.saturating_add(1);
+                    if check.failures_max > 0 && checked.failures >= check.failures_max {
+                        kill = Some(cause);
+                    }
+                }
+            }
+        }
+        let failures = checked.failures;
+        self.judge(now, &spec, instance, failures, kill);
+    }
+
+    fn judge(&mut self, now: Time, spec: &Spec, mut instance: Instance, failures: u32, kill: Option<String>) {
+        let mine = || {
+            let own = |(_, check): &(_, &CheckSpec)| check.by == CheckBy::Orchestrator;
+            instance.checks.iter().zip(&spec.checks).filter(own).map(|(checked, _)| checked)
+        };
+        let known = |c: &Checked| c.alive || c.failures > 0;
+        let before = instance.healthy;
+        let sick = mine().any(|c| known(c) && !c.alive);
+        let well = mine().all(|c| known(c) && c.alive);
+        instance.healthy = if sick { Some(false) } else { well.then_some(true) };
+        let healthy = instance.healthy;
+        let id = instance.id.clone();
+        // the last known health is part of the record, so that a restart does not forget a healthy upgrade
+        if before == healthy {
+            self.instances.insert(instance.clone())
+        } else {
+            self.put_instance(instance.clone())
+        }
+        if failures > 0 {
+            let fields = json!({ "appId": instance.app, "taskId": id, "healthCheck": { "consecutiveFailures": failures } });
+            self.emit(now, "failed_health_check_event", fields);
+        }
+        if let Some(healthy) = healthy.filter(|_| before != healthy) {
+            self.say_health(now, &instance, healthy);
+            self.dirty.insert(instance.app.clone());
+        }
+        if let Some(reason) = kill {
+            let fields = json!({
+                "appId": instance.app, "taskId": instance.task, "instanceId": id, "version": instance.version,
+                "reason": reason, "host": instance.host, "slaveId": instance.agent,
+                "timestamp": when(now.as_millis()),
+            });
+            self.emit(now, "unhealthy_instance_kill_event", fields);
+            self.kill(now, &id);
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! What can happen to an orchestrator, as the shell and the HTTP surface say it.
+
+use crate::{ProbeId, commands::Command};
+use model::{
+    container::Probed,
+    mesos::scheduler::Event,
+    request::{RequestId, StreamId},
+    save::SaveId,
+};
+
+/// Who sent a command, for `api_post_event`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// Its address.
+    pub ip: String,
+    /// What it asked for.
+    pub uri: String,
+}
+
+/// Everything that can happen to it.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A client wants something changed; its request waits for the answer.
+    Command {
+        /// The waiting request.
+        request: RequestId,
+        /// What it wants, valid in itself.
+        command: Box<Command>,
+        /// Who it is.
+        client: Client,
+    },
+    /// A client wants events.
+    Subscribe {
+        /// The waiting request; becomes the stream.
+        request: RequestId,
+        /// Kinds of events; empty = all.
+        event_types: Vec<String>,
+        /// The client's address.
+        remote: String,
+    },
+    /// A stream's client went away, or was too slow.
+    StreamClosed {
+        /// Which.
+        stream: StreamId,
+    },
+    /// The shell has found a leading master.
+    Connected,
+    /// The master says something.
+    Event(Box<Event>),
+    /// The stream from the master ended.
+    Disconnected {
+        /// Why.
+        why: String,
+    },
+    /// A health check was answered.
+    Probed {
+        /// Which.
+        probe: ProbeId,
+        /// What was found.
+        outcome: Probed,
+    },
+    /// A batch is durable.
+    Saved {
+        /// Which.
+        save: SaveId,
+    },
+    /// A batch was refused by the store.
+    SaveFailed {
+        /// Which.
+        save: SaveId,
+        /// Why.
+        why: String,
+    },
+    /// The deadline has come.
+    Tick,
+}

@@ -1,0 +1,321 @@
+//! Instances of apps: what is known of each, and counts of them that never need a walk over all.
+//!
+//! Never decides what becomes of one; changes go through `update`, so that counts and records stay true.
+
+use crate::constraints::Counts;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What an instance does (Marathon's condition). Those that wait for an offer are only counted, not held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Condition {
+    /// Ordered; nothing heard yet.
+    Provisioned,
+    /// Taken by the agent.
+    Staging,
+    /// Being started.
+    Starting,
+    /// Runs.
+    Running,
+    /// Its agent can't be reached.
+    Unreachable,
+    /// Has been so for long enough to be replaced.
+    UnreachableInactive,
+    /// Is being ended by its agent.
+    Killing,
+}
+
+impl Condition {
+    /// As events and pod statuses say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioned => "Provisioned",
+            Self::Staging => "Staging",
+            Self::Starting => "Starting",
+            Self::Running => "Running",
+            Self::Unreachable => "Unreachable",
+            Self::UnreachableInactive => "UnreachableInactive",
+            Self::Killing => "Killing",
+        }
+    }
+    /// As `/v2/tasks` says it.
+    pub fn task_state(self) -> &'static str {
+        match self {
+            Self::Provisioned => "TASK_CREATED",
+            Self::Staging => "TASK_STAGING",
+            Self::Starting => "TASK_STARTING",
+            Self::Running => "TASK_RUNNING",
+            Self::Unreachable | Self::UnreachableInactive => "TASK_UNREACHABLE",
+            Self::Killing => "TASK_KILLING",
+        }
+    }
+}
+
+/// A task of an app, from its order to its end. The record `instances/<id>`, but for what is marked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// `prod_db.instance-<uuid>`.
+    pub id: String,
+    /// `prod_db.instance-<uuid>._app.1`.
+    pub task: String,
+    /// The app.
+    pub app: String,
+    /// The version of the app it was launched with.
+    pub version: String,
+    /// What it does.
+    pub condition: Condition,
+    /// Whether it is to end.
+    pub ending: bool,
+    /// Its agent.
+    pub agent: String,
+    /// Its agent's host name.
+    pub host: String,
+    /// Host ports, in the order of the app's definitions.
+    pub ports: Vec<u16>,
+    /// Role of its resources.
+    pub role: String,
+    /// Region and zone of its agent.
+    pub region: Option<String>,
+    /// See `region`.
+    pub zone: Option<String>,
+    /// Values of the fields that the app's constraints asked for.
+    pub placed: BTreeMap<String, String>,
+    /// When it was ordered, in ms since 1970.
+    pub staged_at: u64,
+    /// When it was first seen running.
+    pub started_at: Option<u64>,
+    /// Since when it is unreachable.
+    pub unreachable_since: Option<u64>,
+    /// Addresses of its container.
+    pub addresses: Vec<String>,
+    /// What is known of its health.
+    pub healthy: Option<bool>,
+    /// When a kill was last sent; not in the record.
+    #[serde(skip)]
+    pub killed_at: Option<u64>,
+    /// Results of its health checks, by index; not in the record.
+    #[serde(skip)]
+    pub checks: Vec<Checked>,
+}
+
+/// The result of one health check of one instance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checked {
+    /// Whether the last one that counted was good.
+    pub alive: bool,
+    /// Failures since the last success.
+    pub failures: u32,
+    /// In ms since 1970.
+    pub first_success: Option<u64>,
+    /// In ms since 1970.
+    pub last_success: Option<u64>,
+    /// In ms since 1970.
+    pub last_failure: Option<u64>,
+    /// Why the last failed.
+    pub cause: Option<String>,
+}
+
+/// How many instances of one version of an app are where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// All that are held.
+    pub all: u64,
+    /// Wanted and not given up: they count as instances of the app.
+    pub active: u64,
+    /// Active, not running yet.
+    pub staged: u64,
+    /// Active and running.
+    pub running: u64,
+    /// Running and known to be healthy.
+    pub healthy: u64,
+    /// Running and known not to be.
+    pub unhealthy: u64,
+    /// Being ended.
+    pub ending: u64,
+}
+
+impl Tally {
+    /// The sum.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            all: self.all + other.all,
+            active: self.active + other.active,
+            staged: self.staged + other.staged,
+            running: self.running + other.running,
+            healthy: self.healthy + other.healthy,
+            unhealthy: self.unhealthy + other.unhealthy,
+            ending: self.ending + other.ending,
+        }
+    }
+    fn of(instance: &Instance) -> Self {
+        let given_up = instance.condition == Condition::UnreachableInactive;
+        let running = instance.condition == Condition::Running;
+        let active = !instance.ending && !given_up;
+        Self {
+            all: 1,
+            active: u64::from(active),
+            staged: u64::from(active && instance.condition < Condition::Running),
+            running: u64::from(running && active),
+            healthy: u64::from(running && active && instance.healthy == Some(true)),
+            unhealthy: u64::from(running && active && instance.healthy == Some(false)),
+            ending: u64::from(instance.ending && !given_up),
+        }
+    }
+    fn minus(self, o: Self) -> Self {
+        Self {
+            all: self.all - o.all,
+            active: self.active - o.active,
+            staged: self.staged - o.staged,
+            running: self.running - o.running,
+            healthy: self.healthy - o.healthy,
+            unhealthy: self.unhealthy - o.unhealthy,
+            ending: self.ending - o.ending,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct OfApp {
+    ids: BTreeSet<String>,
+    /// By version: how many, and where.
+    versions: BTreeMap<String, (Tally, BTreeMap<String, Counts>)>,
+}
+
+/// All instances.
+#[derive(Debug, Default)]
+pub struct Instances {
+    all: BTreeMap<String, Instance>,
+    apps: BTreeMap<String, OfApp>,
+}
+
+/// The instance of a task: `…instance-<uuid>._app.1` without its end.
+pub fn instance_of_task(task: &str) -> Option<&str> {
+    let (rest, incarnation) = task.rsplit_once('.')?;
+    incarnation.parse::<u64>().ok()?;
+    let (instance, _container) = rest.rsplit_once('.')?;
+    instance.contains(".instance-").then_some(instance)
+}
+
+impl Instances {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+    /// One.
+    pub fn get(&self, id: &str) -> Option<&Instance> {
+        self.all.get(id)
+    }
+    /// The one with this task.
+    pub fn of_task(&self, task: &str) -> Option<&Instance> {
+        self.all.get(instance_of_task(task)?).filter(|instance| instance.task == task)
+    }
+    /// All, by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Instance> {
+        self.all.values()
+    }
+    /// Those of an app, by id.
+    pub fn of_app<'a>(&'a self, app: &str) -> impl Iterator<Item = &'a Instance> + use<'a> {
+        let ids = self.apps.get(app).map(|of| &of.ids);
+        ids.into_iter().flatten().filter_map(|id| self.all.get(id))
+    }
+    /// Adds one.
+    pub fn insert(&mut self, instance: Instance) {
+        self.remove(&instance.id);
+        self.count(&instance, true);
+        self.all.insert(instance.id.clone(), instance);
+    }
+    /// Forgets one.
+    pub fn remove(&mut self, id: &str) -> Option<Instance> {
+        let instance = self.all.remove(id)?;
+        self.count(&instance, false);
+        Some(instance)
+    }
+    /// Changes one; gives it as it is now.
+    pub fn update(&mut self, id: &str, change: impl FnOnce(&mut Instance)) -> Option<&Instance> {
+        let mut instance = self.remove(id)?;
+        change(&mut instance);
+        self.insert(instance);
+        self.all.get(id)
+    }
+    fn count(&mut self, instance: &Instance, more: bool) {
+        let of = self.apps.entry(instance.app.clone()).or_default();
+        let (tally, fields) = of.versions.entry(instance.version.clone()).or_default();
+        let mine = Tally::of(instance);
+        *tally = if more { tally.plus(mine) } else { tally.minus(mine) };
+        for (field, value) in &instance.placed {
+            let counts = fields.entry(field.clone()).or_default();
+            let count = counts.entry(value.clone()).or_default();
+            *count = if more { *count + 1 } else { count.saturating_sub(1) };
+            if *count == 0 {
+                counts.remove(value);
+            }
+        }
+        if more {
+            of.ids.insert(instance.id.clone());
+            return;
+        }
+        if tally.all == 0 {
+            of.versions.remove(&instance.version);
+        }
+        of.ids.remove(&instance.id);
+        if of.ids.is_empty() {
+            self.apps.remove(&instance.app);
+        }
+    }
+    /// Counts of an app: those launched with `since` or later, and the older ones. Versions sort as their times do.
+    pub fn tallies(&self, app: &str, since: &str) -> (Tally, Tally) {
+        let mut both = (Tally::default(), Tally::default());
+        for (version, (tally, _)) in self.apps.get(app).into_iter().flat_map(|of| &of.versions) {
+            let side = if version.as_str() >= since { &mut both.0 } else { &mut both.1 };
+            *side = side.plus(*tally);
+        }
+        both
+    }
+    /// Counts of an app over all versions.
+    pub fn tally(&self, app: &str) -> Tally {
+        self.tallies(app, "").0
+    }
+    /// How many instances launched with `since` or later have each value of a field.
+    pub fn placed(&self, app: &str, since: &str, field: &str) -> Counts {
+        let mut all = Counts::new();
+        for (_, (_, fields)) in
+            self.apps.get(app).into_iter().flat_map(|of| &of.versions).filter(|(v, _)| v.as_str() >= since)
+        {
+            for (value, count) in fields.get(field).into_iter().flatten() {
+                *all.entry(value.clone()).or_default() += count;
+            }
+        }
+        all
+    }
+    /// Counts everything anew and compares.
+    pub fn check(&self) {
+        let mut again = Self::default();
+        self.all.values().for_each(|instance| again.insert(instance.clone()));
+        for (app, of) in &again.apps {
+            let mine = self.apps.get(app).map(|of| &of.versions);
+            assert_eq!(mine.map(|m| m.len()), Some(of.versions.len()), "versions of {app}");
+            for (version, (tally, _)) in &of.versions {
+                assert_eq!(mine.and_then(|m| m.get(version)).map(|m| m.0), Some(*tally), "{app} {version}");
+            }
+        }
+    }
+}
+
+/// A walk over candidates for an end: sick before well, then those that are least far, then by age.
+pub fn kill_order(instance: &Instance, oldest_first: bool) -> (bool, u8, u64, String) {
+    let rank = match instance.condition {
+        Condition::Unreachable | Condition::UnreachableInactive => 1,
+        Condition::Provisioned | Condition::Staging => 2,
+        Condition::Starting => 3,
+        Condition::Running => 4,
+        Condition::Killing => 5,
+    };
+    let since = instance.started_at.unwrap_or(instance.staged_at);
+    let well = instance.condition == Condition::Running && instance.healthy != Some(false);
+    (well, rank, if oldest_first { since } else { u64::MAX - since }, instance.id.clone())
+}

@@ -1,0 +1,208 @@
+//! Writes precede words: what a step changes is made durable before anything that it says goes out, in order.
+//!
+//! Never decides what is written. The state in memory runs ahead of the store; nobody is told of it before.
+
+use crate::{Effect, config::SAVE_RETRY};
+use base::{Effects, Time};
+use indexmap::IndexMap;
+use model::{
+    request::{Answer, Http},
+    save::{Change, SaveId},
+};
+use std::collections::VecDeque;
+
+/// Most changes in one batch; a step with more is saved in several, in order.
+pub const BATCH_CHANGES_MAX: usize = 64;
+/// Most bytes in one batch, save where a single record is larger.
+pub const BATCH_BYTES_MAX: usize = 512 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Standing {
+    Asked,
+    Durable,
+    Failed,
+}
+
+#[derive(Debug)]
+struct Batch {
+    save: SaveId,
+    changes: Vec<Change>,
+    words: Vec<Effect>,
+    standing: Standing,
+}
+
+/// What waits for the store.
+#[derive(Debug, Default)]
+pub(crate) struct Saves {
+    next: u64,
+    step: IndexMap<String, Option<Vec<u8>>>,
+    words: Vec<Effect>,
+    waiting: VecDeque<Batch>,
+    retry_at: Option<Time>,
+    trouble: Option<String>,
+}
+
+impl Saves {
+    /// Writes a record in this step; the last write of a key wins.
+    pub fn put(&mut self, key: String, value: Vec<u8>) {
+        self.step.insert(key, Some(value));
+    }
+    /// Removes a record in this step.
+    pub fn delete(&mut self, key: String) {
+        self.step.insert(key, None);
+    }
+    /// Says something once everything so far is durable.
+    pub fn say(&mut self, word: Effect) {
+        self.words.push(word);
+    }
+    /// When a failed save is tried again.
+    pub fn retry_at(&self) -> Option<Time> {
+        self.retry_at
+    }
+    /// Why the store refuses, while it does.
+    pub fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+    /// Ends a step.
+    pub fn flush(&mut self, out: &mut Effects<Effect>) {
+        let words = std::mem::take(&mut self.words);
+        if self.step.is_empty() {
+            match self.waiting.back_mut() {
+                Some(last) => last.words.extend(words),
+                None => words.into_iter().for_each(|word| out.push(word)),
+            }
+            return;
+        }
+        let mut changes = Vec::new();
+        let mut bytes = 0;
+        for (key, value) in std::mem::take(&mut self.step) {
+            let size = key.len() + value.as_ref().map_or(0, Vec::len);
+            if !changes.is_empty() && (changes.len() >= BATCH_CHANGES_MAX || bytes + size > BATCH_BYTES_MAX) {
+                self.ask(std::mem::take(&mut changes), Vec::new(), out);
+                bytes = 0;
+            }
+            bytes += size;
+            changes.push(match value {
+                Some(value) => Change::Put { key, value },
+                None => Change::Delete { key },
+            });
+        }
+        self.ask(changes, words, out);
+    }
+    fn ask(&mut self, changes: Vec<Change>, words: Vec<Effect>, out: &mut Effects<Effect>) {
+        let save = SaveId(self.next);
+        self.next += 1;
+        let held = self.trouble.is_some();
+        if !held {
+            out.push(Effect::Save { save, batch: changes.clone() });
+        }
+        let standing = if held { Standing::Failed } else { Standing::Asked };
+        self.waiting.push_back(Batch { save, changes, words, standing });
+    }
+    /// A batch is durable: says what waited for it, as soon as all before it are durable too.
+    pub fn saved(&mut self, save: SaveId, now: Time, out: &mut Effects<Effect>) {
+        self.mark(save, Standing::Durable);
+        while self.waiting.front().is_some_and(|batch| batch.standing == Standing::Durable) {
+            let batch = self.waiting.pop_front();
+            batch.into_iter().flat_map(|batch| batch.words).for_each(|word| out.push(word));
+        }
+        self.settle(now);
+    }
+    /// A batch was refused: clients that wait hear of it, everything else waits for another try.
+    pub fn failed(&mut self, save: SaveId, why: &str, now: Time, out: &mut Effects<Effect>) {
+        self.mark(save, Standing::Failed);
+        self.trouble = Some(why.to_owned());
+        for batch in &mut self.waiting {
+            batch.words.retain(|word| match word {
+                Effect::Http(Http::Reply { request, .. }) => {
+                    let body = serde_json::json!({ "message": format!("The change could not be made durable: {why}") });
+                    let answer = Answer::json(503, body.to_string());
+                    out.push(Effect::Http(Http::Reply { request: *request, answer }));
+                    false
+                }
+                _ => true,
+            });
+        }
+        self.settle(now);
+    }
+    fn mark(&mut self, save: SaveId, standing: Standing) {
+        if let Some(batch) = self.waiting.iter_mut().find(|batch| batch.save == save) {
+            batch.standing = standing;
+        }
+    }
+    /// Tries again only when nothing is on its way, so that an old write can't pass a new one.
+    fn settle(&mut self, now: Time) {
+        if self.waiting.is_empty() {
+            self.trouble = None;
+            self.retry_at = None;
+        } else if self.trouble.is_some() && self.waiting.iter().all(|batch| batch.standing != Standing::Asked)
+        {
+            self.retry_at.get_or_insert(now + SAVE_RETRY);
+        }
+    }
+    /// Asks again for everything that is not durable, and for what came after it.
+    pub fn retry(&mut self, now: Time, out: &mut Effects<Effect>) {
+        if self.retry_at.is_none_or(|at| at > now) {
+            return;
+        }
+        self.retry_at = None;
+        self.trouble = None;
+        for batch in &mut self.waiting {
+            batch.save = SaveId(self.next);
+            self.next += 1;
+            batch.standing = Standing::Asked;
+            out.push(Effect::Save { save: batch.save, batch: batch.changes.clone() });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::request::RequestId;
+
+    fn reply(n: u64) -> Effect {
+        Effect::Http(Http::Reply { request: RequestId(n), answer: Answer::accepted() })
+    }
+
+    #[test]
+    fn words_follow_writes_in_order() {
+        let (mut saves, mut out) = (Saves::default(), Effects::default());
+        saves.say(reply(0));
+        saves.flush(&mut out);
+        assert_eq!(out.drain().collect::<Vec<_>>(), [reply(0)]);
+        for n in 1..3 {
+            saves.put(format!("k{n}"), vec![]);
+            saves.say(reply(n));
+            saves.flush(&mut out);
+        }
+        saves.say(reply(3));
+        saves.flush(&mut out);
+        assert!(out.drain().all(|effect| matches!(effect, Effect::Save { .. })));
+        saves.saved(SaveId(1), Time::EPOCH, &mut out);
+        assert!(out.is_empty());
+        saves.saved(SaveId(0), Time::EPOCH, &mut out);
+        assert_eq!(out.drain().collect::<Vec<_>>(), [reply(1), reply(2), reply(3)]);
+    }
+
+    #[test]
+    fn a_refused_write_is_tried_again_before_later_words() {
+        let (mut saves, mut out) = (Saves::default(), Effects::default());
+        let word = Effect::Http(Http::Close { stream: model::request::StreamId(7) });
+        saves.put("k".into(), vec![1]);
+        saves.say(reply(1));
+        saves.say(word.clone());
+        saves.flush(&mut out);
+        out.drain();
+        saves.failed(SaveId(0), "disk full", Time::EPOCH, &mut out);
+        let said: Vec<_> = out.drain().collect();
+        assert!(matches!(&said[..], [Effect::Http(Http::Reply { answer, .. })] if answer.status == 503));
+        let at = saves.retry_at().unwrap();
+        saves.retry(at, &mut out);
+        let put = Change::Put { key: "k".into(), value: vec![1] };
+        assert_eq!(out.drain().collect::<Vec<_>>(), [Effect::Save { save: SaveId(1), batch: vec![put] }]);
+        saves.saved(SaveId(1), at, &mut out);
+        assert_eq!(out.drain().collect::<Vec<_>>(), [word]);
+        assert_eq!(saves.trouble(), None);
+    }
+}

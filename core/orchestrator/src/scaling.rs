@@ -1,0 +1,243 @@
+//! How many instances each app should have now, and what follows: waiting launches, ends, finished actions.
+//!
+//! Looks only at apps that were marked, once each per step. Never picks agents (`matching`).
+
+use crate::{
+    Orchestrator,
+    instances::{Condition, Tally, kill_order},
+    matching::{Queued, Statistics},
+    plan::Kind,
+    rolling::{Standing, moves},
+    spec::Spec,
+    timers::Due,
+};
+use base::Time;
+use serde_json::json;
+use std::{collections::VecDeque, sync::Arc};
+
+/// Where an app stands in the deployment that locks it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Phase {
+    /// No action on it is left, or no deployment has it.
+    Free,
+    /// Its turn has not come.
+    Waiting(String),
+    /// It is being changed.
+    Active(String, Kind),
+}
+
+impl Orchestrator {
+    /// What an app's instances should be made of now: until its turn in a deployment comes, what it was before.
+    pub(crate) fn spec(&self, app: &str) -> Option<Arc<Spec>> {
+        match self.phase(app) {
+            Phase::Waiting(deployment) => self.deployments.get(&deployment)?.original_spec(app),
+            _ => self.apps.get(app).map(|app| app.spec.clone()),
+        }
+    }
+
+    /// Looks at all marked apps.
+    pub(crate) fn settle(&mut self, now: Time) {
+        while let Some(app) = self.dirty.pop_first() {
+            match self.phase(&app) {
+                Phase::Active(deployment, Kind::StopApplication) => self.stop_app(now, &deployment, &app),
+                Phase::Active(deployment, Kind::StartApplication) => self.action_done(now, &deployment, &app),
+                Phase::Active(deployment, Kind::ScaleApplication) => {
+                    let Some(spec) = self.spec(&app) else {
+                        self.action_done(now, &deployment, &app);
+                        continue;
+                    };
+                    if self.scale(now, &spec) {
+                        self.action_done(now, &deployment, &app);
+                    }
+                }
+                Phase::Active(deployment, Kind::RestartApplication) => self.replace(now, &deployment, &app),
+                Phase::Free | Phase::Waiting(_) => match self.spec(&app) {
+                    Some(spec) => {
+                        self.scale(now, &spec);
+                    }
+                    None => {
+                        self.queue.remove(&app);
+                        self.kill_all(now, &app);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Brings an app to its number; whether it is there.
+    fn scale(&mut self, now: Time, spec: &Arc<Spec>) -> bool {
+        let tally = self.instances.tally(&spec.id);
+        let wanted = spec.instances;
+        self.queue_up(now, spec, wanted.saturating_sub(tally.active));
+        if tally.active > wanted {
+            self.kill_some(now, spec, tally.active - wanted);
+        }
+        tally.active == wanted && tally.ending == 0 && spec.healthy(tally) >= wanted
+    }
+
+    fn stop_app(&mut self, now: Time, deployment: &str, app: &str) {
+        self.queue.remove(app);
+        self.kill_all(now, app);
+        if self.instances.tally(app).all > 0 {
+            return;
+        }
+        self.backoffs.remove(app);
+        self.timers.stop(&Due::Backoff(app.to_owned()));
+        self.drop_failure(app);
+        self.emit(now, "app_terminated_event", json!({ "appId": app }));
+        self.action_done(now, deployment, app);
+    }
+
+    /// Ends every instance; those that can't be reached are forgotten, and killed if they come back.
+    fn kill_all(&mut self, now: Time, app: &str) {
+        let all: Vec<_> = self.instances.of_app(app).map(|i| (i.id.clone(), i.condition, i.ending)).collect();
+        for (id, condition, ending) in all {
+            if matches!(condition, Condition::Unreachable | Condition::UnreachableInactive) {
+                self.forget(&id);
+            } else if !ending {
+                self.kill(now, &id);
+            }
+        }
+    }
+
+    fn kill_some(&mut self, now: Time, spec: &Spec, count: u64) {
+        let mut all: Vec<_> = self
+            .instances
+            .of_app(&spec.id)
+            .filter(|i| !i.ending && i.condition != Condition::UnreachableInactive)
+            .map(|i| kill_order(i, spec.oldest_first))
+            .collect();
+        all.sort_unstable();
+        for (_, _, _, id) in all.into_iter().take(count as usize) {
+            self.kill(now, &id);
+        }
+    }
+
+    /// A rolling upgrade: as many steps as its bounds allow now.
+    fn replace(&mut self, now: Time, deployment: &str, app: &str) {
+        let Some(spec) = self.apps.get(app).map(|app| app.spec.clone()) else {
+            return self.action_done(now, deployment, app);
+        };
+        let (new, old) = self.instances.tallies(app, &spec.config_version);
+        let before = self.deployments.get(deployment).and_then(|d| d.original_spec(app));
+        let healthy = |tally: Tally| before.as_ref().unwrap_or(&spec).healthy(tally);
+        let standing = Standing {
+            wanted: spec.instances,
+            old_active: old.active,
+            old_healthy: healthy(old).min(old.active),
+            new_started: new.active,
+            new_healthy: spec.healthy(new).min(new.active),
+            ending: old.ending + new.ending,
+        };
+        let next = moves(standing, spec.minimum_health, spec.over_capacity);
+        self.queue_up(now, &spec, next.launch);
+        for _ in 0..next.kill {
+            match self.next_old(deployment, &spec) {
+                Some(id) => self.kill(now, &id),
+                None => break,
+            }
+        }
+        if new.active > spec.instances {
+            self.kill_some(now, &spec, new.active - spec.instances);
+        } else if next.done {
+            self.action_done(now, deployment, app);
+        }
+    }
+
+    /// The next old instance to end. The order is made once and kept, so that an upgrade of many stays cheap.
+    fn next_old(&mut self, deployment: &str, spec: &Spec) -> Option<String> {
+        for fresh in [false, true] {
+            let mut line = self.deployments.get_mut(deployment)?.old.remove(&spec.id).unwrap_or_default();
+            if fresh {
+                let old = |i: &&crate::instances::Instance| i.version < spec.config_version && !i.ending;
+                let mut all: Vec<_> = self
+                    .instances
+                    .of_app(&spec.id)
+                    .filter(old)
+                    .map(|i| kill_order(i, spec.oldest_first))
+                    .collect();
+                all.sort_unstable();
+                line = all.into_iter().map(|(_, _, _, id)| id).collect::<VecDeque<_>>();
+            }
+            let mut found = None;
+            while let Some(id) = line.pop_front() {
+                if self.instances.get(&id).is_some_and(|i| !i.ending) {
+                    found = Some(id);
+                    break;
+                }
+            }
+            self.deployments.get_mut(deployment)?.old.insert(spec.id.clone(), line);
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+
+    /// Lets so many instances of an app wait for offers.
+    fn queue_up(&mut self, now: Time, spec: &Arc<Spec>, count: u64) {
+        if count == 0 {
+            self.queue.remove(&spec.id);
+            return;
+        }
+        match self.queue.get_mut(&spec.id) {
+            Some(queued) => {
+                let same = Arc::ptr_eq(&queued.spec, spec);
+                self.session.revive |= count > queued.count || !same;
+                queued.count = count;
+                if !same {
+                    queued.spec = spec.clone();
+                    queued.seen = Statistics::default();
+                }
+            }
+            None => {
+                self.session.revive = true;
+                let seen = Statistics::default();
+                self.queue.insert(spec.id.clone(), Queued { count, spec: spec.clone(), since: now, seen });
+            }
+        }
+    }
+
+    /// Whether an app that waits may be launched now.
+    pub(crate) fn launchable(&self, app: &str, queued: &Queued, now: Time) -> bool {
+        queued.count > 0
+            && self.refused_at_launch(&queued.spec).is_none()
+            && self.waits_until(app, now).is_none()
+    }
+
+    /// Why no instance of an app can be launched at all.
+    pub(crate) fn refused_at_launch(&self, spec: &Spec) -> Option<String> {
+        if let Some(what) = &spec.unsupported {
+            return Some(format!("{what} are not supported yet"));
+        }
+        let role = spec.role.as_deref().filter(|role| *role != self.config.role)?;
+        Some(format!("role {role} is not the role of this framework, {}", self.config.role))
+    }
+
+    /// Until when an app backs off.
+    pub(crate) fn waits_until(&self, app: &str, now: Time) -> Option<Time> {
+        self.backoffs.get(app)?.1.waits_until(now)
+    }
+
+    /// A task of the app ended by itself.
+    pub(crate) fn back_off(&mut self, now: Time, app: &str) {
+        let Some(spec) = self.spec(app) else { return };
+        let (config, backoff) = self.backoffs.entry(app.to_owned()).or_default();
+        if *config != spec.config_version {
+            config.clone_from(&spec.config_version);
+            backoff.clear();
+        }
+        backoff.failed(now, spec.policy());
+        if let Some(until) = backoff.waits_until(now) {
+            self.timers.set(Due::Backoff(app.to_owned()), until);
+        }
+    }
+
+    /// Forgets an app's failures: it may launch at once.
+    pub(crate) fn clear_backoff(&mut self, app: &str) {
+        if self.backoffs.remove(app).is_some() {
+            self.timers.stop(&Due::Backoff(app.to_owned()));
+            self.session.revive = true;
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! The session with the master: subscribing, wanting offers or not, asking after tasks. Never decides about apps.
+
+use crate::{Effect, Orchestrator, config::RECONCILE_INTERVAL, timers::Due};
+use base::{Now, Time};
+use model::mesos::{
+    FrameworkId, FrameworkInfo,
+    framework_info::{Capability, capability},
+    scheduler::{Call, call, event},
+};
+use serde_json::json;
+
+/// The key of the framework's id.
+pub(crate) const FRAMEWORK: &str = "framework";
+
+/// Where the session stands.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    /// The id the master gave, once.
+    pub framework: Option<String>,
+    /// Whether the master has taken the subscription.
+    pub subscribed: bool,
+    /// Whether it has been told that nothing is wanted.
+    pub suppressed: bool,
+    /// Whether offers turned down before are wanted again.
+    pub revive: bool,
+    /// Where the leading master is.
+    pub master: Option<String>,
+}
+
+impl Orchestrator {
+    /// Sends a call once everything so far is durable.
+    pub(crate) fn call(&mut self, mut call: Call) {
+        call.framework_id = self.session.framework.clone().map(|value| FrameworkId { value });
+        self.saves.say(Effect::Call(Box::new(call)));
+    }
+
+    /// A master can be reached: asks to be taken.
+    pub(crate) fn connected(&mut self) {
+        let config = &self.config;
+        let id = self.session.framework.clone().map(|value| FrameworkId { value });
+        let able = [
+            capability::Type::TaskKillingState,
+            capability::Type::PartitionAware,
+            capability::Type::MultiRole,
+            capability::Type::RegionAware,
+        ];
+        let info = FrameworkInfo {
+            user: config.user.clone(),
+            name: config.framework_name.clone(),
+            id,
+            failover_timeout: Some(config.failover_timeout.as_secs_f64()),
+            checkpoint: Some(config.checkpoint),
+            hostname: Some(config.hostname.clone()),
+            principal: config.principal.clone(),
+            webui_url: Some(format!("http://{}:{}", config.hostname, config.http_port)),
+            capabilities: able.map(|able| Capability { r#type: Some(able as i32) }).to_vec(),
+            roles: vec![config.role.clone()],
+            ..Default::default()
+        };
+        self.session.subscribed = false;
+        self.call(Call {
+            r#type: Some(call::Type::Subscribe as i32),
+            subscribe: Some(call::Subscribe { framework_info: info, ..Default::default() }),
+            ..Default::default()
+        });
+    }
+
+    /// The stream broke; the shell looks for a master again.
+    pub(crate) fn disconnected(&mut self, now: Time) {
+        if std::mem::take(&mut self.session.subscribed) {
+            self.emit(now, "scheduler_disconnected_event", json!({}));
+        }
+    }
+
+    pub(crate) fn subscribed(&mut self, now: &mut Now<'_>, event: event::Subscribed) {
+        let id = event.framework_id.value;
+        let master = event.master_info.as_ref().map(|info| {
+            let host = info.hostname.clone().unwrap_or_default();
+            format!("{host}:{}", info.port)
+        });
+        let again = self.session.framework.as_deref() == Some(&id);
+        if !again {
+            self.saves.put(FRAMEWORK.into(), id.clone().into_bytes());
+            self.session.framework = Some(id.clone());
+        }
+        self.session.subscribed = true;
+        self.session.suppressed = false;
+        self.session.revive = true;
+        let at = master.clone().unwrap_or_default();
+        self.session.master = master;
+        if again {
+            self.emit(now.time, "scheduler_reregistered_event", json!({ "master": at }));
+        } else {
+            self.emit(now.time, "scheduler_registered_event", json!({ "frameworkId": id, "master": at }));
+        }
+        self.reconcile(now.time);
+        let ending: Vec<_> = self.instances.iter().filter(|i| i.ending).map(|i| i.id.clone()).collect();
+        for id in ending {
+            self.timers.set(Due::Kill(id), now.time);
+        }
+    }
+
+    /// The master ends the session. Where it has given up the framework, a new one begins.
+    pub(crate) fn refused(&mut self, now: Time, message: &str) {
+        self.disconnected(now);
+        let gone = ["removed", "Completed framework", "completed framework"];
+        if gone.iter().any(|word| message.contains(word)) {
+            self.session.framework = None;
+            self.saves.delete(FRAMEWORK.into());
+        }
+        self.session.master = None;
+    }
+
+    /// Asks after every task that is known, then after all there are.
+    pub(crate) fn reconcile(&mut self, now: Time) {
+        self.timers.set(Due::Reconcile, now + RECONCILE_INTERVAL);
+        if !self.session.subscribed {
+            return;
+        }
+        let task = |instance: &crate::instances::Instance| call::reconcile::Task {
+            task_id: model::mesos::TaskId { value: instance.task.clone() },
+            agent_id: Some(model::mesos::AgentId { value: instance.agent.clone() }),
+        };
+        let tasks: Vec<_> = self.instances.iter().map(task).collect();
+        let ask = |tasks| Call {
+            r#type: Some(call::Type::Reconcile as i32),
+            reconcile: Some(call::Reconcile { tasks }),
+            ..Default::default()
+        };
+        if !tasks.is_empty() {
+            self.call(ask(tasks));
+        }
+        self.call(ask(Vec::new()));
+    }
+
+    /// Says whether offers are wanted, when that has changed.
+    pub(crate) fn want_offers(&mut self, now: Time) {
+        if !self.session.subscribed {
+            return;
+        }
+        let wanted = self.queue.iter().any(|(app, queued)| self.launchable(app, queued, now));
+        let roles = vec![self.config.role.clone()];
+        if wanted && (self.session.suppressed || self.session.revive) {
+            self.session.suppressed = false;
+            let revive = Some(call::Revive { roles });
+            self.call(Call { r#type: Some(call::Type::Revive as i32), revive, ..Default::default() });
+        } else if !wanted && !self.session.suppressed {
+            self.session.suppressed = true;
+            let suppress = Some(call::Suppress { roles });
+            self.call(Call { r#type: Some(call::Type::Suppress as i32), suppress, ..Default::default() });
+        }
+        self.session.revive = false;
+    }
+}

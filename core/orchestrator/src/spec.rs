@@ -1,0 +1,172 @@
+//! What the machine needs to know of an app, read once from its definition.
+//!
+//! Never changes an app; what can't be run yet is named here and refused at launch.
+
+use crate::{backoff::Policy, constraints::Constraint, pool::Needs};
+use base::Duration;
+use std::collections::BTreeMap;
+
+/// Who runs a health check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckBy {
+    /// This machine, through probes.
+    Orchestrator,
+    /// The agent (`MESOS_*`, `COMMAND`); it comes back in statuses.
+    Agent,
+}
+
+/// A health check.
+#[derive(Clone, Debug)]
+pub struct CheckSpec {
+    /// Who runs it.
+    pub by: CheckBy,
+    /// `HTTP`, `HTTPS`, `TCP`, `MESOS_HTTP`, `MESOS_HTTPS`, `MESOS_TCP`, `COMMAND`.
+    pub protocol: String,
+    /// Path of HTTP checks.
+    pub path: String,
+    /// A fixed port.
+    pub port: Option<u16>,
+    /// Or the index of one of the app's ports.
+    pub port_index: Option<usize>,
+    /// The command.
+    pub command: Option<String>,
+    /// Failures in this time after the start don't count.
+    pub grace: Duration,
+    /// Between two checks.
+    pub interval: Duration,
+    /// How long one may take.
+    pub timeout: Duration,
+    /// Before the first, where the agent runs it.
+    pub delay: Duration,
+    /// So many failures in a row end the task; 0 = never.
+    pub failures_max: u32,
+    /// Whether 1xx says nothing.
+    pub ignore_1xx: bool,
+}
+
+impl CheckSpec {
+    /// The port that is asked.
+    pub fn port_of(&self, ports: &[u16]) -> Option<u16> {
+        self.port.or_else(|| ports.get(self.port_index.unwrap_or(0)).copied())
+    }
+}
+
+/// A port definition.
+#[derive(Clone, Debug, Default)]
+pub struct PortSpec {
+    /// The asked port: a service port, a host port with `requirePorts`.
+    pub port: u16,
+    /// Its name.
+    pub name: Option<String>,
+    /// `tcp`, `udp` or `udp,tcp`.
+    pub protocol: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// One thing to fetch.
+#[derive(Clone, Debug, Default)]
+pub struct FetchSpec {
+    /// From where.
+    pub uri: String,
+    /// Whether it is unpacked.
+    pub extract: bool,
+    /// Whether it becomes executable.
+    pub executable: bool,
+    /// Whether the agent may keep it.
+    pub cache: bool,
+    /// Its name in the sandbox.
+    pub output_file: Option<String>,
+}
+
+/// An app, as far as running it goes.
+#[derive(Clone, Debug, Default)]
+pub struct Spec {
+    /// `/prod/db`.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// The version of its last change other than of `instances`.
+    pub config_version: String,
+    /// Wanted instances.
+    pub instances: u64,
+    /// A shell command.
+    pub cmd: Option<String>,
+    /// Or an argument vector.
+    pub args: Vec<String>,
+    /// Its own variables.
+    pub env: BTreeMap<String, String>,
+    /// Processors.
+    pub cpus: f64,
+    /// MiB.
+    pub mem: f64,
+    /// MiB.
+    pub disk: f64,
+    /// Whole ones.
+    pub gpus: f64,
+    /// Ports.
+    pub ports: Vec<PortSpec>,
+    /// Whether exactly these host ports are needed.
+    pub require_ports: bool,
+    /// Roles whose resources it takes; empty = its own and `*`.
+    pub accepted_roles: Vec<String>,
+    /// Where it may be placed.
+    pub constraints: Vec<Constraint>,
+    /// What is fetched.
+    pub fetch: Vec<FetchSpec>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its health checks.
+    pub checks: Vec<CheckSpec>,
+    /// How it backs off.
+    pub backoff: Option<Policy>,
+    /// Share that stays healthy during an upgrade.
+    pub minimum_health: f64,
+    /// Share by which an upgrade may exceed it.
+    pub over_capacity: f64,
+    /// Between SIGTERM and SIGKILL.
+    pub kill_grace: Option<Duration>,
+    /// The user it runs as.
+    pub user: Option<String>,
+    /// After how long an unreachable instance is replaced, and forgotten; none = never.
+    pub unreachable: Option<(Duration, Duration)>,
+    /// Whether the oldest are ended first.
+    pub oldest_first: bool,
+    /// Its role.
+    pub role: Option<String>,
+    /// Apps that must be there first.
+    pub dependencies: Vec<String>,
+    /// What it asks for that can't be run.
+    pub unsupported: Option<String>,
+}
+
+impl Spec {
+    /// Roles whose resources it takes.
+    pub fn roles(&self, role: &str) -> Vec<String> {
+        if self.accepted_roles.is_empty() {
+            vec!["*".to_owned(), role.to_owned()]
+        } else {
+            self.accepted_roles.clone()
+        }
+    }
+    /// What one instance takes from an offer.
+    pub fn needs(&self) -> Needs {
+        let scalars = [("cpus", self.cpus), ("mem", self.mem), ("disk", self.disk), ("gpus", self.gpus)];
+        Needs {
+            scalars: scalars.into_iter().filter(|(_, amount)| *amount > 0.0).collect(),
+            ports: self.ports.iter().map(|port| if self.require_ports { port.port } else { 0 }).collect(),
+        }
+    }
+    /// How many of these count as healthy: those found so, or all that run where nothing is checked.
+    pub fn healthy(&self, tally: crate::instances::Tally) -> u64 {
+        if self.checks.is_empty() { tally.running } else { tally.healthy }
+    }
+    /// How it backs off.
+    pub fn policy(&self) -> Policy {
+        self.backoff.unwrap_or(Policy {
+            first: Duration::from_secs(1),
+            factor: 1.15,
+            most: Duration::from_secs(300),
+        })
+    }
+}

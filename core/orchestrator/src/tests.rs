@@ -1,0 +1,242 @@
+//! Whole lives of apps in virtual time, against a master, a store and a network that fit in one screen.
+
+mod world;
+
+use crate::{AppUpdate, Command, instances::Condition};
+use serde_json::{Map, Value, json};
+use world::World;
+
+fn app(id: &str, more: Value) -> Map<String, Value> {
+    let mut all = json!({ "id": id, "cmd": "sleep 100", "instances": 1, "cpus": 0.1, "mem": 16.0, "role": "*",
+        "portDefinitions": [{ "port": 0, "protocol": "tcp", "name": "default" }] });
+    more.as_object().unwrap().iter().for_each(|(key, value)| all[key] = value.clone());
+    all.as_object().unwrap().clone()
+}
+
+fn create(id: &str, more: Value) -> Command {
+    Command::CreateApp { app: app(id, more), force: false }
+}
+
+fn update(id: &str, fields: Value, force: bool) -> Command {
+    let fields = fields.as_object().unwrap().clone();
+    let updates = vec![AppUpdate { id: id.into(), fields, partial: true }];
+    Command::UpdateApps { updates, force, create: true }
+}
+
+#[test]
+fn an_app_is_created_and_its_deployment_ends() {
+    let mut world = World::new(2);
+    world.listen();
+    let answer = world.command(create("/a", json!({ "instances": 3 })));
+    assert_eq!(answer.status, 201);
+    world.run(20);
+    assert_eq!(world.running("/a"), 3);
+    assert_eq!(world.machine().deployments().len(), 0);
+    assert_eq!(world.machine().queue().count(), 0);
+    let ports: std::collections::BTreeSet<_> =
+        world.machine().instances().map(|i| (i.agent.clone(), i.ports.clone())).collect();
+    assert_eq!(ports.len(), 3);
+    let mut kinds = world.event_kinds();
+    kinds.dedup();
+    assert_eq!(
+        kinds[..4],
+        ["event_stream_attached", "api_post_event", "group_change_success", "deployment_info"]
+    );
+    assert_eq!(kinds.last().unwrap(), "deployment_success");
+    assert!(kinds.contains(&"status_update_event".to_owned()));
+    assert_eq!(world.command(create("/a", json!({}))).status, 409);
+}
+
+#[test]
+fn scales_up_and_down() {
+    let mut world = World::new(3);
+    world.command(create("/a", json!({ "instances": 1 })));
+    world.run(10);
+    let first = world.machine().instances().next().unwrap().task.clone();
+    for wanted in [5, 2, 0, 1] {
+        assert_eq!(world.command(update("/a", json!({ "instances": wanted }), false)).status, 200);
+        world.run(30);
+        assert_eq!(world.running("/a"), wanted);
+        assert_eq!(world.machine().deployments().len(), 0);
+        if wanted == 2 {
+            assert!(world.machine().task(&first).is_some(), "the youngest goes first");
+        }
+    }
+}
+
+#[test]
+fn an_upgrade_keeps_its_bounds() {
+    let mut world = World::new(4);
+    let strategy = json!({ "minimumHealthCapacity": 0.5, "maximumOverCapacity": 0.25 });
+    world.command(create("/a", json!({ "instances": 8, "upgradeStrategy": strategy })));
+    world.run(30);
+    assert_eq!(world.command(update("/a", json!({ "cmd": "other" }), false)).status, 200);
+    let version = world.machine().app("/a").unwrap().spec.version.clone();
+    world.each_step(40, |machine| {
+        let tally = machine.tally("/a");
+        assert!(tally.all <= 10, "{tally:?}");
+        assert!(tally.running >= 4, "{tally:?}");
+    });
+    assert_eq!(world.running("/a"), 8);
+    assert!(world.machine().instances().all(|i| i.version == version));
+    assert_eq!(world.machine().deployments().len(), 0);
+}
+
+#[test]
+fn a_failing_task_backs_off() {
+    let mut world = World::new(1);
+    world.command(create("/a", json!({ "backoffSeconds": 2, "backoffFactor": 2 })));
+    world.run(5);
+    let mut starts = Vec::new();
+    for _ in 0..3 {
+        let task = world.machine().instances().next().unwrap().task.clone();
+        world.fail(&task);
+        let at = world.now();
+        world.run_until(|machine| machine.instances().next().is_some());
+        starts.push((world.now() - at).as_secs());
+        world.run(1);
+    }
+    assert_eq!(starts, [2, 4, 8]);
+    let failure = world.machine().last_failure("/a").unwrap();
+    assert_eq!((failure.state.as_str(), failure.message.as_str()), ("TASK_FAILED", "made to fail"));
+}
+
+#[test]
+fn a_locked_app_is_refused_and_force_breaks_the_lock() {
+    let mut world = World::new(1);
+    world.command(create("/a", json!({ "cpus": 1000.0 })));
+    world.run(3);
+    let id = world.machine().deployments()[0].id.clone();
+    let answer = world.command(update("/a", json!({ "cpus": 0.1 }), false));
+    assert_eq!(answer.status, 409);
+    assert_eq!(world.json(&answer)["deployments"], json!([{ "id": id }]));
+    let why = world.machine().why("/a", world.now()).unwrap();
+    assert_eq!(why.agents[0].refusals[0].stage, "InsufficientCpus");
+    assert_eq!((why.waiting, why.agents[0].refusals[0].wanted), (1, Some(1000.0)));
+    assert_eq!(world.command(update("/a", json!({ "cpus": 0.1 }), true)).status, 200);
+    world.run(10);
+    assert_eq!(world.running("/a"), 1);
+    assert_eq!(world.machine().deployments().len(), 0);
+}
+
+#[test]
+fn an_app_is_deleted_with_its_tasks() {
+    let mut world = World::new(1);
+    world.command(create("/a", json!({ "instances": 2 })));
+    world.run(10);
+    assert_eq!(world.command(Command::DeleteApp { id: "/a".into(), force: true }).status, 200);
+    world.run(10);
+    assert!(world.machine().app("/a").is_none());
+    assert_eq!((world.tasks(), world.machine().instances().count()), (0, 0));
+    assert!(world.keys().iter().all(|key| key == "framework"), "{:?}", world.keys());
+    assert_eq!(world.command(Command::DeleteApp { id: "/a".into(), force: true }).status, 404);
+}
+
+#[test]
+fn a_cancelled_upgrade_is_undone() {
+    let mut world = World::new(2);
+    world.command(create("/a", json!({ "instances": 2 })));
+    world.run(10);
+    world.command(update("/a", json!({ "cpus": 500.0 }), false));
+    world.run(5);
+    let id = world.machine().deployments()[0].id.clone();
+    assert_eq!(world.command(Command::CancelDeployment { id: id.clone(), force: false }).status, 200);
+    world.run(40);
+    assert_eq!(world.machine().deployments().len(), 0);
+    assert_eq!(world.machine().app("/a").unwrap().spec.cpus, 0.1);
+    assert_eq!(world.running("/a"), 2);
+    assert_eq!(world.command(Command::CancelDeployment { id, force: true }).status, 404);
+}
+
+#[test]
+fn an_unhealthy_task_is_killed_and_replaced() {
+    let mut world = World::new(1);
+    let check = json!({ "protocol": "HTTP", "portIndex": 0, "gracePeriodSeconds": 5, "intervalSeconds": 1,
+        "timeoutSeconds": 1, "maxConsecutiveFailures": 3 });
+    world.command(create("/a", json!({ "healthChecks": [check] })));
+    world.run(20);
+    assert_eq!(world.machine().tally("/a").healthy, 1);
+    assert_eq!(world.machine().deployments().len(), 0);
+    let task = world.machine().instances().next().unwrap().task.clone();
+    world.sick.insert(task.clone());
+    world.run(20);
+    assert!(world.machine().task(&task).is_none());
+    assert_eq!(world.machine().tally("/a").healthy, 1);
+}
+
+#[test]
+fn an_unreachable_instance_is_replaced_and_comes_back_unwanted() {
+    let mut world = World::new(2);
+    let strategy = json!({ "inactiveAfterSeconds": 10, "expungeAfterSeconds": 60 });
+    world.command(create("/a", json!({ "unreachableStrategy": strategy })));
+    world.run(10);
+    let task = world.machine().instances().next().unwrap().task.clone();
+    world.unreachable(&task);
+    world.run(5);
+    assert_eq!(world.machine().task(&task).unwrap().condition, Condition::Unreachable);
+    assert_eq!(world.machine().instances().count(), 1);
+    world.run(10);
+    assert_eq!(world.machine().task(&task).unwrap().condition, Condition::UnreachableInactive);
+    assert_eq!(world.running("/a"), 1);
+    world.run(60);
+    assert!(world.machine().task(&task).is_none());
+    world.back(&task);
+    world.run(5);
+    assert_eq!((world.tasks(), world.running("/a")), (1, 1));
+}
+
+#[test]
+fn a_unique_host_is_kept() {
+    let mut world = World::new(3);
+    world.command(create("/a", json!({ "instances": 4, "constraints": [["hostname", "UNIQUE"]] })));
+    world.run(20);
+    assert_eq!(world.running("/a"), 3);
+    let why = world.machine().why("/a", world.now()).unwrap();
+    assert!(!why.agents.is_empty());
+    assert!(why.agents.iter().all(|agent| agent.refusals[0].stage == "UnfulfilledConstraint"), "{why:?}");
+    world.run(200);
+    assert_eq!(world.running("/a"), 3);
+}
+
+#[test]
+fn what_cannot_run_says_so() {
+    let mut world = World::new(1);
+    world.command(create("/a", json!({ "container": { "docker": { "image": "x" } } })));
+    world.run(5);
+    assert_eq!(world.running("/a"), 0);
+    let why = world.machine().why("/a", world.now()).unwrap();
+    assert_eq!(why.summary, "container images are not supported yet");
+}
+
+#[test]
+fn a_crash_after_any_write_loses_nothing() {
+    for crash_at in 0..60 {
+        let mut world = World::new(3);
+        world.crash_after_saves(crash_at);
+        let created = world.try_command(create("/a", json!({ "instances": 3 })));
+        world.run(20);
+        let changed = world.try_command(update("/a", json!({ "cmd": "two" }), false));
+        world.run(60);
+        if created.is_none() {
+            world.try_command(create("/a", json!({ "instances": 3, "cmd": "two" })));
+            world.run(60);
+        }
+        assert_eq!(world.running("/a"), 3, "crash after {crash_at}");
+        assert_eq!(world.tasks(), 3, "crash after {crash_at}");
+        assert_eq!(world.machine().deployments().len(), 0, "crash after {crash_at}");
+        if changed.is_some_and(|answer| answer.status == 200) {
+            assert_eq!(world.machine().app("/a").unwrap().spec.cmd.as_deref(), Some("two"));
+        }
+    }
+}
+
+#[test]
+fn ten_thousand_instances_stay_linear() {
+    let mut world = World::new(50);
+    world.checks = false;
+    let tiny = json!({ "instances": 10_000, "cpus": 0.001, "mem": 0.1, "portDefinitions": [] });
+    world.command(create("/a", tiny));
+    world.run(30);
+    assert_eq!(world.running("/a"), 10_000);
+    assert_eq!(world.machine().deployments().len(), 0);
+}

@@ -1,0 +1,362 @@
+//! A world for one orchestrator: a store, a master with agents, and tasks that do as they are told.
+
+use crate::{Client, Command, Config, Effect, Input, Orchestrator};
+use base::{Duration, Effects, Machine, Now, Rng, Time};
+use model::{
+    container::{Probe, Probed},
+    mesos::{
+        AgentId, FrameworkId, Offer, OfferId, Resource, TaskId, TaskInfo, TaskState, TaskStatus, TimeInfo,
+        offer, resource,
+        scheduler::{Event, call, event},
+    },
+    request::{Answer, Body, Http, RequestId},
+    resources::{Format, Resources},
+    save::{Change, Records},
+};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+const UUID: &[u8] = b"0123456789abcdef";
+
+struct Running {
+    info: TaskInfo,
+    state: TaskState,
+}
+
+pub struct World {
+    machine: Orchestrator,
+    records: Records,
+    rng: Rng,
+    time: Time,
+    agents: usize,
+    free: Vec<Resources>,
+    offered: BTreeMap<String, (usize, Resources)>,
+    filtered: BTreeMap<usize, Time>,
+    suppressed: bool,
+    next: u64,
+    tasks: BTreeMap<String, Running>,
+    inputs: VecDeque<Input>,
+    answers: BTreeMap<RequestId, Answer>,
+    events: Vec<String>,
+    saves: u64,
+    crash_at: Option<u64>,
+    /// Tasks that fail their health checks.
+    pub sick: BTreeSet<String>,
+    /// Whether invariants are checked after each step.
+    pub checks: bool,
+}
+
+impl World {
+    pub fn new(agents: usize) -> Self {
+        let time = Time::from_millis(1_600_000_000_000);
+        let all = Resources::scalars([("cpus", 8.0), ("mem", 8192.0), ("disk", 1000.0)])
+            .with_ports([(31000, 31999)]);
+        let mut world = Self {
+            machine: Orchestrator::new(Config::default(), Records::new(), time),
+            records: Records::new(),
+            rng: Rng::from_number(7),
+            time,
+            agents,
+            free: vec![all; agents],
+            offered: BTreeMap::new(),
+            filtered: BTreeMap::new(),
+            suppressed: false,
+            next: 1,
+            tasks: BTreeMap::new(),
+            inputs: VecDeque::from([Input::Connected]),
+            answers: BTreeMap::new(),
+            events: Vec::new(),
+            saves: 0,
+            crash_at: None,
+            sick: BTreeSet::new(),
+            checks: true,
+        };
+        world.drain();
+        world
+    }
+    pub fn machine(&self) -> &Orchestrator {
+        &self.machine
+    }
+    pub fn now(&self) -> Time {
+        self.time
+    }
+    pub fn running(&self, app: &str) -> u64 {
+        self.machine.tally(app).running
+    }
+    pub fn tasks(&self) -> usize {
+        self.tasks.values().filter(|task| task.state == TaskState::TaskRunning).count()
+    }
+    pub fn keys(&self) -> Vec<String> {
+        self.records.keys().cloned().collect()
+    }
+    pub fn crash_after_saves(&mut self, saves: u64) {
+        self.crash_at = Some(self.saves + saves);
+    }
+    pub fn event_kinds(&self) -> Vec<String> {
+        self.events.clone()
+    }
+    pub fn json(&self, answer: &Answer) -> serde_json::Value {
+        match &answer.body {
+            Body::Json(text) => serde_json::from_str(text).unwrap(),
+            _ => serde_json::Value::Null,
+        }
+    }
+    pub fn listen(&mut self) {
+        let request = self.number();
+        self.inputs.push_back(Input::Subscribe {
+            request: RequestId(request),
+            event_types: Vec::new(),
+            remote: "test".into(),
+        });
+        self.drain();
+    }
+    pub fn command(&mut self, command: Command) -> Answer {
+        self.try_command(command).expect("an answer")
+    }
+    pub fn try_command(&mut self, command: Command) -> Option<Answer> {
+        let request = RequestId(self.number());
+        self.inputs.push_back(Input::Command {
+            request,
+            command: Box::new(command),
+            client: Client::default(),
+        });
+        self.drain();
+        self.answers.remove(&request)
+    }
+    pub fn fail(&mut self, task: &str) {
+        self.finish(task, TaskState::TaskFailed, "made to fail");
+        self.drain();
+    }
+    pub fn unreachable(&mut self, task: &str) {
+        self.say(task, TaskState::TaskUnreachable, "");
+        self.drain();
+    }
+    pub fn back(&mut self, task: &str) {
+        self.say(task, TaskState::TaskRunning, "");
+        self.drain();
+    }
+    /// Lets so many seconds pass.
+    pub fn run(&mut self, seconds: u64) {
+        self.each_step(seconds, |_| {});
+    }
+    pub fn each_step(&mut self, seconds: u64, mut see: impl FnMut(&Orchestrator)) {
+        let end = self.time + Duration::from_secs(seconds);
+        while self.time < end {
+            self.time = self.time + Duration::from_millis(500);
+            self.offer();
+            self.inputs.push_back(Input::Tick);
+            while let Some(input) = self.inputs.pop_front() {
+                self.step(input);
+                see(&self.machine);
+            }
+        }
+    }
+    pub fn run_until(&mut self, done: impl Fn(&Orchestrator) -> bool) {
+        for _ in 0..10_000 {
+            if done(&self.machine) {
+                return;
+            }
+            self.time = self.time + Duration::from_millis(500);
+            self.offer();
+            self.inputs.push_back(Input::Tick);
+            self.drain();
+        }
+        panic!("never");
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+    fn drain(&mut self) {
+        while let Some(input) = self.inputs.pop_front() {
+            self.step(input);
+        }
+    }
+    fn step(&mut self, input: Input) {
+        let mut out = Effects::default();
+        self.machine.step(Now::new(self.time, &mut self.rng), input, &mut out);
+        if self.checks {
+            self.machine.check();
+        }
+        let effects: Vec<_> = out.drain().collect();
+        for effect in effects {
+            if !self.perform(effect) {
+                self.crash();
+                return;
+            }
+        }
+    }
+    fn crash(&mut self) {
+        self.inputs.clear();
+        self.crash_at = None;
+        self.offered.clear();
+        self.machine = Orchestrator::new(Config::default(), self.records.clone(), self.time);
+        self.inputs.push_back(Input::Connected);
+    }
+    fn perform(&mut self, effect: Effect) -> bool {
+        match effect {
+            Effect::Save { save, batch } => {
+                if self.crash_at == Some(self.saves) {
+                    return false;
+                }
+                self.saves += 1;
+                for change in batch {
+                    match change {
+                        Change::Put { key, value } => self.records.insert(key, value),
+                        Change::Delete { key } => self.records.remove(&key),
+                    };
+                }
+                self.inputs.push_back(Input::Saved { save });
+            }
+            Effect::Http(Http::Reply { request, answer }) => {
+                self.answers.insert(request, answer);
+            }
+            Effect::Http(Http::Send { event, .. }) => self.events.push(event.kind),
+            Effect::Http(_) => {}
+            Effect::Probe { id, probe, timeout } => {
+                let Probe::Http { port, .. } = probe else { panic!("only HTTP here") };
+                let task =
+                    self.machine.instances().find(|i| i.ports.first() == Some(&port)).unwrap().task.clone();
+                let sick = self.sick.contains(&task);
+                let outcome = if sick { Probed::TimedOut(timeout) } else { Probed::Http(200) };
+                self.inputs.push_back(Input::Probed { probe: id, outcome });
+            }
+            Effect::Call(call) => self.call(*call),
+        }
+        true
+    }
+
+    fn call(&mut self, call: model::mesos::scheduler::Call) {
+        use call::Type;
+        match call.r#type() {
+            Type::Subscribe => {
+                let subscribed = event::Subscribed {
+                    framework_id: FrameworkId { value: "framework-1".into() },
+                    ..Default::default()
+                };
+                self.suppressed = false;
+                self.event(
+                    event::Type::Subscribed,
+                    Event { subscribed: Some(subscribed), ..Default::default() },
+                );
+            }
+            Type::Accept => {
+                let accept = call.accept.unwrap();
+                let (agent, mut left) =
+                    self.offered.remove(&accept.offer_ids[0].value).expect("a standing offer");
+                for operation in accept.operations {
+                    assert_eq!(operation.r#type(), offer::operation::Type::Launch);
+                    for info in operation.launch.unwrap().task_infos {
+                        let used = used(&info.resources);
+                        left.subtract(&used).expect("no more than was offered");
+                        let id = info.task_id.value.clone();
+                        assert!(!self.tasks.contains_key(&id), "launched twice");
+                        self.tasks.insert(id.clone(), Running { info, state: TaskState::TaskStaging });
+                        self.say(&id, TaskState::TaskStarting, "");
+                        self.say(&id, TaskState::TaskRunning, "");
+                    }
+                }
+                self.free[agent] += &left;
+            }
+            Type::Decline => {
+                let decline = call.decline.unwrap();
+                let seconds = decline.filters.unwrap().refuse_seconds.unwrap();
+                for id in decline.offer_ids {
+                    let (agent, left) = self.offered.remove(&id.value).expect("a standing offer");
+                    self.free[agent] += &left;
+                    self.filtered.insert(agent, self.time + Duration::from_secs_f64(seconds));
+                }
+            }
+            Type::Revive => {
+                self.suppressed = false;
+                self.filtered.clear();
+            }
+            Type::Suppress => self.suppressed = true,
+            Type::Kill => {
+                let id = call.kill.unwrap().task_id.value;
+                self.finish(&id, TaskState::TaskKilled, "");
+            }
+            Type::Reconcile => self.reconcile(call.reconcile.unwrap().tasks),
+            Type::Acknowledge => assert_eq!(&call.acknowledge.unwrap().uuid[..], UUID),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn reconcile(&mut self, tasks: Vec<call::reconcile::Task>) {
+        let all = tasks.is_empty();
+        let ids: Vec<String> = match all {
+            true => self.tasks.keys().cloned().collect(),
+            false => tasks.into_iter().map(|task| task.task_id.value).collect(),
+        };
+        for id in ids {
+            let state = self.tasks.get(&id).map_or(TaskState::TaskGone, |task| task.state);
+            self.status(&id, state, "", false);
+        }
+    }
+    fn finish(&mut self, task: &str, state: TaskState, message: &str) {
+        let Some(gone) = self.tasks.remove(task) else { return };
+        let agent: usize = gone.info.agent_id.value.trim_start_matches("agent-").parse().unwrap();
+        self.free[agent] += &used(&gone.info.resources);
+        self.filtered.remove(&agent);
+        self.status(task, state, message, true);
+    }
+    fn say(&mut self, task: &str, state: TaskState, message: &str) {
+        if let Some(running) = self.tasks.get_mut(task) {
+            running.state = state;
+        }
+        self.status(task, state, message, true);
+    }
+    fn status(&mut self, task: &str, state: TaskState, message: &str, uuid: bool) {
+        let agent = self.tasks.get(task).map_or("agent-0".into(), |task| task.info.agent_id.value.clone());
+        let status = TaskStatus {
+            task_id: TaskId { value: task.into() },
+            state: state as i32,
+            message: Some(message.into()),
+            agent_id: Some(AgentId { value: agent }),
+            uuid: uuid.then(|| UUID.to_vec().into()),
+            unreachable_time: (state == TaskState::TaskUnreachable)
+                .then(|| TimeInfo { nanoseconds: self.time.as_nanos() as i64 }),
+            ..Default::default()
+        };
+        let update = Some(event::Update { status });
+        self.event(event::Type::Update, Event { update, ..Default::default() });
+    }
+    fn event(&mut self, kind: event::Type, mut event: Event) {
+        event.r#type = Some(kind as i32);
+        self.inputs.push_back(Input::Event(Box::new(event)));
+    }
+    fn offer(&mut self) {
+        if self.suppressed || self.machine.framework_id().is_none() {
+            return;
+        }
+        let mut offers = Vec::new();
+        for agent in 0..self.agents {
+            let filtered = self.filtered.get(&agent).is_some_and(|until| *until > self.time);
+            if filtered || self.free[agent].is_empty() {
+                continue;
+            }
+            let resources = std::mem::take(&mut self.free[agent]);
+            let id = format!("offer-{}", self.number());
+            offers.push(Offer {
+                id: OfferId { value: id.clone() },
+                framework_id: FrameworkId { value: "framework-1".into() },
+                agent_id: AgentId { value: format!("agent-{agent}") },
+                hostname: format!("host-{agent}"),
+                resources: resources.allocate("*", Format::Stacked),
+                allocation_info: Some(resource::AllocationInfo { role: Some("*".into()) }),
+                ..Default::default()
+            });
+            self.offered.insert(id, (agent, resources));
+        }
+        if !offers.is_empty() {
+            let offers = Some(event::Offers { offers });
+            self.event(event::Type::Offers, Event { offers, ..Default::default() });
+        }
+    }
+}
+
+fn used(resources: &[Resource]) -> Resources {
+    let mut plain = resources.to_vec();
+    model::resources::unallocate(&mut plain);
+    Resources::from_messages(&plain).expect("valid resources")
+}

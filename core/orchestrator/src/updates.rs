@@ -1,0 +1,297 @@
+//! What tasks report, and what becomes of their instances. Acknowledges only what is durable.
+//!
+//! Never decides how many instances an app should have: it marks the app, and `scaling` looks.
+
+use crate::{
+    Orchestrator,
+    config::STATUS_MESSAGE_MAX,
+    instances::{Condition, Instance, instance_of_task},
+    timers::Due,
+};
+use base::{Duration, Now, Time};
+use model::mesos::{
+    TaskState, TaskStatus,
+    scheduler::{Call, call},
+    task_status::Reason,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// How the last task of an app failed. The record `failures/<app>`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The task.
+    pub task: String,
+    /// Its agent's host name.
+    pub host: String,
+    /// Its agent.
+    pub agent: String,
+    /// `TASK_FAILED` and the like.
+    pub state: String,
+    /// What was said about it.
+    pub message: String,
+    /// When, in ms since 1970.
+    pub at: u64,
+    /// The version it ran.
+    pub version: String,
+}
+
+enum Meaning {
+    Becomes(Condition),
+    Ended(&'static str),
+}
+
+fn meaning(status: &TaskStatus) -> Meaning {
+    use Meaning::{Becomes, Ended};
+    match status.state() {
+        TaskState::TaskStaging => Becomes(Condition::Staging),
+        TaskState::TaskStarting => Becomes(Condition::Starting),
+        TaskState::TaskRunning => Becomes(Condition::Running),
+        TaskState::TaskKilling => Becomes(Condition::Killing),
+        TaskState::TaskUnreachable => Becomes(Condition::Unreachable),
+        TaskState::TaskFinished => Ended("Finished"),
+        TaskState::TaskFailed => Ended("Failed"),
+        TaskState::TaskKilled => Ended("Killed"),
+        TaskState::TaskError => Ended("Error"),
+        TaskState::TaskDropped => Ended("Dropped"),
+        TaskState::TaskGone | TaskState::TaskGoneByOperator => Ended("Gone"),
+        TaskState::TaskUnknown => Ended("Unknown"),
+        TaskState::TaskLost => match status.reason() {
+            _ if status.reason.is_none() => Ended("Gone"),
+            Reason::Reconciliation | Reason::AgentDisconnected | Reason::AgentRemoved => {
+                Becomes(Condition::Unreachable)
+            }
+            Reason::TaskUnknown => Ended("Unknown"),
+            _ => Ended("Gone"),
+        },
+    }
+}
+
+impl Orchestrator {
+    pub(crate) fn update(&mut self, now: &mut Now<'_>, status: TaskStatus) {
+        let task = status.task_id.value.clone();
+        let means = meaning(&status);
+        match self.instances.of_task(&task).cloned() {
+            Some(instance) => self.known(now.time, &status, instance, means),
+            None => self.unknown(now.time, &status, &means),
+        }
+        if let (Some(uuid), Some(agent_id)) = (status.uuid.filter(|uuid| !uuid.is_empty()), status.agent_id) {
+            let acknowledge = Some(call::Acknowledge { agent_id, task_id: status.task_id, uuid });
+            self.call(Call {
+                r#type: Some(call::Type::Acknowledge as i32),
+                acknowledge,
+                ..Default::default()
+            });
+        }
+    }
+
+    /// A task of ours that nobody ordered, or that was given up: it must not run.
+    fn unknown(&mut self, now: Time, status: &TaskStatus, means: &Meaning) {
+        let task = &status.task_id.value;
+        match means {
+            Meaning::Becomes(Condition::Unreachable) => {}
+            Meaning::Becomes(_) => self.send_kill(task, status.agent_id.as_ref().map(|id| id.value.as_str())),
+            Meaning::Ended(condition) => {
+                let instance = instance_of_task(task).unwrap_or(task);
+                let app = instance.split_once(".instance-").map_or(instance, |(app, _)| app);
+                let app = format!("/{}", app.replace('_', "/"));
+                let fields = json!({ "instanceId": instance, "runSpecId": app, "condition": condition });
+                self.emit(now, "unknown_instance_terminated_event", fields);
+            }
+        }
+    }
+
+    fn known(&mut self, now: Time, status: &TaskStatus, mut instance: Instance, means: Meaning) {
+        let before = instance.clone();
+        for info in status.container_status.iter().flat_map(|container| &container.network_infos) {
+            let found: Vec<_> = info.ip_addresses.iter().filter_map(|ip| ip.ip_address.clone()).collect();
+            if !found.is_empty() {
+                instance.addresses = found;
+            }
+        }
+        let to = match means {
+            Meaning::Ended(condition) => {
+                self.say_update(now, status, &instance);
+                return self.ended(now, status, instance, condition);
+            }
+            Meaning::Becomes(to) => to,
+        };
+        let backwards = instance.condition == Condition::Running && to < Condition::Running;
+        if !backwards
+            && !(to == Condition::Unreachable && instance.condition == Condition::UnreachableInactive)
+        {
+            instance.condition = to;
+        }
+        if to == Condition::Running && instance.started_at.is_none() {
+            instance.started_at = Some(now.as_millis());
+        }
+        if to == Condition::Unreachable {
+            let since = status.unreachable_time.as_ref().map(|at| at.nanoseconds.max(0) as u64 / 1_000_000);
+            instance.unreachable_since.get_or_insert(since.unwrap_or(now.as_millis()));
+        } else {
+            instance.unreachable_since = None;
+        }
+        let agent_checks = status.healthy.is_some();
+        if agent_checks {
+            instance.healthy = status.healthy;
+        }
+        if instance == before {
+            return;
+        }
+        self.say_update(now, status, &instance);
+        let changed = instance.condition != before.condition;
+        let health = (instance.healthy != before.healthy).then_some(instance.healthy).flatten();
+        self.put_instance(instance.clone());
+        if changed {
+            self.say_instance(now, &instance, instance.condition.as_str());
+        }
+        if let Some(healthy) = health {
+            self.say_health(now, &instance, healthy);
+        }
+        self.watch(now, &instance);
+        if changed && instance.condition == Condition::Running {
+            self.start_checks(now, &instance);
+        }
+        self.dirty.insert(instance.app);
+    }
+
+    fn ended(&mut self, now: Time, status: &TaskStatus, instance: Instance, condition: &'static str) {
+        let failed = matches!(condition, "Failed" | "Error" | "Dropped" | "Gone");
+        if failed {
+            let message: String =
+                status.message.clone().unwrap_or_default().chars().take(STATUS_MESSAGE_MAX).collect();
+            self.put_failure(
+                &instance.app,
+                Failure {
+                    task: instance.task.clone(),
+                    host: instance.host.clone(),
+                    agent: instance.agent.clone(),
+                    state: status.state().as_str_name().to_owned(),
+                    message,
+                    at: now.as_millis(),
+                    version: instance.version.clone(),
+                },
+            );
+        }
+        if !instance.ending && (failed || condition == "Finished") {
+            self.back_off(now, &instance.app);
+        }
+        self.forget(&instance.id);
+        self.say_instance(now, &instance, condition);
+    }
+
+    /// Drops an instance and all that was planned for it.
+    pub(crate) fn forget(&mut self, id: &str) {
+        let Some(instance) = self.instances.remove(id) else { return };
+        self.saves.delete(format!("instances/{id}"));
+        self.timers.stop(&Due::Instance(id.to_owned()));
+        self.timers.stop(&Due::Kill(id.to_owned()));
+        self.stop_checks(&instance);
+        self.dirty.insert(instance.app);
+    }
+
+    /// A new instance was ordered.
+    pub(crate) fn provisioned(&mut self, now: Time, instance: Instance) {
+        self.put_instance(instance.clone());
+        self.say_instance(now, &instance, instance.condition.as_str());
+        self.watch(now, &instance);
+        self.dirty.insert(instance.app);
+    }
+
+    pub(crate) fn put_instance(&mut self, instance: Instance) {
+        let record = serde_json::to_vec(&instance).unwrap_or_default();
+        self.saves.put(format!("instances/{}", instance.id), record);
+        self.instances.insert(instance);
+    }
+
+    /// Looks at an instance again when it has been in its state for too long.
+    pub(crate) fn watch(&mut self, now: Time, instance: &Instance) {
+        let due = Due::Instance(instance.id.clone());
+        match self.too_long(instance) {
+            Some(at) => self.timers.set(due, at.max(now)),
+            None => self.timers.stop(&due),
+        }
+    }
+
+    fn too_long(&self, instance: &Instance) -> Option<Time> {
+        let staged = Time::from_millis(instance.staged_at);
+        match instance.condition {
+            Condition::Provisioned => Some(staged + self.config.task_launch_confirm_timeout),
+            Condition::Staging | Condition::Starting => Some(staged + self.config.task_launch_timeout),
+            Condition::Unreachable | Condition::UnreachableInactive => {
+                let since = Time::from_millis(instance.unreachable_since?);
+                let (inactive, expunge) = self.unreachable_of(&instance.app)?;
+                let inactive = instance.condition == Condition::Unreachable && inactive < expunge;
+                let after = if inactive { self.unreachable_of(&instance.app)?.0 } else { expunge };
+                Some(since + after)
+            }
+            Condition::Running | Condition::Killing => None,
+        }
+    }
+
+    fn unreachable_of(&self, app: &str) -> Option<(Duration, Duration)> {
+        self.spec(app).map_or(Some((Duration::ZERO, Duration::ZERO)), |spec| spec.unreachable)
+    }
+
+    /// An instance has been in its state for too long.
+    pub(crate) fn overdue(&mut self, now: Time, id: &str) {
+        let Some(instance) = self.instances.get(id).cloned() else { return };
+        if self.too_long(&instance).is_none_or(|at| at > now) {
+            return self.watch(now, &instance);
+        }
+        match instance.condition {
+            Condition::Provisioned => {
+                // if it runs after all, it comes back as unknown and is killed
+                self.forget(id);
+                self.say_instance(now, &instance, "Dropped");
+            }
+            Condition::Staging | Condition::Starting => self.kill(now, id),
+            Condition::Unreachable | Condition::UnreachableInactive => {
+                let since = Time::from_millis(instance.unreachable_since.unwrap_or(0));
+                let expunge = self.unreachable_of(&instance.app).map(|(_, expunge)| since + expunge);
+                if expunge.is_some_and(|at| at <= now) {
+                    self.forget(id);
+                    self.say_instance(now, &instance, "Gone");
+                } else {
+                    let inactive = Instance { condition: Condition::UnreachableInactive, ..instance };
+                    self.put_instance(inactive.clone());
+                    self.say_instance(now, &inactive, inactive.condition.as_str());
+                    self.watch(now, &inactive);
+                    self.dirty.insert(inactive.app);
+                }
+            }
+            Condition::Running | Condition::Killing => {}
+        }
+    }
+
+    fn say_update(&mut self, now: Time, status: &TaskStatus, instance: &Instance) {
+        let addresses: Vec<_> =
+            instance.addresses.iter().map(|ip| json!({ "ipAddress": ip, "protocol": "IPv4" })).collect();
+        let fields = json!({
+            "slaveId": instance.agent, "taskId": instance.task, "taskStatus": status.state().as_str_name(),
+            "message": status.message.clone().unwrap_or_default(), "appId": instance.app, "host": instance.host,
+            "ipAddresses": addresses, "ports": instance.ports, "version": instance.version,
+        });
+        self.emit(now, "status_update_event", fields);
+    }
+
+    pub(crate) fn say_instance(&mut self, now: Time, instance: &Instance, condition: &str) {
+        let fields = json!({
+            "instanceId": instance.id, "condition": condition, "runSpecId": instance.app, "agentId": instance.agent,
+            "host": instance.host, "runSpecVersion": instance.version,
+        });
+        self.emit(now, "instance_changed_event", fields);
+    }
+
+    pub(crate) fn say_health(&mut self, now: Time, instance: &Instance, healthy: bool) {
+        let fields = json!({
+            "instanceId": instance.id, "runSpecId": instance.app, "healthy": healthy,
+            "runSpecVersion": instance.version,
+        });
+        self.emit(now, "instance_health_changed_event", fields);
+        let fields = json!({
+            "appId": instance.app, "instanceId": instance.id, "version": instance.version, "alive": healthy,
+        });
+        self.emit(now, "health_status_changed_event", fields);
+    }
+}

@@ -1,0 +1,143 @@
+//! Read-only projections, rendered between two steps. Never changes anything.
+
+use crate::{
+    AppState, Deployment, Failure, Orchestrator, Queued,
+    instances::{Instance, Tally},
+};
+use base::Time;
+use serde::Serialize;
+
+/// Why an app waits.
+#[derive(Clone, Debug, Serialize)]
+pub struct Why {
+    /// The app.
+    pub app: String,
+    /// Instances that wait for offers.
+    pub waiting: u64,
+    /// In a sentence.
+    pub summary: String,
+    /// What refuses it everywhere.
+    pub refused: Option<String>,
+    /// Until when it backs off, in ms since 1970.
+    pub backs_off_until: Option<u64>,
+    /// The deployment that has it.
+    pub deployment: Option<String>,
+    /// What each agent lacked at its last offer.
+    pub agents: Vec<WhyAgent>,
+}
+
+/// What one agent lacked.
+#[derive(Clone, Debug, Serialize)]
+pub struct WhyAgent {
+    /// Its id.
+    pub agent: String,
+    /// Its host name.
+    pub host: String,
+    /// When it was offered, in ms since 1970.
+    pub at: u64,
+    /// Everything that was in the way, in the order of the stages.
+    pub refusals: Vec<crate::Refusal>,
+}
+
+impl Orchestrator {
+    /// All apps, by id.
+    pub fn apps(&self) -> impl Iterator<Item = (&String, &AppState)> {
+        self.apps.iter()
+    }
+    /// One app.
+    pub fn app(&self, id: &str) -> Option<&AppState> {
+        self.apps.get(id)
+    }
+    /// All instances.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.iter()
+    }
+    /// Instances of an app.
+    pub fn instances_of<'a>(&'a self, app: &str) -> impl Iterator<Item = &'a Instance> + use<'a> {
+        self.instances.of_app(app)
+    }
+    /// Counts of an app's instances.
+    pub fn tally(&self, app: &str) -> Tally {
+        self.instances.tally(app)
+    }
+    /// The instance with this task.
+    pub fn task(&self, task: &str) -> Option<&Instance> {
+        self.instances.of_task(task)
+    }
+    /// Deployments under way, oldest first.
+    pub fn deployments(&self) -> Vec<&Deployment> {
+        let mut all: Vec<_> = self.deployments.values().collect();
+        all.sort_by(|a, b| (&a.version, &a.id).cmp(&(&b.version, &b.id)));
+        all
+    }
+    /// The deployment that has an app.
+    pub fn deployment_of(&self, app: &str) -> Option<&Deployment> {
+        self.deployments.get(self.locks.get(app)?)
+    }
+    /// Apps that wait for offers or back off.
+    pub fn queue(&self) -> impl Iterator<Item = (&String, &Queued)> {
+        self.queue.iter()
+    }
+    /// Until when an app backs off.
+    pub fn backs_off_until(&self, app: &str, now: Time) -> Option<Time> {
+        self.waits_until(app, now)
+    }
+    /// How an app's last task failed.
+    pub fn last_failure(&self, app: &str) -> Option<&Failure> {
+        self.failures.get(app)
+    }
+    /// The id the master gave.
+    pub fn framework_id(&self) -> Option<&str> {
+        self.session.framework.as_deref()
+    }
+    /// Whether a master has taken it.
+    pub fn is_subscribed(&self) -> bool {
+        self.session.subscribed
+    }
+    /// Where that master is.
+    pub fn master(&self) -> Option<&str> {
+        self.session.master.as_deref()
+    }
+    /// Why the store refuses, while it does.
+    pub fn store_trouble(&self) -> Option<&str> {
+        self.saves.trouble()
+    }
+
+    /// Why an app's instances wait.
+    pub fn why(&self, app: &str, now: Time) -> Option<Why> {
+        let queued = self.queue.get(app);
+        let spec = queued.map(|q| q.spec.clone()).or_else(|| self.spec(app))?;
+        let refused = self.refused_at_launch(&spec);
+        let until = self.waits_until(app, now);
+        let waiting = queued.map_or(0, |q| q.count);
+        let agents: Vec<_> = queued
+            .iter()
+            .flat_map(|q| &q.seen.agents)
+            .map(|(agent, unused)| WhyAgent {
+                agent: agent.clone(),
+                host: unused.offer.hostname.clone(),
+                at: unused.at.as_millis(),
+                refusals: unused.refusals.clone(),
+            })
+            .collect();
+        let summary = match (&refused, until) {
+            _ if waiting == 0 => "nothing waits".to_owned(),
+            (Some(why), _) => why.clone(),
+            (None, Some(until)) => {
+                format!("backs off for {} s after its last task ended", until.since(now).as_secs_f64().ceil())
+            }
+            _ if !self.session.subscribed => "no master has taken the framework".to_owned(),
+            _ if agents.is_empty() => "no offer has come since it waits".to_owned(),
+            _ => format!("{} agents were offered, none fits", agents.len()),
+        };
+        Some(Why {
+            app: app.to_owned(),
+            waiting,
+            summary,
+            refused,
+            backs_off_until: until.map(Time::as_millis),
+            deployment: self.locks.get(app).cloned(),
+            agents,
+        })
+    }
+}
