@@ -1,1 +1,179 @@
-//! node
+//! Roles: one driver loop per machine; wiring, flags, shutdown. Never decides what a machine decides.
+
+mod agent;
+mod dev;
+mod driver;
+mod files;
+pub mod flags;
+mod hub;
+mod machine;
+mod master;
+mod messages;
+mod ready;
+mod tables;
+
+use clap::{Args as _, FromArgMatches as _, Subcommand as _};
+use containers::Launcher;
+use flags::{Table, Values};
+use std::{net::SocketAddr, process::ExitCode};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{oneshot, watch},
+    task::JoinHandle,
+};
+use web::{Reply, link::Local};
+
+/// Turns true when everything is to stop.
+pub(crate) type Stop = watch::Receiver<bool>;
+
+/// How long a role may take to stop; then the process ends all the same.
+const STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(8);
+/// Threads that drive machines and sockets.
+const THREADS_MAX: usize = 4;
+
+/// A role that serves.
+pub(crate) struct Running {
+    pub address: SocketAddr,
+    pub tasks: Vec<JoinHandle<()>>,
+    /// To be ended with its tasks when the role stops.
+    pub launcher: Option<Launcher>,
+}
+
+pub(crate) async fn answered(answer: oneshot::Receiver<Reply>) -> Reply {
+    match answer.await {
+        Ok(reply) => reply,
+        Err(_) => Reply::Full(endpoints::render(model::request::Answer::text(503, "The daemon is stopping"))),
+    }
+}
+
+/// The whole command line, from which help and completions come.
+pub fn command() -> clap::Command {
+    let root = clap::Command::new("mesolite")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A datacenter in one binary: Apache Mesos and Marathon, continued")
+        .subcommand_required(true)
+        .arg_required_else_help(true);
+    let root = cli::Cmd::augment_subcommands(cli::Opts::augment_args(root));
+    let root = root.subcommand(dev::Dev::augment_args(clap::Command::new("dev").about(dev::ABOUT)));
+    [&tables::MASTER, &tables::AGENT].into_iter().fold(root, |root, table| root.subcommand(table.command()))
+}
+
+/// Runs what the command line says; `arguments` begin with the program's name.
+pub fn main(arguments: Vec<String>) -> ExitCode {
+    let table = arguments.get(1).and_then(|name| [&tables::MASTER, &tables::AGENT].into_iter().find(|t| t.role == *name));
+    if let Some(table) = table
+        && let Err(refused) = table.refuse_unknown(&arguments[2..])
+    {
+        eprintln!("mesolite: {refused}");
+        return ExitCode::from(2);
+    }
+    let matches = match command().try_get_matches_from(&arguments) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            // A closed terminal is no reason to fail louder.
+            error.print().unwrap_or_default();
+            return ExitCode::from(code);
+        }
+    };
+    let outcome = match (matches.subcommand(), table) {
+        (Some((_, sub)), Some(table)) => table.values(sub).map_err(anyhow::Error::new).and_then(|v| role(table, v)),
+        (Some(("dev", sub)), _) => dev::Dev::from_arg_matches(sub).map_err(anyhow::Error::new).and_then(run_dev),
+        _ => {
+            let parsed = cli::Cmd::from_arg_matches(&matches)
+                .and_then(|cmd| cli::Opts::from_arg_matches(&matches).map(|opts| (cmd, opts)));
+            return match parsed {
+                Ok((cmd, opts)) => ExitCode::from(cli::run(cmd, &opts, command())),
+                Err(error) => error.exit(),
+            };
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("mesolite: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+pub(crate) fn log(level: &str, quiet: bool) {
+    let level = match level.to_ascii_lowercase().as_str() {
+        "warning" => "warn".to_owned(),
+        "fatal" => "error".to_owned(),
+        other => other.to_owned(),
+    };
+    let filter = if quiet { "off".to_owned() } else { level };
+    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "info".into());
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second role in this process uses the first one's.
+    logging.try_init().unwrap_or_default();
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?)
+}
+
+fn role(table: &Table, values: Values) -> anyhow::Result<()> {
+    log(values.get("logging_level").unwrap_or("info"), values.on("quiet"));
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(async {
+        let (tell, stop) = watch::channel(false);
+        let running = match table.role {
+            "master" => master::start(&values, &Local::default(), stop).await?,
+            _ => agent::start(&values, &Local::default(), stop).await?,
+        };
+        if let Some(file) = values.get("ready-file") {
+            let url = format!("http://{}", running.address);
+            let said = match table.role {
+                "agent" => serde_json::json!({ "agents": [url], "pid": std::process::id() }),
+                role => serde_json::json!({ role: url, "pid": std::process::id() }),
+            };
+            ready::write(file, &said)?;
+        }
+        until_told().await?;
+        halt(tell, vec![running]).await;
+        anyhow::Ok(())
+    });
+    runtime.shutdown_background();
+    outcome
+}
+
+fn run_dev(dev: dev::Dev) -> anyhow::Result<()> {
+    log(&dev.logging_level, false);
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(dev::run(dev));
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Ctrl-C or SIGTERM.
+pub(crate) async fn until_told() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Stops all roles; what does not end in time is left behind.
+pub(crate) async fn halt(tell: watch::Sender<bool>, all: Vec<Running>) {
+    tracing::info!("stopping; tasks go on unless --kill-tasks-on-exit was given");
+    for running in &all {
+        if let Some(launcher) = &running.launcher {
+            launcher.stop().await;
+        }
+    }
+    tell.send(true).unwrap_or_default();
+    let ended = async {
+        for task in all.into_iter().flat_map(|r| r.tasks) {
+            task.await.unwrap_or_default();
+        }
+    };
+    if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
+        tracing::warn!("not everything stopped in time");
+    }
+}

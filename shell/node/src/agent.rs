@@ -1,0 +1,240 @@
+//! `mesolite agent`: an agent machine, its store, its launcher, its port, its link.
+
+use crate::{
+    Running, Stop,
+    driver::{Driven, Saver, drive, now, system_rng},
+    files,
+    flags::Values,
+    machine,
+    messages::{Came, sort},
+};
+use agent::{Agent, Config, Effect, Input};
+use anyhow::Context as _;
+use base::{Duration, Now};
+use containers::{Ended, Isolation, Launcher, Options};
+use endpoints::{Arrived, Routed};
+use model::{
+    container::{ContainerSpec, Termination},
+    link::Upid,
+    resources::Resources,
+};
+use std::{net::SocketAddr, path::Path, sync::Arc};
+use tokio::sync::mpsc;
+use web::{
+    Limits, Reply,
+    link::{Link, Local},
+};
+
+/// Where cgroup controllers are mounted.
+const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
+const COMPLETED_TASKS_MAX: usize = 1000;
+
+/// Starts an agent; it serves when this returns, and registers by itself.
+pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<Running> {
+    let master = values.get("master").context("--master=HOST:PORT is required")?;
+    let master = resolve(master).await?;
+    let ip = values.get("ip").unwrap_or("127.0.0.1");
+    let port = values.number("port").unwrap_or(5051);
+    let address: SocketAddr = format!("{ip}:{port}").parse().with_context(|| format!("--ip: '{ip}' is not an address"))?;
+    let cgroups_root = values.get("cgroups_root").unwrap_or("mesos").to_owned();
+    let (isolation, warnings) = Isolation::choose(values.get("isolation"), Path::new(CGROUP_MOUNT), &cgroups_root)
+        .map_err(anyhow::Error::msg)?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let listener = web::bind(address, "--port").await?;
+    let address = listener.local_addr()?;
+    let work_dir = Path::new(values.get("work_dir").unwrap_or("./mesolite-data/agent"));
+    std::fs::create_dir_all(work_dir).with_context(|| format!("--work_dir: can't make {}", work_dir.display()))?;
+    let work_dir = work_dir.canonicalize()?;
+    let store = Arc::new(store::Store::open(work_dir.join("meta"))?);
+    let records = store.records("")?;
+    let resources = match values.get("resources") {
+        Some(text) => Resources::parse(text, "*").map_err(|e| anyhow::anyhow!("--resources: {e}"))?,
+        None => machine::resources(&work_dir),
+    };
+    let config = Config {
+        address,
+        hostname: values.get("hostname").map_or_else(|| address.ip().to_string(), str::to_owned),
+        work_dir: work_dir.display().to_string(),
+        resources: resources.to_messages(),
+        attributes: machine::attributes(values.get("attributes").unwrap_or_default()).map_err(anyhow::Error::msg)?,
+        flags: values.all().clone(),
+        registration_backoff: values.duration("registration_backoff_factor").unwrap_or(Duration::from_millis(100)),
+        environment: machine::environment(values.get("executor_environment_variables")).map_err(anyhow::Error::msg)?,
+        switch_user: values.on("switch_user"),
+        boot_id: machine::boot_id(),
+        completed_tasks_max: COMPLETED_TASKS_MAX,
+    };
+    let options = Options {
+        dir: work_dir.join("launcher"),
+        command: vec![std::env::current_exe()?.display().to_string(), "launcher".to_owned()],
+        isolation,
+        cgroup_mount: CGROUP_MOUNT.into(),
+        cgroups_root,
+    };
+    let (launcher, known, words) = Launcher::start(options.clone()).await.context("the launcher does not start")?;
+    let mut rng = system_rng();
+    let machine = Agent::new(config, &records, Now::new(now(), &mut rng));
+    let (link, mut exits) = Link::new(address, here.clone());
+    // Bounded by the machine, which has one order in flight for each container.
+    let (orders, queue) = mpsc::unbounded_channel();
+    let performing = link.clone();
+    let (driven, task) = drive(machine, rng, || Input::Tick, stop.clone(), |driven| {
+        let saver = Saver::start(store, driven.inbox(), |save, outcome| match outcome {
+            Ok(()) => Input::Saved { save },
+            Err(why) => Input::SaveFailed { save, why },
+        });
+        let link = performing;
+        Box::new(move |effect| match effect {
+            Effect::Send(envelope) => link.send(*envelope),
+            Effect::Link(Upid { address, .. }) => link.link(address),
+            Effect::Save { save, batch } => saver.save(save, batch),
+            order => orders.send(order).unwrap_or_default(),
+        })
+    });
+    tokio::spawn(keep_containers(driven.clone(), queue, words, launcher.clone(), options, stop.clone()));
+    driven.send(Input::Recovered { running: known.running, ended: known.ended }).await;
+    driven.send(Input::MasterDetected(Some(Upid::new("master", master)))).await;
+    let inbox = driven.clone();
+    let mut in_process = here.register(address);
+    tokio::spawn(async move {
+        loop {
+            let input = tokio::select! {
+                Some(exit) = exits.recv() => Input::Exited { peer: exit.peer },
+                Some(envelope) = in_process.recv() => Input::Message(Box::new(envelope)),
+                else => return,
+            };
+            inbox.send(input).await;
+        }
+    });
+    let handler = move |incoming: web::Incoming| {
+        let driven = driven.clone();
+        async move {
+            let incoming = match sort(incoming, |id| id == "slave(1)") {
+                Came::Message(envelope, reply) => {
+                    driven.send(Input::Message(envelope)).await;
+                    return reply;
+                }
+                Came::Answered(reply) => return reply,
+                Came::Request(incoming) => incoming,
+            };
+            let arrived = Arrived { id: incoming.id, peer: Some(incoming.peer), request: incoming.request };
+            let routed = endpoints::agent::route(&arrived, &driven.read());
+            match routed {
+                Routed::Respond(response) => Reply::Full(response),
+                Routed::Perform(perform) => Reply::Full(files::perform(perform).await),
+                Routed::Step(input) => {
+                    driven.send(input).await;
+                    Reply::Full(endpoints::render(model::request::Answer::accepted()))
+                }
+            }
+        }
+    };
+    let server = tokio::spawn(web::serve(listener, Limits::default(), stop, handler));
+    tracing::info!(%address, %master, "agent serves");
+    let kill = values.on("kill-tasks-on-exit").then_some(launcher);
+    Ok(Running { address, tasks: vec![task, server], launcher: kill })
+}
+
+async fn resolve(master: &str) -> anyhow::Result<SocketAddr> {
+    let plain = master.trim_start_matches("http://").trim_end_matches('/');
+    let plain = plain.strip_prefix("master@").unwrap_or(plain);
+    let mut found = tokio::net::lookup_host(plain)
+        .await
+        .with_context(|| format!("--master: '{master}' is not HOST:PORT of a master"))?;
+    found.next().with_context(|| format!("--master: '{plain}' has no address"))
+}
+
+/// Carries out orders about containers and brings back what becomes of them; replaces a launcher that was killed.
+async fn keep_containers(
+    driven: Driven<Agent>,
+    mut orders: mpsc::UnboundedReceiver<Effect>,
+    mut words: mpsc::Receiver<Ended>,
+    mut launcher: Launcher,
+    options: Options,
+    mut stop: Stop,
+) {
+    loop {
+        let input = tokio::select! {
+            biased;
+            () = stopped(&mut stop) => return,
+            Some(order) = orders.recv() => {
+                obey(&driven, &launcher, order).await;
+                continue;
+            }
+            word = words.recv() => match word {
+                Some(Ended::Launched { container, pid }) => Input::Launched { container, pid },
+                Some(Ended::Failed { container, why }) => Input::LaunchFailed { container, why },
+                Some(Ended::Terminated { container, how }) => Input::Terminated { container, how },
+                Some(Ended::LauncherLost) | None => {
+                    tracing::error!("the launcher is gone; its tasks go on, their exit statuses are lost");
+                    match Launcher::start(options.clone()).await {
+                        Ok((fresh, known, fresh_words)) => {
+                            (launcher, words) = (fresh, fresh_words);
+                            for (container, how) in known.ended {
+                                driven.send(Input::Terminated { container, how }).await;
+                            }
+                            let running: Vec<_> = known.running.into_iter().map(|(id, _)| id).collect();
+                            let lost: Vec<_> = {
+                                let agent = driven.read();
+                                let live = agent.tasks().values().filter(|t| t.is_live() && t.pid.is_some());
+                                live.map(|t| t.container.clone()).filter(|c| !running.contains(c)).collect()
+                            };
+                            for container in lost {
+                                driven.send(Input::Terminated { container, how: Termination::Unknown }).await;
+                            }
+                        }
+                        Err(error) => {
+                            tracing::error!(%error, "no launcher can be started; trying again");
+                            tokio::time::sleep(Duration::from_secs(1)).await;
+                        }
+                    }
+                    continue;
+                }
+            },
+        };
+        driven.send(input).await;
+    }
+}
+
+/// Completes when everything is to stop.
+async fn stopped(stop: &mut Stop) {
+    // A closed channel means the same.
+    stop.wait_for(|stop| *stop).await.map(drop).unwrap_or_default();
+}
+
+async fn obey(driven: &Driven<Agent>, launcher: &Launcher, order: Effect) {
+    match order {
+        Effect::Launch(spec) if spec.fetch.is_empty() => match containers::make_sandbox(&spec) {
+            Ok(()) => launcher.launch(*spec).await,
+            Err(why) => driven.send(Input::LaunchFailed { container: spec.id, why }).await,
+        },
+        Effect::Launch(spec) => {
+            tokio::spawn(fetch_and_launch(driven.clone(), launcher.clone(), *spec));
+        }
+        Effect::Signal { container, signal } => launcher.signal(container, signal).await,
+        Effect::Destroy { container } => launcher.destroy(container).await,
+        Effect::Forget { container } => launcher.forget(container).await,
+        Effect::Probe { id, probe, timeout } => {
+            let (driven, launcher) = (driven.clone(), launcher.clone());
+            tokio::spawn(async move {
+                let outcome = containers::probe(probe, timeout, Some(&launcher)).await;
+                driven.send(Input::Probed { probe: id, outcome }).await;
+            });
+        }
+        Effect::Send(_) | Effect::Link(_) | Effect::Save { .. } => {}
+    }
+}
+
+async fn fetch_and_launch(driven: Driven<Agent>, launcher: Launcher, spec: ContainerSpec) {
+    let made = containers::make_sandbox(&spec);
+    let fetched = match made {
+        Ok(()) => containers::fetch_all(&spec.id, &spec.fetch, Path::new(&spec.sandbox)).await,
+        Err(why) => Err(why),
+    };
+    match fetched {
+        Ok(()) => launcher.launch(spec).await,
+        Err(why) => driven.send(Input::LaunchFailed { container: spec.id, why }).await,
+    }
+}

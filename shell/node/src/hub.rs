@@ -1,0 +1,106 @@
+//! Between a machine and its clients: requests that wait for their answer, streams that are open. Never decides either.
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Response, header};
+use model::request::{Codec, Http, RequestId, StreamId};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::{mpsc, oneshot};
+use web::{Reply, StreamHandle};
+
+/// Bytes that may wait for one slow reader; then it is cut.
+const STREAM_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Events that may wait for one slow reader.
+const STREAM_EVENTS_MAX: usize = 16_384;
+
+/// How a role's events are written.
+#[derive(Debug)]
+pub struct Style<E> {
+    /// One event, framed.
+    pub frame: fn(&E, Codec) -> Bytes,
+    /// Content-Type of a stream.
+    pub media_type: fn(Codec) -> &'static str,
+}
+
+/// Waiting requests and open streams of one machine.
+pub struct Hub<E> {
+    waiting: Mutex<HashMap<RequestId, oneshot::Sender<Reply>>>,
+    streams: Mutex<HashMap<StreamId, (StreamHandle, Codec)>>,
+    style: Style<E>,
+    closed: mpsc::UnboundedSender<StreamId>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<E: 'static> Hub<E> {
+    /// A hub, and the streams whose clients have gone. That queue is bounded by the number of open streams.
+    pub fn new(style: Style<E>) -> (Arc<Self>, mpsc::UnboundedReceiver<StreamId>) {
+        let (closed, ends) = mpsc::unbounded_channel();
+        let hub = Self { waiting: Mutex::default(), streams: Mutex::default(), style, closed };
+        (Arc::new(hub), ends)
+    }
+
+    /// The answer to a request, once the machine gives it.
+    pub fn expect(&self, request: RequestId) -> oneshot::Receiver<Reply> {
+        let (tell, told) = oneshot::channel();
+        locked(&self.waiting).insert(request, tell);
+        told
+    }
+
+    fn reply(&self, request: RequestId, reply: Reply) {
+        if let Some(tell) = locked(&self.waiting).remove(&request)
+            && tell.send(reply).is_err()
+        {
+            tracing::debug!(?request, "a client did not wait for its answer");
+        }
+    }
+
+    /// Carries out what the machine asks of its surface.
+    pub fn perform(&self, http: Http<E>) {
+        match http {
+            Http::Reply { request, answer } => self.reply(request, Reply::Full(endpoints::render(answer))),
+            Http::Open { request, headers, codec } => {
+                let (handle, body) = web::stream(STREAM_BYTES_MAX, STREAM_EVENTS_MAX);
+                let mut head = Response::new(());
+                let media_type = HeaderValue::from_static((self.style.media_type)(codec));
+                head.headers_mut().insert(header::CONTENT_TYPE, media_type);
+                for (name, value) in headers {
+                    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                        head.headers_mut().insert(name, value);
+                    }
+                }
+                let stream = StreamId(request.0);
+                let (ended, closed) = (handle.ended(), self.closed.clone());
+                tokio::spawn(async move {
+                    ended.await;
+                    // The receiver goes away only when the role stops.
+                    closed.send(stream).unwrap_or_default();
+                });
+                locked(&self.streams).insert(stream, (handle, codec));
+                self.reply(request, Reply::Stream(head, body));
+            }
+            Http::Send { stream, event } => {
+                let mut streams = locked(&self.streams);
+                let Some((handle, codec)) = streams.get(&stream) else { return };
+                if let Err(error) = handle.send((self.style.frame)(&event, *codec)) {
+                    tracing::warn!(%stream, ?error, "a stream is cut");
+                    streams.remove(&stream);
+                }
+            }
+            Http::Close { stream } => {
+                if let Some((handle, _)) = locked(&self.streams).remove(&stream) {
+                    handle.close();
+                }
+            }
+        }
+    }
+
+    /// Forgets a stream whose client has gone.
+    pub fn forget(&self, stream: StreamId) {
+        locked(&self.streams).remove(&stream);
+    }
+}
