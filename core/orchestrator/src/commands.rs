@@ -2,9 +2,9 @@
 //!
 //! Never renders what is only read (`view`), and never says anything before it is durable.
 
-use crate::{App, Orchestrator, Refused, input::Client, spec::Spec, when};
-use base::Now;
-use model::request::{Answer, RequestId};
+use crate::{App, Effect, Orchestrator, Refused, input::Client, spec::Spec, when};
+use base::{Effects, Now};
+use model::request::{Answer, Http, RequestId};
 use serde_json::{Map, Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -102,11 +102,14 @@ impl Orchestrator {
         request: RequestId,
         command: Command,
         client: &Client,
+        out: &mut Effects<Effect>,
     ) {
-        let answer = match self.saves.trouble() {
-            Some(why) => message(503, format!("Nothing can be made durable: {why}")),
-            None => self.obey(now, command, client).unwrap_or_else(|refusal| refusal),
-        };
+        if let Some(why) = self.saves.trouble() {
+            // said at once: whatever is said through `saves` waits for the store
+            let answer = message(503, format!("Nothing can be made durable: {why}"));
+            return out.push(Effect::Http(Http::Reply { request, answer }));
+        }
+        let answer = self.obey(now, command, client).unwrap_or_else(|refusal| refusal);
         self.reply(request, answer);
     }
 
@@ -119,9 +122,8 @@ impl Orchestrator {
                     return Err(message(409, format!("An app with id [{id}] already exists.")));
                 }
                 let app = Arc::new(self.versioned(&id, app, &version)?);
-                self.say_post(now, client, &app);
-                let deployment =
-                    self.change(now, &version, [(id.clone(), Some(app.clone()))].into(), force)?;
+                let changes: Changes = [(id.clone(), Some(app.clone()))].into();
+                let deployment = self.post(now, client, &version, changes, force)?;
                 let mut body = (*app).clone();
                 for count in ["tasksStaged", "tasksRunning", "tasksHealthy", "tasksUnhealthy"] {
                     body[count] = 0.into();
@@ -138,10 +140,9 @@ impl Orchestrator {
                         return Err(no_app(&update.id));
                     }
                     let app = Arc::new(self.updated(&update, &version)?);
-                    self.say_post(now, client, &app);
                     changes.insert(update.id, Some(app));
                 }
-                let deployment = self.change(now, &version, changes, force)?;
+                let deployment = self.post(now, client, &version, changes, force)?;
                 let at = one.filter(|_| made);
                 Ok(self.deployed(if made { 201 } else { 200 }, &version, &deployment, at.as_deref()))
             }
@@ -192,17 +193,24 @@ impl Orchestrator {
         changes: Changes,
         force: bool,
     ) -> Result<String, Answer> {
-        self.deploy(now, version, changes, force).map_err(|refused| match refused {
-            Refused::Locked(ids) => {
-                let text = "App is locked by one or more deployments. Override with the option '?force=true'. View \
-                            details at '/v2/deployments/<DEPLOYMENT_ID>'.";
-                let ids: Vec<_> = ids.into_iter().map(|id| json!({ "id": id })).collect();
-                Answer::json(409, json!({ "message": text, "deployments": ids }).to_string())
-            }
-            Refused::TooMany => {
-                message(403, "Max number of running deployments reached. Wait for one to end, or cancel one.")
-            }
-        })
+        self.deploy(now, version, changes, force).map_err(refusal)
+    }
+
+    /// A change of definitions by a client: everybody hears of it, if it is taken.
+    fn post(
+        &mut self,
+        now: &mut Now<'_>,
+        client: &Client,
+        version: &str,
+        changes: Changes,
+        force: bool,
+    ) -> Result<String, Answer> {
+        self.admit(&changes, force).map_err(refusal)?;
+        for app in changes.values().flatten() {
+            let fields = json!({ "clientIp": client.ip, "uri": client.uri, "appDefinition": app });
+            self.emit(now.time, "api_post_event", fields);
+        }
+        self.change(now, version, changes, force)
     }
 
     fn deployed(&self, status: u16, version: &str, deployment: &str, created: Option<&str>) -> Answer {
@@ -316,7 +324,7 @@ impl Orchestrator {
             found.iter().for_each(|instance| self.kill(now.time, &instance.id));
             return Ok(self.deployed(200, version, &deployment, None));
         }
-        let said: Vec<_> = found.iter().map(said_task).collect();
+        let said: Vec<_> = found.iter().map(|instance| self.task_info(instance)).collect();
         found.iter().for_each(|instance| self.kill(now.time, &instance.id));
         let body = match said.first() {
             Some(task) if single => json!({ "task": task }),
@@ -348,10 +356,19 @@ impl Orchestrator {
         let deployment = self.change(now, version, changes, true)?;
         Ok(self.deployed(200, version, &deployment, None))
     }
+}
 
-    fn say_post(&mut self, now: &Now<'_>, client: &Client, app: &App) {
-        let fields = json!({ "clientIp": client.ip, "uri": client.uri, "appDefinition": app });
-        self.emit(now.time, "api_post_event", fields);
+fn refusal(refused: Refused) -> Answer {
+    match refused {
+        Refused::Locked(ids) => {
+            let text = "App is locked by one or more deployments. Override with the option '?force=true'. View \
+                        details at '/v2/deployments/<DEPLOYMENT_ID>'.";
+            let ids: Vec<_> = ids.into_iter().map(|id| json!({ "id": id })).collect();
+            Answer::json(409, json!({ "message": text, "deployments": ids }).to_string())
+        }
+        Refused::TooMany => {
+            message(403, "Max number of running deployments reached. Wait for one to end, or cancel one.")
+        }
     }
 }
 
@@ -359,17 +376,4 @@ fn with_deployment(mut answer: Answer, deployment: &str, created: Option<&str>) 
     answer.headers.push(("Marathon-Deployment-Id", deployment.to_owned()));
     answer.headers.extend(created.map(|id| ("Location", format!("/v2/apps{id}"))));
     answer
-}
-
-/// A task as `/v2/tasks` has it, without what only its app knows.
-pub fn said_task(instance: &crate::instances::Instance) -> Value {
-    let addresses: Vec<_> =
-        instance.addresses.iter().map(|ip| json!({ "ipAddress": ip, "protocol": "IPv4" })).collect();
-    json!({
-        "id": instance.task, "appId": instance.app, "host": instance.host, "ports": instance.ports,
-        "ipAddresses": addresses, "slaveId": instance.agent, "state": instance.condition.task_state(),
-        "stagedAt": when(instance.staged_at), "startedAt": instance.started_at.map(when),
-        "version": instance.version, "region": instance.region, "zone": instance.zone, "role": instance.role,
-        "localVolumes": [],
-    })
 }

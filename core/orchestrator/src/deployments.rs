@@ -87,14 +87,12 @@ impl Orchestrator {
         if later { Phase::Waiting(deployment.id.clone()) } else { Phase::Free }
     }
 
-    /// Takes a change of apps (none = delete) and begins to bring it about; gives the deployment's id.
-    pub(crate) fn deploy(
-        &mut self,
-        now: &mut Now<'_>,
-        version: &str,
-        changes: BTreeMap<String, Option<Arc<App>>>,
+    /// Whether a change may begin; gives the deployments that it would break.
+    pub(crate) fn admit(
+        &self,
+        changes: &BTreeMap<String, Option<Arc<App>>>,
         force: bool,
-    ) -> Result<String, Refused> {
+    ) -> Result<BTreeSet<String>, Refused> {
         let others: BTreeSet<String> =
             changes.keys().filter_map(|app| self.locks.get(app)).cloned().collect();
         if !force && !others.is_empty() {
@@ -103,6 +101,18 @@ impl Orchestrator {
         if self.deployments.len() - others.len() >= DEPLOYMENTS_MAX {
             return Err(Refused::TooMany);
         }
+        Ok(others)
+    }
+
+    /// Takes a change of apps (none = delete) and begins to bring it about; gives the deployment's id.
+    pub(crate) fn deploy(
+        &mut self,
+        now: &mut Now<'_>,
+        version: &str,
+        changes: BTreeMap<String, Option<Arc<App>>>,
+        force: bool,
+    ) -> Result<String, Refused> {
+        let others = self.admit(&changes, force)?;
         let mut torn = BTreeSet::new();
         for other in others {
             torn.extend(self.deployments.get(&other).into_iter().flat_map(|d| d.target.keys().cloned()));

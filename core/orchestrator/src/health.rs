@@ -131,7 +131,7 @@ impl Orchestrator {
         let before = instance.healthy;
         let sick = mine().any(|c| known(c) && !c.alive);
         let well = mine().all(|c| known(c) && c.alive);
-        instance.healthy = if sick { Some(false) } else { well.then_some(true) };
+        instance.healthy = if sick { Some(false) } else { well.then_some(true).or(before) };
         let healthy = instance.healthy;
         let id = instance.id.clone();
         // the last known health is part of the record, so that a restart does not forget a healthy upgrade

@@ -20,6 +20,7 @@ mod matching;
 mod plan;
 mod pool;
 mod read;
+mod render;
 pub mod rolling;
 mod saves;
 mod scaling;
@@ -33,7 +34,7 @@ mod view;
 mod tests;
 
 pub use apps::AppState;
-pub use commands::{AppUpdate, Command, said_task};
+pub use commands::{AppUpdate, Command};
 pub use config::Config;
 pub use deployments::{Deployment, Refused};
 pub use effect::{Effect, ProbeId, ServerEvent};
@@ -193,7 +194,9 @@ impl Machine for Orchestrator {
     fn step(&mut self, mut now: Now<'_>, input: Input, out: &mut Effects<Effect>) {
         self.now = now.time;
         match input {
-            Input::Command { request, command, client } => self.command(&mut now, request, *command, &client),
+            Input::Command { request, command, client } => {
+                self.command(&mut now, request, *command, &client, out)
+            }
             Input::Subscribe { request, event_types, remote } => {
                 self.listen(now.time, request, event_types, remote);
             }

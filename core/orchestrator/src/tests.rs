@@ -213,21 +213,66 @@ fn a_crash_after_any_write_loses_nothing() {
     for crash_at in 0..60 {
         let mut world = World::new(3);
         world.crash_after_saves(crash_at);
-        let created = world.try_command(create("/a", json!({ "instances": 3 })));
+        if world.try_command(create("/a", json!({ "instances": 3 }))).is_none() {
+            world.run(1);
+            // the client does not know whether it was taken, and asks again
+            let again = world.command(create("/a", json!({ "instances": 3 })));
+            assert!([201, 409].contains(&again.status), "{again:?}");
+        }
         world.run(20);
+        assert_eq!((world.running("/a"), world.tasks()), (3, 3), "crash after {crash_at}");
         let changed = world.try_command(update("/a", json!({ "cmd": "two" }), false));
         world.run(60);
-        if created.is_none() {
-            world.try_command(create("/a", json!({ "instances": 3, "cmd": "two" })));
+        if changed.is_none() {
+            world.command(update("/a", json!({ "cmd": "two" }), true));
             world.run(60);
         }
-        assert_eq!(world.running("/a"), 3, "crash after {crash_at}");
-        assert_eq!(world.tasks(), 3, "crash after {crash_at}");
+        assert_eq!((world.running("/a"), world.tasks()), (3, 3), "crash after {crash_at}");
         assert_eq!(world.machine().deployments().len(), 0, "crash after {crash_at}");
-        if changed.is_some_and(|answer| answer.status == 200) {
-            assert_eq!(world.machine().app("/a").unwrap().spec.cmd.as_deref(), Some("two"));
-        }
+        assert_eq!(world.machine().app("/a").unwrap().spec.cmd.as_deref(), Some("two"));
+        let config = world.machine().app("/a").unwrap().spec.config_version.clone();
+        assert!(world.machine().instances().all(|i| i.version >= config), "crash after {crash_at}");
     }
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_is_lost() {
+    let mut world = World::new(1);
+    world.full = true;
+    assert_eq!(world.command(create("/a", json!({}))).status, 503);
+    assert_eq!(world.command(create("/b", json!({}))).status, 503);
+    world.run(3);
+    assert_eq!(world.tasks(), 0, "nothing is launched that is not durable");
+    world.full = false;
+    world.run(10);
+    assert_eq!(world.running("/a"), 1);
+    assert_eq!(world.command(create("/b", json!({}))).status, 201);
+}
+
+#[test]
+fn what_is_read_has_its_shape() {
+    let mut world = World::new(1);
+    let check = json!({ "protocol": "HTTP", "portIndex": 0, "intervalSeconds": 1 });
+    world.command(create("/a", json!({ "healthChecks": [check] })));
+    world.command(create("/big", json!({ "cpus": 100.0 })));
+    world.run(10);
+    let (machine, now) = (world.machine(), world.now());
+    let info = machine.app_info("/a", &["tasks".into(), "lastTaskFailure".into()]).unwrap();
+    assert_eq!((&info["tasksRunning"], &info["tasksHealthy"]), (&json!(1), &json!(1)));
+    assert_eq!(info["tasks"][0]["healthCheckResults"][0]["alive"], true);
+    assert_eq!(info["tasks"][0]["servicePorts"], json!([10_000]));
+    let queue = machine.queue_info(now, true);
+    let item = &queue["queue"][0];
+    assert_eq!((&item["app"]["id"], &item["count"]), (&json!("/big"), &json!(1)));
+    let steps = item["processedOffersSummary"]["rejectSummaryLastOffers"].as_array().unwrap();
+    assert_eq!(steps.len(), 10);
+    assert_eq!(steps[4], json!({ "reason": "InsufficientCpus", "declined": 1, "processed": 1 }));
+    assert_eq!(steps[5], json!({ "reason": "InsufficientMemory", "declined": 0, "processed": 0 }));
+    assert_eq!(item["lastUnusedOffers"][0]["offer"]["hostname"], "host-0");
+    let deployments = machine.deployments_info();
+    assert_eq!(deployments[0]["affectedApps"], json!(["/big"]));
+    assert_eq!(deployments[0]["currentActions"][0]["action"], "ScaleApplication");
+    assert_eq!((&deployments[0]["currentStep"], &deployments[0]["totalSteps"]), (&json!(2), &json!(2)));
 }
 
 #[test]

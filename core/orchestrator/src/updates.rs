@@ -156,7 +156,9 @@ impl Orchestrator {
     }
 
     fn ended(&mut self, now: Time, status: &TaskStatus, instance: Instance, condition: &'static str) {
-        let failed = matches!(condition, "Failed" | "Error" | "Dropped" | "Gone");
+        // an offer that was taken back meanwhile says nothing about the app
+        let stale = status.reason.is_some() && status.reason() == Reason::InvalidOffers;
+        let failed = !stale && matches!(condition, "Failed" | "Error" | "Dropped" | "Gone");
         if failed {
             let message: String =
                 status.message.clone().unwrap_or_default().chars().take(STATUS_MESSAGE_MAX).collect();

@@ -41,6 +41,8 @@ pub struct World {
     crash_at: Option<u64>,
     /// Tasks that fail their health checks.
     pub sick: BTreeSet<String>,
+    /// Whether the store refuses.
+    pub full: bool,
     /// Whether invariants are checked after each step.
     pub checks: bool,
 }
@@ -68,6 +70,7 @@ impl World {
             saves: 0,
             crash_at: None,
             sick: BTreeSet::new(),
+            full: false,
             checks: true,
         };
         world.drain();
@@ -189,7 +192,9 @@ impl World {
     fn crash(&mut self) {
         self.inputs.clear();
         self.crash_at = None;
-        self.offered.clear();
+        for (agent, left) in std::mem::take(&mut self.offered).into_values() {
+            self.free[agent] += &left;
+        }
         self.machine = Orchestrator::new(Config::default(), self.records.clone(), self.time);
         self.inputs.push_back(Input::Connected);
     }
@@ -198,6 +203,10 @@ impl World {
             Effect::Save { save, batch } => {
                 if self.crash_at == Some(self.saves) {
                     return false;
+                }
+                if self.full {
+                    self.inputs.push_back(Input::SaveFailed { save, why: "disk full".into() });
+                    return true;
                 }
                 self.saves += 1;
                 for change in batch {
