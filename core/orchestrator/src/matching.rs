@@ -295,7 +295,7 @@ impl Orchestrator {
             accept: Some(call::Accept {
                 offer_ids: vec![open.offer.id.clone()],
                 operations: vec![launch],
-                filters: Some(Filters { refuse_seconds: Some(seconds), ..Default::default() }),
+                filters: Some(Filters { refuse_seconds: Some(seconds) }),
             }),
             ..Default::default()
         });
@@ -307,7 +307,7 @@ impl Orchestrator {
             r#type: Some(call::Type::Decline as i32),
             decline: Some(call::Decline {
                 offer_ids,
-                filters: Some(Filters { refuse_seconds: Some(seconds), ..Default::default() }),
+                filters: Some(Filters { refuse_seconds: Some(seconds) }),
             }),
             ..Default::default()
         });

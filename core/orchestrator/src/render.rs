@@ -33,14 +33,14 @@ impl Orchestrator {
         if wants("tasks") {
             info["tasks"] = self.tasks_info(id);
         }
-        if wants("lastTaskFailure") || wants("failures") {
-            if let Some(failure) = self.last_failure(id) {
-                info["lastTaskFailure"] = json!({
-                    "appId": id, "host": failure.host, "message": failure.message, "state": failure.state,
-                    "taskId": failure.task, "timestamp": when(failure.at), "version": failure.version,
-                    "slaveId": failure.agent,
-                });
-            }
+        if (wants("lastTaskFailure") || wants("failures"))
+            && let Some(failure) = self.last_failure(id)
+        {
+            info["lastTaskFailure"] = json!({
+                "appId": id, "host": failure.host, "message": failure.message, "state": failure.state,
+                "taskId": failure.task, "timestamp": when(failure.at), "version": failure.version,
+                "slaveId": failure.agent,
+            });
         }
         if wants("taskStats") {
             info["tasksStats"] = self.stats_info(id);

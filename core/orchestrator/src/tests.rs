@@ -285,3 +285,52 @@ fn ten_thousand_instances_stay_linear() {
     assert_eq!(world.running("/a"), 10_000);
     assert_eq!(world.machine().deployments().len(), 0);
 }
+
+#[test]
+fn a_lost_master_is_found_again_and_lost_tasks_are_replaced() {
+    let mut world = World::new(2);
+    world.command(create("/a", json!({ "instances": 2 })));
+    world.run(10);
+    let task = world.machine().instances().next().unwrap().task.clone();
+    world.disconnect();
+    world.vanish(&task);
+    world.command(update("/a", json!({ "instances": 1 }), false));
+    world.run(3);
+    world.connect();
+    world.run(10);
+    assert!(world.machine().task(&task).is_none());
+    assert_eq!((world.running("/a"), world.tasks()), (1, 1));
+}
+
+#[test]
+fn tasks_that_nobody_ordered_are_killed() {
+    let mut world = World::new(1);
+    world.stray("old.instance-1._app.1");
+    assert_eq!(world.tasks(), 1);
+    world.back("old.instance-1._app.1");
+    world.run(2);
+    assert_eq!(world.tasks(), 0);
+}
+
+#[test]
+fn killed_tasks_are_replaced_or_the_app_shrinks() {
+    let mut world = World::new(2);
+    world.command(create("/a", json!({ "instances": 3 })));
+    world.run(10);
+    let tasks: Vec<_> = world.machine().instances().map(|i| i.task.clone()).collect();
+    let kill = |task: &String, scale| Command::KillTasks {
+        tasks: vec![task.clone()],
+        scale,
+        force: false,
+        single: true,
+    };
+    assert_eq!(world.command(kill(&tasks[0], false)).status, 200);
+    world.run(10);
+    assert_eq!(world.running("/a"), 3);
+    assert!(world.machine().task(&tasks[0]).is_none());
+    assert_eq!(world.command(kill(&tasks[1], true)).status, 200);
+    world.run(10);
+    assert_eq!(world.running("/a"), 2);
+    assert_eq!(world.machine().app("/a").unwrap().spec.instances, 2);
+    assert_eq!(world.command(kill(&tasks[1], true)).status, 404);
+}

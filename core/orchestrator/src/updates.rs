@@ -117,9 +117,8 @@ impl Orchestrator {
             Meaning::Becomes(to) => to,
         };
         let backwards = instance.condition == Condition::Running && to < Condition::Running;
-        if !backwards
-            && !(to == Condition::Unreachable && instance.condition == Condition::UnreachableInactive)
-        {
+        let inactive = instance.condition == Condition::UnreachableInactive;
+        if !backwards && (to != Condition::Unreachable || !inactive) {
             instance.condition = to;
         }
         if to == Condition::Running && instance.started_at.is_none() {

@@ -39,6 +39,7 @@ pub struct World {
     events: Vec<String>,
     saves: u64,
     crash_at: Option<u64>,
+    connected: bool,
     /// Tasks that fail their health checks.
     pub sick: BTreeSet<String>,
     /// Whether the store refuses.
@@ -69,6 +70,7 @@ impl World {
             events: Vec::new(),
             saves: 0,
             crash_at: None,
+            connected: true,
             sick: BTreeSet::new(),
             full: false,
             checks: true,
@@ -136,6 +138,34 @@ impl World {
     pub fn back(&mut self, task: &str) {
         self.say(task, TaskState::TaskRunning, "");
         self.drain();
+    }
+    pub fn disconnect(&mut self) {
+        self.connected = false;
+        self.inputs.push_back(Input::Disconnected { why: "test".into() });
+        self.drain();
+        for (agent, left) in std::mem::take(&mut self.offered).into_values() {
+            self.free[agent] += &left;
+        }
+    }
+    pub fn connect(&mut self) {
+        self.connected = true;
+        self.inputs.push_back(Input::Connected);
+        self.drain();
+    }
+    /// A task ends, and nobody says so.
+    pub fn vanish(&mut self, task: &str) {
+        let connected = std::mem::replace(&mut self.connected, false);
+        self.finish(task, TaskState::TaskLost, "");
+        self.connected = connected;
+    }
+    /// A task runs that nobody ordered.
+    pub fn stray(&mut self, task: &str) {
+        let info = TaskInfo {
+            task_id: TaskId { value: task.into() },
+            agent_id: AgentId { value: "agent-0".into() },
+            ..Default::default()
+        };
+        self.tasks.insert(task.into(), Running { info, state: TaskState::TaskRunning });
     }
     /// Lets so many seconds pass.
     pub fn run(&mut self, seconds: u64) {
@@ -236,6 +266,9 @@ impl World {
     }
 
     fn call(&mut self, call: model::mesos::scheduler::Call) {
+        if !self.connected {
+            return;
+        }
         use call::Type;
         match call.r#type() {
             Type::Subscribe => {
@@ -322,7 +355,7 @@ impl World {
             state: state as i32,
             message: Some(message.into()),
             agent_id: Some(AgentId { value: agent }),
-            uuid: uuid.then(|| UUID.to_vec().into()),
+            uuid: uuid.then(|| UUID.to_vec()),
             unreachable_time: (state == TaskState::TaskUnreachable)
                 .then(|| TimeInfo { nanoseconds: self.time.as_nanos() as i64 }),
             ..Default::default()
@@ -331,11 +364,14 @@ impl World {
         self.event(event::Type::Update, Event { update, ..Default::default() });
     }
     fn event(&mut self, kind: event::Type, mut event: Event) {
+        if !self.connected {
+            return;
+        }
         event.r#type = Some(kind as i32);
         self.inputs.push_back(Input::Event(Box::new(event)));
     }
     fn offer(&mut self) {
-        if self.suppressed || self.machine.framework_id().is_none() {
+        if !self.connected || self.suppressed || self.machine.framework_id().is_none() {
             return;
         }
         let mut offers = Vec::new();
