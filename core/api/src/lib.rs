@@ -5,6 +5,7 @@
 pub mod call;
 pub mod json;
 pub mod libprocess;
+pub mod marathon;
 pub mod recordio;
 mod shape;
 

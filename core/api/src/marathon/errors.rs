@@ -1,0 +1,48 @@
+//! Errors as Marathon says them (MarathonExceptionMapper, RestResource).
+
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// `/portDefinitions(0)/port`; `/` = the whole.
+    pub path: String,
+    /// What is wrong.
+    pub error: String,
+}
+
+impl Violation {
+    /// At a path.
+    pub fn new(path: &str, error: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), error: error.into() }
+    }
+}
+
+fn details(found: &[Violation]) -> serde_json::Value {
+    let mut by_path: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for violation in found {
+        by_path.entry(&violation.path).or_default().push(&violation.error);
+    }
+    by_path.into_iter().map(|(path, errors)| json!({ "path": path, "errors": errors })).collect()
+}
+
+/// A body that does not parse.
+pub fn invalid_json(why: &str) -> (u16, String) {
+    (400, json!({ "message": "Invalid JSON", "details": why }).to_string())
+}
+
+/// Fields of the wrong type.
+pub fn wrong_shape(found: &[Violation]) -> (u16, String) {
+    (400, json!({ "message": "Invalid JSON", "details": details(found) }).to_string())
+}
+
+/// Values that are not allowed.
+pub fn not_valid(found: &[Violation]) -> (u16, String) {
+    (422, json!({ "message": "Object is not valid", "details": details(found) }).to_string())
+}
+
+/// `{"message":…}`
+pub fn message(text: &str) -> String {
+    json!({ "message": text }).to_string()
+}
