@@ -7,6 +7,7 @@ pub mod backoff;
 mod commands;
 pub mod config;
 pub mod constraints;
+mod definitions;
 mod deployments;
 mod effect;
 mod events;
