@@ -334,3 +334,20 @@ fn killed_tasks_are_replaced_or_the_app_shrinks() {
     assert_eq!(world.machine().app("/a").unwrap().spec.instances, 2);
     assert_eq!(world.command(kill(&tasks[1], true)).status, 404);
 }
+
+#[test]
+fn a_definition_in_old_forms_runs() {
+    let body = br#"{ "id": "old", "cmd": "sleep $PORT0", "ports": [0, 9000], "uris": ["http://x/a.tgz"], "mem": 16,
+        "constraints": [["hostname", "like", "host-1"]], "cpus": 0.1, "healthChecks": [{ "protocol": "tcp" }] }"#;
+    let app = api::marathon::definition(body, None).expect("valid");
+    let mut world = World::new(2);
+    assert_eq!(world.command(Command::CreateApp { app, force: false }).status, 201);
+    let spec = world.machine().app("/old").expect("made absolute").spec.clone();
+    assert_eq!(spec.unsupported, None);
+    assert_eq!(spec.ports.iter().map(|port| port.port).collect::<Vec<_>>(), [10_000, 9000]);
+    assert!(spec.fetch[0].extract);
+    assert_eq!(spec.checks[0].protocol, "TCP");
+    world.run(5);
+    let instance = world.machine().instances().next().expect("launched");
+    assert_eq!((instance.host.as_str(), instance.ports.len()), ("host-1", 2));
+}

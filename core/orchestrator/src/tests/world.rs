@@ -253,7 +253,9 @@ impl World {
             Effect::Http(Http::Send { event, .. }) => self.events.push(event.kind),
             Effect::Http(_) => {}
             Effect::Probe { id, probe, timeout } => {
-                let Probe::Http { port, .. } = probe else { panic!("only HTTP here") };
+                let (Probe::Http { port, .. } | Probe::Tcp { port, .. }) = probe else {
+                    panic!("no command here")
+                };
                 let task =
                     self.machine.instances().find(|i| i.ports.first() == Some(&port)).unwrap().task.clone();
                 let sick = self.sick.contains(&task);
