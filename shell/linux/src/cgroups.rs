@@ -116,7 +116,8 @@ impl Cgroups {
         }
         let mut files = Vec::new();
         for dir in self.dirs(id) {
-            fs::create_dir(&dir).or_else(|e| if e.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(e) })?;
+            fs::create_dir(&dir)
+                .or_else(|e| if e.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(e) })?;
             files.push(fs::OpenOptions::new().write(true).open(dir.join("cgroup.procs"))?);
         }
         self.set(id, amounts)?;
@@ -207,7 +208,8 @@ impl Cgroups {
 
     /// Containers that have groups here.
     pub fn list(&self) -> Vec<String> {
-        let Some(parent) = self.dirs("x").into_iter().next().and_then(|d| d.parent().map(Path::to_owned)) else {
+        let Some(parent) = self.dirs("x").into_iter().next().and_then(|d| d.parent().map(Path::to_owned))
+        else {
             return Vec::new();
         };
         let entries = fs::read_dir(parent).into_iter().flatten().flatten();
@@ -239,7 +241,11 @@ mod tests {
             let dir = fake(unified);
             let all = [Controller::Cpu, Controller::Memory, Controller::Pids];
             let cgroups = Cgroups::detect(dir.path(), "m", &all);
-            assert_eq!(cgroups.controllers(), [Controller::Cpu, Controller::Memory], "what is absent is left out");
+            assert_eq!(
+                cgroups.controllers(),
+                [Controller::Cpu, Controller::Memory],
+                "what is absent is left out"
+            );
             // A plain directory has no cgroup.procs until somebody makes it.
             for group in cgroups.dirs("c") {
                 fs::create_dir_all(&group).unwrap();
@@ -247,7 +253,8 @@ mod tests {
             }
             let amounts = Amounts { cpus: 0.0, cpus_max: Some(0.5), memory: 1, memory_max: None };
             assert_eq!(cgroups.create("c", &amounts).unwrap().len(), if unified { 1 } else { 2 });
-            let read = |c: Controller, file: &str| fs::read_to_string(cgroups.dir(c, "c").join(file)).unwrap();
+            let read =
+                |c: Controller, file: &str| fs::read_to_string(cgroups.dir(c, "c").join(file)).unwrap();
             if unified {
                 assert_eq!(read(Controller::Cpu, "cpu.weight"), "1");
                 assert_eq!(read(Controller::Cpu, "cpu.max"), "50000 100000");

@@ -118,7 +118,8 @@ pub fn user(name: &str) -> Result<User, String> {
     let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
     let found = passwd.lines().map(fields).find(|f| f.len() > 3 && (f[0] == name || f[2] == name));
     let Some(found) = found else { return Err(format!("no user is called '{name}'")) };
-    let number = |text: &str| text.parse::<u32>().map_err(|_| format!("the entry of user '{name}' is malformed"));
+    let number =
+        |text: &str| text.parse::<u32>().map_err(|_| format!("the entry of user '{name}' is malformed"));
     let gid = number(&found[3])?;
     let mut groups = vec![gid];
     for group in read("/etc/group")?.lines().map(fields) {

@@ -119,7 +119,10 @@ pub fn spawn(order: &Order) -> io::Result<Started> {
         let mut status = 0;
         // SAFETY: the pointer is to a live integer; the pid is our child's.
         unsafe { libc::waitpid(pid as i32, &raw mut status, 0) };
-        return Err(io::Error::new(error.kind(), format!("{}: {error}", STEPS.get(step as usize).unwrap_or(&"start"))));
+        return Err(io::Error::new(
+            error.kind(),
+            format!("{}: {error}", STEPS.get(step as usize).unwrap_or(&"start")),
+        ));
     }
     let report = report.map(|(read, _)| File::from(read));
     Ok(Started { pid: pid as i32, report })

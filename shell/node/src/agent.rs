@@ -35,17 +35,20 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let master = resolve(master).await?;
     let ip = values.get("ip").unwrap_or("127.0.0.1");
     let port = values.number("port").unwrap_or(5051);
-    let address: SocketAddr = format!("{ip}:{port}").parse().with_context(|| format!("--ip: '{ip}' is not an address"))?;
+    let address: SocketAddr =
+        format!("{ip}:{port}").parse().with_context(|| format!("--ip: '{ip}' is not an address"))?;
     let cgroups_root = values.get("cgroups_root").unwrap_or("mesos").to_owned();
-    let (isolation, warnings) = Isolation::choose(values.get("isolation"), Path::new(CGROUP_MOUNT), &cgroups_root)
-        .map_err(anyhow::Error::msg)?;
+    let (isolation, warnings) =
+        Isolation::choose(values.get("isolation"), Path::new(CGROUP_MOUNT), &cgroups_root)
+            .map_err(anyhow::Error::msg)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     let listener = web::bind(address, "--port").await?;
     let address = listener.local_addr()?;
     let work_dir = Path::new(values.get("work_dir").unwrap_or("./mesolite-data/agent"));
-    std::fs::create_dir_all(work_dir).with_context(|| format!("--work_dir: can't make {}", work_dir.display()))?;
+    std::fs::create_dir_all(work_dir)
+        .with_context(|| format!("--work_dir: can't make {}", work_dir.display()))?;
     let work_dir = work_dir.canonicalize()?;
     let store = Arc::new(store::Store::open(work_dir.join("meta"))?);
     let records = store.records("")?;
@@ -58,10 +61,14 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         hostname: values.get("hostname").map_or_else(|| address.ip().to_string(), str::to_owned),
         work_dir: work_dir.display().to_string(),
         resources: resources.to_messages(),
-        attributes: machine::attributes(values.get("attributes").unwrap_or_default()).map_err(anyhow::Error::msg)?,
+        attributes: machine::attributes(values.get("attributes").unwrap_or_default())
+            .map_err(anyhow::Error::msg)?,
         flags: values.all().clone(),
-        registration_backoff: values.duration("registration_backoff_factor").unwrap_or(Duration::from_millis(100)),
-        environment: machine::environment(values.get("executor_environment_variables")).map_err(anyhow::Error::msg)?,
+        registration_backoff: values
+            .duration("registration_backoff_factor")
+            .unwrap_or(Duration::from_millis(100)),
+        environment: machine::environment(values.get("executor_environment_variables"))
+            .map_err(anyhow::Error::msg)?,
         switch_user: values.on("switch_user"),
         boot_id: machine::boot_id(),
         completed_tasks_max: COMPLETED_TASKS_MAX,
@@ -73,26 +80,33 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         cgroup_mount: CGROUP_MOUNT.into(),
         cgroups_root,
     };
-    let (launcher, known, words) = Launcher::start(options.clone()).await.context("the launcher does not start")?;
+    let (launcher, known, words) =
+        Launcher::start(options.clone()).await.context("the launcher does not start")?;
     let mut rng = system_rng();
     let machine = Agent::new(config, &records, Now::new(now(), &mut rng));
     let (link, mut exits) = Link::new(address, here.clone());
     // Bounded by the machine, which has one order in flight for each container.
     let (orders, queue) = mpsc::unbounded_channel();
     let performing = link.clone();
-    let (driven, task) = drive(machine, rng, || Input::Tick, stop.clone(), |driven| {
-        let saver = Saver::start(store, driven.inbox(), |save, outcome| match outcome {
-            Ok(()) => Input::Saved { save },
-            Err(why) => Input::SaveFailed { save, why },
-        });
-        let link = performing;
-        Box::new(move |effect| match effect {
-            Effect::Send(envelope) => link.send(*envelope),
-            Effect::Link(Upid { address, .. }) => link.link(address),
-            Effect::Save { save, batch } => saver.save(save, batch),
-            order => orders.send(order).unwrap_or_default(),
-        })
-    });
+    let (driven, task) = drive(
+        machine,
+        rng,
+        || Input::Tick,
+        stop.clone(),
+        |driven| {
+            let saver = Saver::start(store, driven.inbox(), |save, outcome| match outcome {
+                Ok(()) => Input::Saved { save },
+                Err(why) => Input::SaveFailed { save, why },
+            });
+            let link = performing;
+            Box::new(move |effect| match effect {
+                Effect::Send(envelope) => link.send(*envelope),
+                Effect::Link(Upid { address, .. }) => link.link(address),
+                Effect::Save { save, batch } => saver.save(save, batch),
+                order => orders.send(order).unwrap_or_default(),
+            })
+        },
+    );
     tokio::spawn(keep_containers(driven.clone(), queue, words, launcher.clone(), options, stop.clone()));
     driven.send(Input::Recovered { running: known.running, ended: known.ended }).await;
     driven.send(Input::MasterDetected(Some(Upid::new("master", master)))).await;

@@ -14,7 +14,9 @@ use std::{
 pub async fn perform(perform: Perform) -> Response<Bytes> {
     let done = tokio::task::spawn_blocking(move || match perform {
         Perform::Browse { path } => list(&path).map(|all| render_listing(&all)),
-        Perform::Read { path, offset, length } => part(&path, offset, length).map(|(d, o)| render_part(&d, o)),
+        Perform::Read { path, offset, length } => {
+            part(&path, offset, length).map(|(d, o)| render_part(&d, o))
+        }
         Perform::Download { path } => download(&path),
     })
     .await;
@@ -64,7 +66,8 @@ fn mode(meta: &fs::Metadata) -> String {
 fn name_of(file: &str, id: u32) -> String {
     let id = id.to_string();
     let text = fs::read_to_string(file).unwrap_or_default();
-    let found = text.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|f| f.get(2) == Some(&id.as_str()));
+    let found =
+        text.lines().map(|l| l.split(':').collect::<Vec<_>>()).find(|f| f.get(2) == Some(&id.as_str()));
     found.map_or(id.clone(), |f| f[0].to_owned())
 }
 

@@ -120,9 +120,11 @@ impl Table {
     /// The clap definition, from which help and completions come.
     pub fn command(&self) -> Command {
         let mut command = Command::new(self.role).about(self.about).styles(Styles::plain()).arg(
-            Arg::new("config").long("config").value_name("FILE").env("MESOLITE_CONFIG").help(
-                "TOML file with flags of this role, below command line and environment",
-            ),
+            Arg::new("config")
+                .long("config")
+                .value_name("FILE")
+                .env("MESOLITE_CONFIG")
+                .help("TOML file with flags of this role, below command line and environment"),
         );
         for flag in self.flags {
             let mut arg = Arg::new(flag.name)

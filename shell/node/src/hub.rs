@@ -69,7 +69,8 @@ impl<E: 'static> Hub<E> {
                 let media_type = HeaderValue::from_static((self.style.media_type)(codec));
                 head.headers_mut().insert(header::CONTENT_TYPE, media_type);
                 for (name, value) in headers {
-                    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                    if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value))
+                    {
                         head.headers_mut().insert(name, value);
                     }
                 }

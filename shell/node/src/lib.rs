@@ -9,6 +9,7 @@ mod hub;
 mod machine;
 mod master;
 mod messages;
+mod orchestrator;
 mod ready;
 mod tables;
 
@@ -22,6 +23,8 @@ use tokio::{
     task::JoinHandle,
 };
 use web::{Reply, link::Local};
+
+const ROLES: [&Table; 3] = [&tables::MASTER, &tables::AGENT, &tables::ORCHESTRATOR];
 
 /// Turns true when everything is to stop.
 pub(crate) type Stop = watch::Receiver<bool>;
@@ -55,12 +58,14 @@ pub fn command() -> clap::Command {
         .arg_required_else_help(true);
     let root = cli::Cmd::augment_subcommands(cli::Opts::augment_args(root));
     let root = root.subcommand(dev::Dev::augment_args(clap::Command::new("dev").about(dev::ABOUT)));
-    [&tables::MASTER, &tables::AGENT].into_iter().fold(root, |root, table| root.subcommand(table.command()))
+    ROLES.into_iter().fold(root, |root, table| root.subcommand(table.command()))
 }
 
 /// Runs what the command line says; `arguments` begin with the program's name.
 pub fn main(arguments: Vec<String>) -> ExitCode {
-    let table = arguments.get(1).and_then(|name| [&tables::MASTER, &tables::AGENT].into_iter().find(|t| t.role == *name));
+    let table = arguments
+        .get(1)
+        .and_then(|name| ROLES.into_iter().find(|t| t.role == *name));
     if let Some(table) = table
         && let Err(refused) = table.refuse_unknown(&arguments[2..])
     {
@@ -77,8 +82,12 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         }
     };
     let outcome = match (matches.subcommand(), table) {
-        (Some((_, sub)), Some(table)) => table.values(sub).map_err(anyhow::Error::new).and_then(|v| role(table, v)),
-        (Some(("dev", sub)), _) => dev::Dev::from_arg_matches(sub).map_err(anyhow::Error::new).and_then(run_dev),
+        (Some((_, sub)), Some(table)) => {
+            table.values(sub).map_err(anyhow::Error::new).and_then(|v| role(table, v))
+        }
+        (Some(("dev", sub)), _) => {
+            dev::Dev::from_arg_matches(sub).map_err(anyhow::Error::new).and_then(run_dev)
+        }
         _ => {
             let parsed = cli::Cmd::from_arg_matches(&matches)
                 .and_then(|cmd| cli::Opts::from_arg_matches(&matches).map(|opts| (cmd, opts)));
@@ -105,7 +114,8 @@ pub(crate) fn log(level: &str, quiet: bool) {
     };
     let filter = if quiet { "off".to_owned() } else { level };
     let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "info".into());
-    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let logging =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second role in this process uses the first one's.
     logging.try_init().unwrap_or_default();
 }
@@ -122,12 +132,14 @@ fn role(table: &Table, values: Values) -> anyhow::Result<()> {
         let (tell, stop) = watch::channel(false);
         let running = match table.role {
             "master" => master::start(&values, &Local::default(), stop).await?,
-            _ => agent::start(&values, &Local::default(), stop).await?,
+            "agent" => agent::start(&values, &Local::default(), stop).await?,
+            _ => orchestrator::start(&values, stop).await?,
         };
         if let Some(file) = values.get("ready-file") {
             let url = format!("http://{}", running.address);
             let said = match table.role {
                 "agent" => serde_json::json!({ "agents": [url], "pid": std::process::id() }),
+                "orchestrator" => serde_json::json!({ "marathon": url, "pid": std::process::id() }),
                 role => serde_json::json!({ role: url, "pid": std::process::id() }),
             };
             ready::write(file, &said)?;

@@ -15,9 +15,12 @@ const DISK_KEPT_MIB: u64 = 5 * 1024;
 pub fn resources(work_dir: &Path) -> Resources {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let total = info.lines().find_map(|l| l.strip_prefix("MemTotal:")?.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    let total = info
+        .lines()
+        .find_map(|l| l.strip_prefix("MemTotal:")?.trim().trim_end_matches(" kB").parse::<u64>().ok());
     let memory = total.map_or(1024, |kib| keep(kib / 1024, MEMORY_KEPT_MIB));
-    let disk = rustix::fs::statvfs(work_dir).map_or(10 * 1024, |s| keep(s.f_blocks * s.f_frsize / MIB, DISK_KEPT_MIB));
+    let disk = rustix::fs::statvfs(work_dir)
+        .map_or(10 * 1024, |s| keep(s.f_blocks * s.f_frsize / MIB, DISK_KEPT_MIB));
     Resources::scalars([("cpus", cpus as f64), ("mem", memory as f64), ("disk", disk as f64)])
         .with_ports([(31_000, 32_000)])
 }

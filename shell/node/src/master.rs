@@ -22,11 +22,14 @@ use web::{
 pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<Running> {
     let ip = values.get("ip").unwrap_or("127.0.0.1");
     let port = values.number("port").unwrap_or(5050);
-    let address: SocketAddr = format!("{ip}:{port}").parse().with_context(|| format!("--ip: '{ip}' is not an address"))?;
+    let address: SocketAddr =
+        format!("{ip}:{port}").parse().with_context(|| format!("--ip: '{ip}' is not an address"))?;
     let listener = web::bind(address, "--port").await?;
     let bound = listener.local_addr()?;
     let advertised: SocketAddr = match values.get("advertise_ip") {
-        Some(ip) => SocketAddr::new(ip.parse().with_context(|| format!("--advertise_ip: '{ip}'"))?, bound.port()),
+        Some(ip) => {
+            SocketAddr::new(ip.parse().with_context(|| format!("--advertise_ip: '{ip}'"))?, bound.port())
+        }
         None => bound,
     };
     let dir = Path::new(values.get("work_dir").unwrap_or("./mesolite-data/master"));
@@ -39,34 +42,44 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         config.hostname = hostname.to_owned();
     }
     config.ping_timeout = values.duration("agent_ping_timeout").unwrap_or(config.ping_timeout);
-    config.reregister_timeout = values.duration("agent_reregister_timeout").unwrap_or(config.reregister_timeout);
+    config.reregister_timeout =
+        values.duration("agent_reregister_timeout").unwrap_or(config.reregister_timeout);
     config.offer_timeout = values.duration("offer_timeout").or(config.offer_timeout);
     let small = |name: &str| values.number(name).and_then(|n| usize::try_from(n).ok());
     config.pings_missed_max = values
         .number("max_agent_ping_timeouts")
         .and_then(|n| u32::try_from(n).ok())
         .unwrap_or(config.pings_missed_max);
-    config.completed_frameworks_max = small("max_completed_frameworks").unwrap_or(config.completed_frameworks_max);
-    config.completed_tasks_max = small("max_completed_tasks_per_framework").unwrap_or(config.completed_tasks_max);
+    config.completed_frameworks_max =
+        small("max_completed_frameworks").unwrap_or(config.completed_frameworks_max);
+    config.completed_tasks_max =
+        small("max_completed_tasks_per_framework").unwrap_or(config.completed_tasks_max);
     config.weights = weights(values.get("weights").unwrap_or_default())?;
     let mut rng = system_rng();
     let machine = Master::new(config, &records, Now::new(now(), &mut rng));
     let (link, mut exits) = Link::new(advertised, here.clone());
-    let (hub, mut closed) = Hub::new(Style { frame: endpoints::master::frame, media_type: api::call::media_type });
+    let (hub, mut closed) =
+        Hub::new(Style { frame: endpoints::master::frame, media_type: api::call::media_type });
     let performing = (hub.clone(), link.clone());
-    let (driven, task) = drive(machine, rng, || Input::Tick, stop.clone(), |driven| {
-        let saver = Saver::start(store, driven.inbox(), |save, outcome| match outcome {
-            Ok(()) => Input::Saved { save },
-            Err(why) => Input::SaveFailed { save, why },
-        });
-        let (hub, link) = performing;
-        Box::new(move |effect| match effect {
-            Effect::Http(http) => hub.perform(http),
-            Effect::Send(envelope) => link.send(*envelope),
-            Effect::Link(Upid { address, .. }) => link.link(address),
-            Effect::Save { save, batch } => saver.save(save, batch),
-        })
-    });
+    let (driven, task) = drive(
+        machine,
+        rng,
+        || Input::Tick,
+        stop.clone(),
+        |driven| {
+            let saver = Saver::start(store, driven.inbox(), |save, outcome| match outcome {
+                Ok(()) => Input::Saved { save },
+                Err(why) => Input::SaveFailed { save, why },
+            });
+            let (hub, link) = performing;
+            Box::new(move |effect| match effect {
+                Effect::Http(http) => hub.perform(http),
+                Effect::Send(envelope) => link.send(*envelope),
+                Effect::Link(Upid { address, .. }) => link.link(address),
+                Effect::Save { save, batch } => saver.save(save, batch),
+            })
+        },
+    );
     let inbox = driven.clone();
     let mut in_process = here.register(advertised);
     let streams = hub.clone();
@@ -118,7 +131,8 @@ fn weights(text: &str) -> anyhow::Result<Vec<(String, f64)>> {
     let pairs = text.split(',').filter(|p| !p.is_empty());
     pairs
         .map(|pair| {
-            let (role, weight) = pair.split_once('=').with_context(|| format!("--weights: '{pair}' is not role=weight"))?;
+            let (role, weight) =
+                pair.split_once('=').with_context(|| format!("--weights: '{pair}' is not role=weight"))?;
             let weight: f64 = weight.parse().ok().filter(|w| *w > 0.0).with_context(|| {
                 format!("--weights: '{weight}' of role '{role}' is wrong: a number above 0")
             })?;

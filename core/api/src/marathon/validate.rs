@@ -137,7 +137,7 @@ pub fn violations(app: &Map<String, Value>, whole: bool, found: &mut Vec<Violati
         let cmd = app.contains_key("cmd");
         let args = app.get("args").and_then(Value::as_array).is_some_and(|a| !a.is_empty());
         let docker = app.get("container").and_then(|c| c.get("docker")?.get("image"));
-        if cmd == args && !(docker.is_some() && !cmd) {
+        if cmd == args && (cmd || docker.is_none()) {
             add("/", "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'.");
         }
     }

@@ -1,0 +1,166 @@
+//! `mesolite orchestrator`: an orchestrator machine, its store, its port, its subscription at a master.
+
+use crate::{
+    Running, Stop,
+    driver::{Driven, Saver, drive, now, system_rng},
+    flags::Values,
+    hub::{Hub, Style},
+};
+use anyhow::Context as _;
+use base::Duration;
+use endpoints::{Arrived, Routed, orchestrator::Identity};
+use model::{
+    mesos::scheduler::{Call, call::Type},
+    request::Codec,
+};
+use orchestrator::{Config, Effect, Input, Orchestrator};
+use std::{net::SocketAddr, path::Path, sync::Arc};
+use tokio::sync::mpsc;
+use web::{
+    Limits, Reply,
+    scheduler::{Caller, Received, connect},
+};
+
+/// Between two attempts to reach a master.
+const RECONNECT: Duration = Duration::from_millis(500);
+
+/// Starts an orchestrator; it serves when this returns, and subscribes by itself.
+pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
+    let master = values.get("master").context("--master=HOST:PORT is required")?;
+    let master = if master.contains("://") { master.to_owned() } else { format!("http://{master}") };
+    let ip = values.get("http_address").unwrap_or("127.0.0.1");
+    let port = values.number("http_port").unwrap_or(8080);
+    let address: SocketAddr =
+        format!("{ip}:{port}").parse().with_context(|| format!("--http_address: '{ip}' is not an address"))?;
+    let listener = web::bind(address, "--http_port").await?;
+    let address = listener.local_addr()?;
+    let store = Arc::new(store::Store::open(Path::new(
+        values.get("work_dir").unwrap_or("./mesolite-data/orchestrator"),
+    ))?);
+    let records = store.records("")?;
+    let hostname = values.get("hostname").map_or_else(|| address.ip().to_string(), str::to_owned);
+    let defaults = Config::default();
+    let millis = |name: &str, default: Duration| values.number(name).map_or(default, Duration::from_millis);
+    let port_of = |name: &str, default: u16| {
+        values.number(name).and_then(|n| u16::try_from(n).ok()).unwrap_or(default)
+    };
+    let config = Config {
+        framework_name: values.get("framework_name").map_or(defaults.framework_name, str::to_owned),
+        user: values.get("mesos_user").map_or(defaults.user, str::to_owned),
+        role: values.get("mesos_role").map_or(defaults.role, str::to_owned),
+        failover_timeout: values.number("failover_timeout").map_or(defaults.failover_timeout, Duration::from_secs),
+        hostname: hostname.clone(),
+        http_port: address.port(),
+        local_port_min: port_of("local_port_min", defaults.local_port_min),
+        local_port_max: port_of("local_port_max", defaults.local_port_max),
+        decline_offer_duration: millis("decline_offer_duration", defaults.decline_offer_duration),
+        task_launch_timeout: millis("task_launch_timeout", defaults.task_launch_timeout),
+        env_vars_prefix: values.get("env_vars_prefix").map(str::to_owned),
+        ..Config::default()
+    };
+    let who = Arc::new(Identity { leader: format!("{hostname}:{}", address.port()), flags: values.all().clone() });
+    let machine = Orchestrator::new(config, records, now());
+    let style = Style { frame: endpoints::orchestrator::frame, media_type: endpoints::orchestrator::media_type };
+    let (hub, mut closed) = Hub::new(style);
+    // Bounded by the machine, which waits for events before it calls on.
+    let (calls, queue) = mpsc::unbounded_channel();
+    let performing = hub.clone();
+    let (driven, task) = drive(machine, system_rng(), || Input::Tick, stop.clone(), |driven| {
+        let saver = Saver::start(store, driven.inbox(), |save, outcome| match outcome {
+            Ok(()) => Input::Saved { save },
+            Err(why) => Input::SaveFailed { save, why },
+        });
+        let hub = performing;
+        Box::new(move |effect| match effect {
+            Effect::Call(call) => calls.send(*call).unwrap_or_default(),
+            Effect::Http(http) => hub.perform(http),
+            Effect::Save { save, batch } => saver.save(save, batch),
+            Effect::Probe { id, probe, timeout } => {
+                let driven = driven.clone();
+                tokio::spawn(async move {
+                    let outcome = containers::probe(probe, timeout, None).await;
+                    driven.send(Input::Probed { probe: id, outcome }).await;
+                });
+            }
+        })
+    });
+    tokio::spawn(keep_subscribed(driven.clone(), master, queue));
+    driven.send(Input::Connected).await;
+    let (streams, inbox) = (hub.clone(), driven.clone());
+    tokio::spawn(async move {
+        while let Some(stream) = closed.recv().await {
+            streams.forget(stream);
+            inbox.send(Input::StreamClosed { stream }).await;
+        }
+    });
+    let handler = move |incoming: web::Incoming| {
+        let (driven, hub, who) = (driven.clone(), hub.clone(), who.clone());
+        async move {
+            let arrived = Arrived { id: incoming.id, peer: Some(incoming.peer), request: incoming.request };
+            let routed = endpoints::orchestrator::route(&arrived, &driven.read(), &who, now());
+            match routed {
+                Routed::Respond(response) => Reply::Full(response),
+                Routed::Step(input) => {
+                    let answer = hub.expect(arrived.id);
+                    driven.send(input).await;
+                    match crate::answered(answer).await {
+                        Reply::Full(response) => Reply::Full(endpoints::orchestrator::finish(response, &who)),
+                        stream => stream,
+                    }
+                }
+                Routed::Perform(never) => match never {},
+            }
+        }
+    };
+    let server = tokio::spawn(web::serve(listener, Limits::default(), stop, handler));
+    tracing::info!(%address, "orchestrator serves");
+    Ok(Running { address, tasks: vec![task, server], launcher: None })
+}
+
+/// Makes the machine's calls in order; a lost subscription is reported, and offered again after a pause.
+async fn keep_subscribed(
+    driven: Driven<Orchestrator>,
+    master: String,
+    mut calls: mpsc::UnboundedReceiver<Call>,
+) {
+    let mut caller: Option<Caller> = None;
+    while let Some(call) = calls.recv().await {
+        if call.r#type() != Type::Subscribe {
+            if let Some(caller) = &caller {
+                caller.call(call);
+            }
+            continue;
+        }
+        match connect(&master, call, Codec::Protobuf).await {
+            Ok((fresh, events)) => {
+                caller = Some(fresh);
+                tokio::spawn(read(driven.clone(), events));
+            }
+            Err(error) => {
+                caller = None;
+                tokio::spawn(again(driven.clone(), error.to_string()));
+            }
+        }
+    }
+}
+
+async fn read(driven: Driven<Orchestrator>, mut events: mpsc::Receiver<Received>) {
+    let mut why = "the subscription ended".to_owned();
+    while let Some(received) = events.recv().await {
+        match received {
+            Received::Event(event) => driven.send(Input::Event(event)).await,
+            Received::Refused { call, status, text } => {
+                tracing::warn!(call = call.r#type().as_str_name(), status, text, "the master refused a call");
+            }
+            Received::Disconnected(reason) => why = reason,
+        }
+    }
+    again(driven, why).await;
+}
+
+async fn again(driven: Driven<Orchestrator>, why: String) {
+    tracing::warn!(why, "no master");
+    driven.send(Input::Disconnected { why }).await;
+    tokio::time::sleep(RECONNECT).await;
+    driven.send(Input::Connected).await;
+}
