@@ -49,7 +49,10 @@ fn dependencies_point_down() {
                 checked += 1;
             }
             if CORE.contains(&package.as_str()) {
-                assert!(!WORLDLY.contains(&other.as_str()), "core package {package} reaches the world through {other}");
+                assert!(
+                    !WORLDLY.contains(&other.as_str()),
+                    "core package {package} reaches the world through {other}"
+                );
             }
         }
     }

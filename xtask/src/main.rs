@@ -1,4 +1,4 @@
-//! The things that people do often, one command each: `cargo xtask ci|test|fix|sim|bench`.
+//! The things that people do often, one command each: `cargo xtask ci|test|fix`.
 
 use std::{
     path::Path,
@@ -8,9 +8,7 @@ use std::{
 const USAGE: &str = "usage: cargo xtask COMMAND
   ci            what a machine checks before a change lands: installs what the tests need, formats, lints, tests
   test [ARGS]   the tests alone
-  fix           formats and applies what the linter can mend
-  sim [SEEDS]   simulates that many fresh seeds (default 100)
-  bench [NAME]  the benchmark suite, or one row of it";
+  fix           formats and applies what the linter can mend";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -18,13 +16,9 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("ci") => ci(),
         Some("test") => cargo("test", &["test", "--workspace"], rest),
-        Some("fix") => cargo("format", &["fmt", "--all"], &[])
-            .and_then(|()| cargo("lint", &["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty"], &[])),
-        Some("sim") => {
-            let seeds = rest.first().map_or("100", String::as_str).to_owned();
-            cargo("simulate", &["run", "--release", "--package", "mesolite-sim", "--", "--seeds"], &[seeds])
-        }
-        Some("bench") => cargo("bench", &["run", "--release", "--package", "mesolite-bench", "--"], rest),
+        Some("fix") => cargo("format", &["fmt", "--all"], &[]).and_then(|()| {
+            cargo("lint", &["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty"], &[])
+        }),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {

@@ -96,7 +96,7 @@ pub(crate) fn as_message(task: &Task) -> mesos::Task {
         container: info.container.clone(),
         user: info.command.as_ref().and_then(|c| c.user.clone()),
         health_check: info.health_check.clone(),
-        kill_policy: info.kill_policy.clone(),
+        kill_policy: info.kill_policy,
         limits: info.limits.clone(),
         ..Default::default()
     };

@@ -96,7 +96,10 @@ mod tests {
         assert_eq!(app["fetch"][0]["extract"], true);
         assert_eq!(app["fetch"][1]["extract"], false);
         let check = &app["healthChecks"][0];
-        assert_eq!((&check["protocol"], &check["path"], &check["portIndex"]), (&json!("HTTP"), &json!("/"), &json!(0)));
+        assert_eq!(
+            (&check["protocol"], &check["path"], &check["portIndex"]),
+            (&json!("HTTP"), &json!("/"), &json!(0))
+        );
         assert_eq!(read(app.clone()).unwrap(), app, "what is normal stays as it is");
     }
 
@@ -106,8 +109,10 @@ mod tests {
         assert_eq!(status, 400);
         let details = json!([{ "path": "/cpus", "errors": ["error.expected.jsnumber"] }]);
         assert_eq!(body, json!({ "message": "Invalid JSON", "details": details }));
-        let (status, body) =
-            read(json!({ "id": "/A_b/", "cpus": -1, "instances": -2, "constraints": [["hostname", "NEAR"]] })).unwrap_err();
+        let (status, body) = read(
+            json!({ "id": "/A_b/", "cpus": -1, "instances": -2, "constraints": [["hostname", "NEAR"]] }),
+        )
+        .unwrap_err();
         assert_eq!((status, &body["message"]), (422, &json!("Object is not valid")));
         let paths: Vec<_> = body["details"].as_array().unwrap().iter().map(|d| d["path"].clone()).collect();
         for path in ["/id", "/cpus", "/instances", "/constraints(0)", "/"] {

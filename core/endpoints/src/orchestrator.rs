@@ -97,10 +97,21 @@ fn dispatch(call: &Call<'_>) -> Outcome {
         "/v2/deployments" if get => Err(json_answer(&call.machine.deployments_info())),
         "/v2/queue" if get => Err(json_answer(&reads::queue(call))),
         "/v2/groups" if get => Err(json_answer(&reads::root_group(call))),
-        "/v2/groups" if call.method == Method::DELETE => call.command(Command::DeleteAll { force: call.force() }),
+        "/v2/groups" if call.method == Method::DELETE => {
+            call.command(Command::DeleteAll { force: call.force() })
+        }
         "/v2/events" if get => subscribe(call),
-        "/ping" | "/metrics" | "/metrics/prometheus" | "/v2/info" | "/v2/leader" | "/v2/tasks" | "/v2/tasks/delete"
-        | "/v2/deployments" | "/v2/queue" | "/v2/groups" | "/v2/events" => Err(wrong_method()),
+        "/ping"
+        | "/metrics"
+        | "/metrics/prometheus"
+        | "/v2/info"
+        | "/v2/leader"
+        | "/v2/tasks"
+        | "/v2/tasks/delete"
+        | "/v2/deployments"
+        | "/v2/queue"
+        | "/v2/groups"
+        | "/v2/events" => Err(wrong_method()),
         _ => {
             if let Some(id) = path.strip_prefix("/v2/deployments/") {
                 return match *call.method {
@@ -112,7 +123,9 @@ fn dispatch(call: &Call<'_>) -> Outcome {
             }
             if let Some(id) = path.strip_prefix("/v2/queue/").and_then(|r| r.strip_suffix("/delay")) {
                 return match *call.method {
-                    Method::DELETE => call.command(Command::ResetDelay { id: format!("/{}", id.trim_start_matches('/')) }),
+                    Method::DELETE => {
+                        call.command(Command::ResetDelay { id: format!("/{}", id.trim_start_matches('/')) })
+                    }
                     _ => Err(wrong_method()),
                 };
             }
@@ -122,7 +135,8 @@ fn dispatch(call: &Call<'_>) -> Outcome {
 }
 
 fn ping(call: &Call<'_>) -> Response<Bytes> {
-    let accept = call.arrived.request.headers().get(header::ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or("*/*");
+    let accept =
+        call.arrived.request.headers().get(header::ACCEPT).and_then(|a| a.to_str().ok()).unwrap_or("*/*");
     if accept.contains("*/*") || accept.contains("text/") {
         render(Answer::text(200, "pong"))
     } else if accept.contains("application/json") {
@@ -133,7 +147,8 @@ fn ping(call: &Call<'_>) -> Response<Bytes> {
 }
 
 fn subscribe(call: &Call<'_>) -> Outcome {
-    let types = call.query.into_iter().flat_map(|q| q.split('&')).filter_map(|p| p.strip_prefix("event_type="));
+    let types =
+        call.query.into_iter().flat_map(|q| q.split('&')).filter_map(|p| p.strip_prefix("event_type="));
     Ok(Input::Subscribe {
         request: call.arrived.id,
         event_types: types.map(str::to_owned).collect(),

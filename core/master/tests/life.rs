@@ -97,15 +97,15 @@ impl World {
     fn agent(&mut self, port: u16) -> Upid {
         let pid = Upid::new("slave(1)", format!("127.0.0.1:{port}").parse().unwrap());
         let register = internal::RegisterSlaveMessage { slave: info(None), ..Default::default() };
-        self.from_agent(&pid, register);
+        self.agent_says(&pid, register);
         pid
     }
 
-    fn from_agent(&mut self, pid: &Upid, message: impl Into<Message>) {
-        self.from_agent_to("master", pid, message);
+    fn agent_says(&mut self, pid: &Upid, message: impl Into<Message>) {
+        self.agent_says_to("master", pid, message);
     }
 
-    fn from_agent_to(&mut self, to: &str, pid: &Upid, message: impl Into<Message>) {
+    fn agent_says_to(&mut self, to: &str, pid: &Upid, message: impl Into<Message>) {
         let to = Upid::new(to, ME.parse().unwrap());
         self.step(Input::Message(Box::new(Envelope { from: pid.clone(), to, message: message.into() })));
     }
@@ -199,7 +199,7 @@ impl World {
             ..Default::default()
         };
         update.set_latest_state(state);
-        self.from_agent(pid, internal::StatusUpdateMessage { update, pid: Some(pid.to_string()) });
+        self.agent_says(pid, internal::StatusUpdateMessage { update, pid: Some(pid.to_string()) });
     }
 
     fn acknowledge(&mut self, client: &Client, agent: &AgentId, task: &str, uuid: u8) {
@@ -357,7 +357,7 @@ fn an_unreachable_agent_comes_back_with_its_task() {
         tasks: vec![task],
         ..Default::default()
     };
-    w.from_agent(&pid, back);
+    w.agent_says(&pid, back);
     let back = w.updates(&client);
     assert_eq!((back[0].state(), back[0].reason()), (TaskState::TaskRunning, Reason::AgentReregistered));
     assert!(w.sent.iter().any(|e| matches!(e.message, Message::SlaveReregisteredMessage(_))));
@@ -371,14 +371,14 @@ fn pongs_keep_an_agent_and_forged_ones_do_not() {
         w.pass(Duration::from_secs(15));
         let ping = w.sent.iter().rev().find(|e| matches!(e.message, Message::PingSlaveMessage(_))).unwrap();
         let observer = ping.from.id.clone();
-        w.from_agent_to(&observer, &pid, internal::PongSlaveMessage::default());
+        w.agent_says_to(&observer, &pid, internal::PongSlaveMessage::default());
     }
     assert_eq!(w.master.agents().len(), 1);
     let forger = Upid::new("slave(1)", "127.0.0.1:9999".parse().unwrap());
     for _ in 0..10 {
         w.pass(Duration::from_secs(15));
         let observer = w.sent.last().unwrap().from.id.clone();
-        w.from_agent_to(&observer, &forger, internal::PongSlaveMessage::default());
+        w.agent_says_to(&observer, &forger, internal::PongSlaveMessage::default());
     }
     assert_eq!(w.master.agents().len(), 0);
 }
@@ -411,7 +411,7 @@ fn a_restarted_master_learns_tasks_from_agents_and_keeps_frameworks() {
         tasks: vec![task],
         ..Default::default()
     };
-    w.from_agent(&pid, back);
+    w.agent_says(&pid, back);
     let rest: Vec<_> = w.offers(&client).iter().map(cpus).collect();
     assert_eq!(rest, [2.5], "what the task uses is not offered");
     w.call(&client, call::Type::Reconcile, |c| c.reconcile = Some(call::Reconcile { tasks: vec![asked] }));

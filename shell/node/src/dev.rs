@@ -79,7 +79,10 @@ pub(crate) async fn run(dev: Dev) -> anyhow::Result<()> {
     all.push(marathon);
     if let Some(file) = &dev.ready_file {
         let pid = std::process::id();
-        ready::write(file, &serde_json::json!({ "master": master_url, "agents": agents, "marathon": marathon_url, "pid": pid }))?;
+        ready::write(
+            file,
+            &serde_json::json!({ "master": master_url, "agents": agents, "marathon": marathon_url, "pid": pid }),
+        )?;
     }
     println!("mesolite is up in {}", dev.dir.display());
     println!("  master    {master_url}");

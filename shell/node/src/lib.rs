@@ -63,9 +63,7 @@ pub fn command() -> clap::Command {
 
 /// Runs what the command line says; `arguments` begin with the program's name.
 pub fn main(arguments: Vec<String>) -> ExitCode {
-    let table = arguments
-        .get(1)
-        .and_then(|name| ROLES.into_iter().find(|t| t.role == *name));
+    let table = arguments.get(1).and_then(|name| ROLES.into_iter().find(|t| t.role == *name));
     if let Some(table) = table
         && let Err(refused) = table.refuse_unknown(&arguments[2..])
     {

@@ -30,8 +30,9 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     let master = if master.contains("://") { master.to_owned() } else { format!("http://{master}") };
     let ip = values.get("http_address").unwrap_or("127.0.0.1");
     let port = values.number("http_port").unwrap_or(8080);
-    let address: SocketAddr =
-        format!("{ip}:{port}").parse().with_context(|| format!("--http_address: '{ip}' is not an address"))?;
+    let address: SocketAddr = format!("{ip}:{port}")
+        .parse()
+        .with_context(|| format!("--http_address: '{ip}' is not an address"))?;
     let listener = web::bind(address, "--http_port").await?;
     let address = listener.local_addr()?;
     let store = Arc::new(store::Store::open(Path::new(
@@ -41,14 +42,15 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     let hostname = values.get("hostname").map_or_else(|| address.ip().to_string(), str::to_owned);
     let defaults = Config::default();
     let millis = |name: &str, default: Duration| values.number(name).map_or(default, Duration::from_millis);
-    let port_of = |name: &str, default: u16| {
-        values.number(name).and_then(|n| u16::try_from(n).ok()).unwrap_or(default)
-    };
+    let port_of =
+        |name: &str, default: u16| values.number(name).and_then(|n| u16::try_from(n).ok()).unwrap_or(default);
     let config = Config {
         framework_name: values.get("framework_name").map_or(defaults.framework_name, str::to_owned),
         user: values.get("mesos_user").map_or(defaults.user, str::to_owned),
         role: values.get("mesos_role").map_or(defaults.role, str::to_owned),
-        failover_timeout: values.number("failover_timeout").map_or(defaults.failover_timeout, Duration::from_secs),
+        failover_timeout: values
+            .number("failover_timeout")
+            .map_or(defaults.failover_timeout, Duration::from_secs),
         hostname: hostname.clone(),
         http_port: address.port(),
         local_port_min: port_of("local_port_min", defaults.local_port_min),
@@ -58,32 +60,40 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
         env_vars_prefix: values.get("env_vars_prefix").map(str::to_owned),
         ..Config::default()
     };
-    let who = Arc::new(Identity { leader: format!("{hostname}:{}", address.port()), flags: values.all().clone() });
+    let who =
+        Arc::new(Identity { leader: format!("{hostname}:{}", address.port()), flags: values.all().clone() });
     let machine = Orchestrator::new(config, records, now());
-    let style = Style { frame: endpoints::orchestrator::frame, media_type: endpoints::orchestrator::media_type };
+    let style =
+        Style { frame: endpoints::orchestrator::frame, media_type: endpoints::orchestrator::media_type };
     let (hub, mut closed) = Hub::new(style);
     // Bounded by the machine, which waits for events before it calls on.
     let (calls, queue) = mpsc::unbounded_channel();
     let performing = hub.clone();
-    let (driven, task) = drive(machine, system_rng(), || Input::Tick, stop.clone(), |driven| {
-        let saver = Saver::start(store, driven.inbox(), |save, outcome| match outcome {
-            Ok(()) => Input::Saved { save },
-            Err(why) => Input::SaveFailed { save, why },
-        });
-        let hub = performing;
-        Box::new(move |effect| match effect {
-            Effect::Call(call) => calls.send(*call).unwrap_or_default(),
-            Effect::Http(http) => hub.perform(http),
-            Effect::Save { save, batch } => saver.save(save, batch),
-            Effect::Probe { id, probe, timeout } => {
-                let driven = driven.clone();
-                tokio::spawn(async move {
-                    let outcome = containers::probe(probe, timeout, None).await;
-                    driven.send(Input::Probed { probe: id, outcome }).await;
-                });
-            }
-        })
-    });
+    let (driven, task) = drive(
+        machine,
+        system_rng(),
+        || Input::Tick,
+        stop.clone(),
+        |driven| {
+            let saver = Saver::start(store, driven.inbox(), |save, outcome| match outcome {
+                Ok(()) => Input::Saved { save },
+                Err(why) => Input::SaveFailed { save, why },
+            });
+            let hub = performing;
+            Box::new(move |effect| match effect {
+                Effect::Call(call) => calls.send(*call).unwrap_or_default(),
+                Effect::Http(http) => hub.perform(http),
+                Effect::Save { save, batch } => saver.save(save, batch),
+                Effect::Probe { id, probe, timeout } => {
+                    let driven = driven.clone();
+                    tokio::spawn(async move {
+                        let outcome = containers::probe(probe, timeout, None).await;
+                        driven.send(Input::Probed { probe: id, outcome }).await;
+                    });
+                }
+            })
+        },
+    );
     tokio::spawn(keep_subscribed(driven.clone(), master, queue));
     driven.send(Input::Connected).await;
     let (streams, inbox) = (hub.clone(), driven.clone());

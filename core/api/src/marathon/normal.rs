@@ -30,7 +30,9 @@ pub fn normalise(app: &mut Map<String, Value>, whole: bool) {
         });
         app.insert("portDefinitions".into(), definitions.collect());
     }
-    each(app, "fetch", |item| defaults(item, &[("extract", json!(true)), ("executable", json!(false)), ("cache", json!(false))]));
+    each(app, "fetch", |item| {
+        defaults(item, &[("extract", json!(true)), ("executable", json!(false)), ("cache", json!(false))])
+    });
     each(app, "portDefinitions", |item| {
         defaults(item, &[("port", json!(0)), ("protocol", json!("tcp")), ("labels", json!({}))]);
     });
@@ -67,7 +69,8 @@ pub fn normalise(app: &mut Map<String, Value>, whole: bool) {
 }
 
 fn fill(app: &mut Map<String, Value>) {
-    let single = app.get("labels").and_then(|l| l.get("MARATHON_SINGLE_INSTANCE_APP")) == Some(&json!("true"));
+    let single =
+        app.get("labels").and_then(|l| l.get("MARATHON_SINGLE_INSTANCE_APP")) == Some(&json!("true"));
     let resident = app
         .get("container")
         .and_then(|c| c.get("volumes")?.as_array())
@@ -82,8 +85,11 @@ fn fill(app: &mut Map<String, Value>) {
         strategy.entry("minimumHealthCapacity").or_insert(health);
         strategy.entry("maximumOverCapacity").or_insert(over);
     }
-    let unreachable =
-        if resident { json!("disabled") } else { json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 }) };
+    let unreachable = if resident {
+        json!("disabled")
+    } else {
+        json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 })
+    };
     let networks = app.entry("networks").or_insert_with(|| json!([{ "mode": "host" }])).clone();
     let host = networks.as_array().is_some_and(|n| n.iter().all(|n| n["mode"] == "host"));
     if host {
@@ -123,7 +129,8 @@ fn health_check(check: &mut Map<String, Value>, ports: usize) {
     if let Some(Value::String(protocol)) = check.get_mut("protocol") {
         *protocol = protocol.to_uppercase();
     }
-    let protocol = check.entry("protocol").or_insert_with(|| json!("HTTP")).as_str().unwrap_or_default().to_owned();
+    let protocol =
+        check.entry("protocol").or_insert_with(|| json!("HTTP")).as_str().unwrap_or_default().to_owned();
     let http = protocol.contains("HTTP");
     defaults(
         check,

@@ -8,16 +8,41 @@ const OPERATORS: [&str; 7] = ["UNIQUE", "CLUSTER", "GROUP_BY", "LIKE", "UNLIKE",
 const PROTOCOLS: [&str; 7] = ["HTTP", "HTTPS", "TCP", "COMMAND", "MESOS_TCP", "MESOS_HTTP", "MESOS_HTTPS"];
 const RESERVED: [&str; 5] = ["restart", "tasks", "versions", ".", ".."];
 const NUMBERS: [&str; 10] = [
-    "cpus", "mem", "disk", "gpus", "instances", "backoffSeconds", "backoffFactor", "maxLaunchDelaySeconds",
-    "taskKillGracePeriodSeconds", "uid",
+    "cpus",
+    "mem",
+    "disk",
+    "gpus",
+    "instances",
+    "backoffSeconds",
+    "backoffFactor",
+    "maxLaunchDelaySeconds",
+    "taskKillGracePeriodSeconds",
+    "uid",
 ];
 const TEXTS: [&str; 7] = ["id", "cmd", "user", "executor", "killSelection", "version", "role"];
 const LISTS: [&str; 12] = [
-    "args", "constraints", "dependencies", "fetch", "healthChecks", "readinessChecks", "portDefinitions", "ports",
-    "uris", "networks", "acceptedResourceRoles", "storeUrls",
+    "args",
+    "constraints",
+    "dependencies",
+    "fetch",
+    "healthChecks",
+    "readinessChecks",
+    "portDefinitions",
+    "ports",
+    "uris",
+    "networks",
+    "acceptedResourceRoles",
+    "storeUrls",
 ];
 const OBJECTS: [&str; 8] = [
-    "env", "labels", "secrets", "container", "upgradeStrategy", "residency", "ipAddress", "executorResources",
+    "env",
+    "labels",
+    "secrets",
+    "container",
+    "upgradeStrategy",
+    "residency",
+    "ipAddress",
+    "executorResources",
 ];
 
 /// Types of fields.
@@ -93,7 +118,10 @@ pub fn app_id(id: &str) -> Option<String> {
         return Some("must not be root".to_owned());
     }
     if segments.last().is_some_and(|last| RESERVED.contains(last)) {
-        return Some(format!("must not end with any of the following reserved keywords: {}", RESERVED.join(", ")));
+        return Some(format!(
+            "must not end with any of the following reserved keywords: {}",
+            RESERVED.join(", ")
+        ));
     }
     let label = |l: &str| {
         let inner = l.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
@@ -150,14 +178,16 @@ pub fn violations(app: &Map<String, Value>, whole: bool, found: &mut Vec<Violati
             add(&format!("/upgradeStrategy/{field}"), "is not between 0.0 and 1.0");
         }
     }
-    for (i, constraint) in app.get("constraints").and_then(Value::as_array).into_iter().flatten().enumerate() {
+    for (i, constraint) in app.get("constraints").and_then(Value::as_array).into_iter().flatten().enumerate()
+    {
         if let Some(fault) = constraint_fault(constraint) {
             add(&format!("/constraints({i})"), &fault);
         }
     }
     ports(app, &mut add);
     checks(app, whole, &mut add);
-    if app.get("labels").and_then(|l| l.get("MARATHON_SINGLE_INSTANCE_APP")).and_then(Value::as_str) == Some("true")
+    if app.get("labels").and_then(|l| l.get("MARATHON_SINGLE_INSTANCE_APP")).and_then(Value::as_str)
+        == Some("true")
         && number("instances").is_some_and(|n| n > 1.0)
     {
         add("/instances", "Single instance app may only have one instance");
@@ -210,7 +240,9 @@ fn constraint_fault(constraint: &Value) -> Option<String> {
 
 fn ports(app: &Map<String, Value>, add: &mut impl FnMut(&str, &str)) {
     let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
-    for (i, definition) in app.get("portDefinitions").and_then(Value::as_array).into_iter().flatten().enumerate() {
+    for (i, definition) in
+        app.get("portDefinitions").and_then(Value::as_array).into_iter().flatten().enumerate()
+    {
         let port = definition.get("port").and_then(Value::as_f64).unwrap_or(-1.0);
         if !(0.0..=65535.0).contains(&port) || port.fract() != 0.0 {
             add(&format!("/portDefinitions({i})/port"), "must be a whole number between 0 and 65535");

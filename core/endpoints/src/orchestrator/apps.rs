@@ -65,12 +65,18 @@ pub(super) fn route(call: &Call<'_>, rest: &str) -> Outcome {
 
 fn one(call: &Call<'_>, id: &str, body: &[u8]) -> Outcome {
     if let Some(fault) = marathon::app_id(id) {
-        return Err(refuse((422, json!({ "message": "Object is not valid",
-            "details": [{ "path": "/id", "errors": [fault] }] }).to_string())));
+        return Err(refuse((
+            422,
+            json!({ "message": "Object is not valid",
+            "details": [{ "path": "/id", "errors": [fault] }] })
+            .to_string(),
+        )));
     }
     match *call.method {
         Method::GET | Method::HEAD => Err(reads::app(call, id)),
-        Method::DELETE => call.command(Command::DeleteApp { id: id.to_owned(), force: call.flag("force", true) }),
+        Method::DELETE => {
+            call.command(Command::DeleteApp { id: id.to_owned(), force: call.flag("force", true) })
+        }
         Method::PUT | Method::PATCH => {
             let put = call.method == Method::PUT;
             let partial = !put || call.flag("partialUpdate", true);
@@ -144,7 +150,8 @@ fn many(call: &Call<'_>, body: &[u8]) -> Outcome {
     let partial = !put || call.flag("partialUpdate", true);
     let mut updates = Vec::new();
     for fields in marathon::objects(body).map_err(refuse)? {
-        let Some(id) = fields.get("id").and_then(Value::as_str).map(|id| format!("/{}", id.trim_start_matches('/')))
+        let Some(id) =
+            fields.get("id").and_then(Value::as_str).map(|id| format!("/{}", id.trim_start_matches('/')))
         else {
             return Err(message(422, "App Update must have app id set"));
         };
@@ -184,7 +191,12 @@ fn kill_one(call: &Call<'_>, id: &str, task: &str) -> Outcome {
     if !call.machine.instances_of(id).any(|i| i.task == task) {
         return Err(message(404, &format!("Task '{task}' does not exist")));
     }
-    call.command(Command::KillTasks { tasks: vec![task.to_owned()], scale, force: call.force(), single: true })
+    call.command(Command::KillTasks {
+        tasks: vec![task.to_owned()],
+        scale,
+        force: call.force(),
+        single: true,
+    })
 }
 
 /// `POST /v2/tasks/delete`

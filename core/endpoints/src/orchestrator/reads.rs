@@ -30,7 +30,9 @@ pub(super) fn list(call: &Call<'_>) -> Outcome {
         None => Vec::new(),
     };
     let has = |field: &str, value: &Value, wanted: &Option<String>| {
-        wanted.as_ref().is_none_or(|w| value.get(field).and_then(Value::as_str).unwrap_or("").to_lowercase().contains(w))
+        wanted
+            .as_ref()
+            .is_none_or(|w| value.get(field).and_then(Value::as_str).unwrap_or("").to_lowercase().contains(w))
     };
     let apps: Vec<_> = call
         .machine
@@ -85,7 +87,9 @@ fn parse_selector(text: &str) -> Result<Vec<Rule>, String> {
         .iter()
         .map(|part| part.trim())
         .map(|part| {
-            let wrong = || format!("'{part}' is not a label selector: write k, k==v, k!=v, k in (a,b) or k notin (a)");
+            let wrong = || {
+                format!("'{part}' is not a label selector: write k, k==v, k!=v, k in (a,b) or k notin (a)")
+            };
             let rule = if let Some((key, value)) = part.split_once("!=") {
                 Rule::NotIn(key.trim().to_owned(), vec![value.trim().to_owned()])
             } else if let Some((key, value)) = part.split_once("==") {
@@ -107,7 +111,11 @@ fn parse_selector(text: &str) -> Result<Vec<Rule>, String> {
 pub(super) fn below(call: &Call<'_>, group: &str) -> Value {
     let prefix = format!("{}/", group.trim_end_matches('/'));
     let embed = embeds(call, &[]);
-    call.machine.apps().filter(|(id, _)| id.starts_with(&prefix)).filter_map(|(id, _)| call.machine.app_info(id, &embed)).collect()
+    call.machine
+        .apps()
+        .filter(|(id, _)| id.starts_with(&prefix))
+        .filter_map(|(id, _)| call.machine.app_info(id, &embed))
+        .collect()
 }
 
 fn no_app(id: &str) -> Response<Bytes> {
