@@ -188,15 +188,33 @@ pub(super) fn root_group(call: &Call<'_>) -> Value {
         "version": newest.map_or_else(|| when(0), str::to_owned) })
 }
 
+/// What Marathon says of its settings; strict clients refuse other names.
+const CONFIG: [&str; 14] = [
+    "master",
+    "hostname",
+    "framework_name",
+    "mesos_role",
+    "mesos_user",
+    "failover_timeout",
+    "local_port_min",
+    "local_port_max",
+    "decline_offer_duration",
+    "reconciliation_interval",
+    "task_launch_timeout",
+    "env_vars_prefix",
+    "webui_url",
+    "checkpoint",
+];
+
 pub(super) fn info(call: &Call<'_>) -> Value {
     let mut config: Map<String, Value> = Map::new();
-    for (name, value) in &call.who.flags {
+    for (name, value) in call.who.flags.iter().filter(|(name, _)| CONFIG.contains(&name.as_str())) {
         let value = match (value.as_str(), value.parse::<u64>()) {
             ("true" | "false", _) => json!(value == "true"),
             (_, Ok(number)) => json!(number),
             _ => json!(value),
         };
-        config.insert(name.replace('-', "_"), value);
+        config.insert(name.clone(), value);
     }
     config.insert("features".into(), json!([]));
     let port = call.who.leader.rsplit(':').next().and_then(|p| p.parse::<u16>().ok()).unwrap_or_default();
