@@ -38,7 +38,7 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// `?name=true`, or the default.
     pub(crate) fn flag(&self, name: &str, default: bool) -> bool {
-        parameter(self.query, name).map_or(default, |v| v == "true" || v.is_empty())
+        parameter(self.query, name).map_or(default, |v| v.eq_ignore_ascii_case("true") || v.is_empty())
     }
     pub(crate) fn force(&self) -> bool {
         self.flag("force", false)
@@ -84,7 +84,8 @@ fn dispatch(call: &Call<'_>) -> Outcome {
     let path = call.arrived.request.uri().path().trim_end_matches('/');
     let get = call.method == Method::GET || call.method == Method::HEAD;
     if let Some(rest) = path.strip_prefix("/v2/apps") {
-        return apps::route(call, rest);
+        // Clients put an id with its slash behind ours: `/v2/apps//prod/db`.
+        return apps::route(call, &rest.replace("//", "/"));
     }
     match path {
         "/ping" if get => Err(ping(call)),
