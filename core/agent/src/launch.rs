@@ -1,5 +1,6 @@
 //! How a task is started: what runs, where, with which environment. The agent plays the command executor itself.
 
+use crate::saves::Then;
 use crate::{
     Agent, Effect, records,
     state::{Framework, Task},
@@ -22,7 +23,7 @@ impl Agent {
         else {
             return;
         };
-        self.batch.push(records::framework(&info));
+        self.saves.push(records::framework(&info));
         framework.info = info;
     }
 
@@ -44,12 +45,12 @@ impl Agent {
             return;
         }
         self.frameworks.insert(framework.clone(), Framework { info: message.framework.clone() });
-        self.batch.push(records::framework(&message.framework));
+        self.saves.push(records::framework(&message.framework));
         let container = ContainerId(now.rng.uuid().to_string());
         let directory = self.sandbox(&framework, &info.task_id.value, &container);
         let task = Task::new(framework, container.clone(), info, directory);
-        self.batch.push(records::task(&task));
-        self.batch_launches.push(key.clone());
+        self.saves.push(records::task(&task));
+        self.saves.then(Then::Launch { task: key.clone() });
         self.containers.insert(container, key.clone());
         self.tasks.insert(key, task);
         self.counters.launched += 1;

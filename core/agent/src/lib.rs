@@ -10,6 +10,7 @@ mod launch;
 mod records;
 mod recovery;
 mod registration;
+mod saves;
 mod state;
 mod tasks;
 mod updates;
@@ -44,15 +45,7 @@ pub struct Agent {
     containers: BTreeMap<ContainerId, (String, String)>,
     completed: VecDeque<Task>,
     probes: BTreeMap<ProbeId, (String, String)>,
-    /// Updates whose batch is not durable yet, by the batch.
-    saving: BTreeMap<model::save::SaveId, Vec<(String, String)>>,
-    /// What this step makes durable, in one batch.
-    batch: Vec<model::save::Change>,
-    batch_tasks: Vec<(String, String)>,
-    /// What is launched once that batch is durable.
-    batch_launches: Vec<(String, String)>,
-    launching: BTreeMap<model::save::SaveId, Vec<(String, String)>>,
-    next_save: u64,
+    saves: saves::Saves,
     next_probe: u64,
     next_update: u64,
     resource_version: Vec<u8>,
@@ -78,12 +71,7 @@ impl Agent {
             containers: BTreeMap::new(),
             completed: VecDeque::new(),
             probes: BTreeMap::new(),
-            saving: BTreeMap::new(),
-            batch: Vec::new(),
-            batch_tasks: Vec::new(),
-            batch_launches: Vec::new(),
-            launching: BTreeMap::new(),
-            next_save: 0,
+            saves: saves::Saves::default(),
             next_probe: 0,
             next_update: 0,
             resource_version: now.rng.uuid().as_bytes().to_vec(),
@@ -158,18 +146,19 @@ impl Machine for Agent {
             Input::LaunchFailed { container, why } => self.launch_failed(&mut now, &container, &why),
             Input::Terminated { container, how } => self.terminated(&mut now, &container, &how, out),
             Input::Probed { probe, outcome } => self.probed(&mut now, probe, &outcome, out),
-            Input::Saved { save } => self.saved(save, at, out),
-            Input::SaveFailed { save, why } => self.save_failed(save, &why),
+            Input::Saved { save } => self.saved(save, &now, out),
+            Input::SaveFailed { save, .. } => self.save_failed(save, at),
             Input::Unregister => self.unregister(at, out),
             Input::Tick => {}
         }
-        self.flush(out);
+        self.flush(at, out);
     }
 
     fn deadline(&self) -> Option<(Time, &'static str)> {
         let tasks = self.tasks.values().filter_map(Task::deadline).min().map(|at| (at, "a task"));
         let registration = self.registration.deadline().map(|at| (at, "registration"));
-        [tasks, registration].into_iter().flatten().min()
+        let save = self.saves.deadline().map(|at| (at, "a refused save"));
+        [tasks, registration, save].into_iter().flatten().min()
     }
 
     fn check(&self) {

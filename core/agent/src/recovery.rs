@@ -91,7 +91,7 @@ impl Agent {
                 self.terminated(now, &container, &how, out);
             }
         }
-        self.batch.push(records::boot(&self.config.boot_id));
+        self.saves.push(records::boot(&self.config.boot_id));
         self.begin(now, out);
     }
 }

@@ -145,7 +145,7 @@ impl Agent {
             None => {
                 self.info.id = Some(AgentId { value: id.to_owned() });
                 let changes = [records::agent(&self.info), records::boot(&self.config.boot_id)];
-                self.batch.extend(changes);
+                self.saves.extend(changes);
             }
         }
         self.settle(connection, now);

@@ -240,7 +240,7 @@ impl Agent {
     fn silence(&mut self, key: &Key, now: Time, out: &mut Effects<Effect>) {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let numbers: Vec<_> = task.pending.drain(..).map(|p| p.number).collect();
-        self.batch.extend(numbers.into_iter().map(crate::records::forget_update));
+        self.saves.extend(numbers.into_iter().map(crate::records::forget_update));
         if let Some(task) = self.tasks.get_mut(key) {
             task.retry_at = None;
             task.health = None;

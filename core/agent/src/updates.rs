@@ -1,18 +1,16 @@
 //! Status updates: one in flight per task, in order, durable before they are said, repeated until acknowledged.
 
+use crate::saves::Then;
 use crate::{
     Agent, Effect, records,
     state::{Pending, Task, is_terminal},
 };
 use base::{Duration, Effects, Now, Time};
-use model::{
-    mesos::{
-        ContainerId, ContainerStatus, ExecutorId, FrameworkId, NetworkInfo, TaskId, TaskState, TaskStatus,
-        internal,
-        network_info::{IpAddress, Protocol},
-        task_status::Source,
-    },
-    save::SaveId,
+use model::mesos::{
+    ContainerId, ContainerStatus, ExecutorId, FrameworkId, NetworkInfo, TaskId, TaskState, TaskStatus,
+    internal,
+    network_info::{IpAddress, Protocol},
+    task_status::Source,
 };
 
 const RETRY_FIRST: Duration = Duration::from_secs(10);
@@ -67,8 +65,8 @@ impl Agent {
         };
         let number = self.next_update;
         self.next_update += 1;
-        self.batch.push(records::update(number, &update));
-        self.batch_tasks.push(key.clone());
+        self.saves.push(records::update(number, &update));
+        self.saves.then(Then::Say { task: key.clone(), number });
         task.statuses.push(status);
         task.pending.push_back(Pending { number, update, durable: false });
         self.counters.updates += 1;
@@ -95,55 +93,6 @@ impl Agent {
             s.message = status.message;
             s.container_status = None;
         });
-    }
-
-    /// One batch for everything that this step changed.
-    pub(crate) fn flush(&mut self, out: &mut Effects<Effect>) {
-        if self.batch.is_empty() {
-            return;
-        }
-        let save = SaveId(self.next_save);
-        self.next_save += 1;
-        self.saving.insert(save, std::mem::take(&mut self.batch_tasks));
-        self.launching.insert(save, std::mem::take(&mut self.batch_launches));
-        out.push(Effect::Save { save, batch: std::mem::take(&mut self.batch) });
-    }
-
-    pub(crate) fn saved(&mut self, save: SaveId, now: Time, out: &mut Effects<Effect>) {
-        for key in self.launching.remove(&save).unwrap_or_default() {
-            self.launch(&key, out);
-        }
-        for key in self.saving.remove(&save).unwrap_or_default() {
-            if let Some(task) = self.tasks.get_mut(&key) {
-                // Batches are durable in order: all that was queued up to this one is.
-                if let Some(first) = task.pending.iter_mut().find(|p| !p.durable) {
-                    first.durable = true;
-                }
-            }
-            self.send_first(&key, false, now, out);
-        }
-    }
-
-    /// The disk refused. Updates go out all the same: better said and not durable than not said while the disk is full.
-    pub(crate) fn save_failed(&mut self, save: SaveId, _why: &str) {
-        self.counters.saves_failed += 1;
-        let keys = self.saving.remove(&save).unwrap_or_default();
-        let launches = self.launching.remove(&save).unwrap_or_default();
-        // Try again with the next step: nothing is forgotten.
-        for key in &keys {
-            if let Some(task) = self.tasks.get(key) {
-                let again =
-                    task.pending.iter().filter(|p| !p.durable).map(|p| records::update(p.number, &p.update));
-                self.batch.extend(again);
-            }
-        }
-        for key in &launches {
-            if let Some(task) = self.tasks.get(key) {
-                self.batch.push(records::task(task));
-            }
-        }
-        self.batch_tasks.extend(keys);
-        self.batch_launches.extend(launches);
     }
 
     /// Says the first unacknowledged update, if it is durable and not already under way.
@@ -194,7 +143,7 @@ impl Agent {
         let Some(done) = task.pending.pop_front() else { return };
         task.retry_at = None;
         task.retry_after = RETRY_FIRST;
-        self.batch.push(records::forget_update(done.number));
+        self.saves.push(records::forget_update(done.number));
         let finished = task.pending.is_empty() && task.ended && is_terminal(done.update.status.state());
         if finished {
             self.forget(&key, out);
@@ -207,10 +156,10 @@ impl Agent {
     pub(crate) fn forget(&mut self, key: &Key, out: &mut Effects<Effect>) {
         let Some(task) = self.tasks.remove(key) else { return };
         self.containers.remove(&task.container);
-        self.batch.push(records::forget_task(&task));
+        self.saves.push(records::forget_task(&task));
         out.push(Effect::Forget { container: task.container.clone() });
         if !self.tasks.keys().any(|(f, _)| *f == key.0) && self.frameworks.remove(&key.0).is_some() {
-            self.batch.push(records::forget_framework(&key.0));
+            self.saves.push(records::forget_framework(&key.0));
         }
         self.completed.push_back(task);
         while self.completed.len() > self.config.completed_tasks_max {

@@ -69,7 +69,7 @@ impl Master {
             }
             Message::UnregisterSlaveMessage(m) => {
                 if self.speaks_for(&from, &m.slave_id.value) {
-                    self.agent_lost(&m.slave_id.value, Loss::Unregistered, at, out);
+                    self.lose_agent(&m.slave_id.value, Loss::Unregistered, at, out);
                 }
             }
             _ => self.counters.messages_dropped += 1,
@@ -87,7 +87,10 @@ impl Master {
 
     fn register(&mut self, now: &mut Now<'_>, mut envelope: Envelope, out: &mut Effects<Effect>) {
         let from = envelope.from.clone();
-        if self.saves.admitting(&from) {
+        // one that is being given up comes back when that is durable: it asks again
+        let given_up = matches!(&envelope.message, Message::ReregisterSlaveMessage(m)
+            if m.slave.id.as_ref().is_some_and(|id| self.leaving.contains(&id.value)));
+        if given_up || self.saves.admitting(&from) {
             return;
         }
         let (info, fresh) = match &envelope.message {
@@ -112,7 +115,7 @@ impl Master {
             // Its predecessor at this address died without a trace of its state.
             let before = self.agents.iter().find(|(_, a)| a.pid == from).map(|(id, _)| id.clone());
             if let Some(before) = before {
-                self.agent_lost(&before, Loss::Replaced, now.time, out);
+                self.lose_agent(&before, Loss::Replaced, now.time, out);
             }
             let id = format!("{}-S{}", self.id, self.next_agent);
             self.next_agent += 1;
@@ -335,7 +338,7 @@ impl Master {
         let Some(agent) = self.agents.get_mut(id) else { return };
         agent.pings_missed += 1;
         if agent.pings_missed > self.config.pings_missed_max {
-            self.agent_lost(id, Loss::Unreachable, now, out);
+            self.lose_agent(id, Loss::Unreachable, now, out);
         } else {
             self.send_ping(id, now, out);
         }
@@ -372,14 +375,41 @@ impl Master {
     }
 
     /// An agent of the registry stayed away after the master's restart.
-    pub(crate) fn never_came_back(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
-        if self.recovering.remove(id).is_some() {
-            self.unreachable.insert(id.to_owned(), now);
-            self.save(registry::unreachable(id), Then::Nothing, out);
+    pub(crate) fn give_up_waiting(&mut self, id: &str, out: &mut Effects<Effect>) {
+        if self.recovering.contains_key(id) && self.leaving.insert(id.to_owned()) {
+            self.save(registry::unreachable(id), Then::NeverCameBack { id: id.to_owned() }, out);
         }
     }
 
-    fn agent_lost(&mut self, id: &str, loss: Loss, now: Time, out: &mut Effects<Effect>) {
+    pub(crate) fn never_came_back(&mut self, id: &str, now: Time) {
+        self.leaving.remove(id);
+        if self.recovering.remove(id).is_some() {
+            self.unreachable.insert(id.to_owned(), now);
+        }
+    }
+
+    /// Gives an agent up: no more offers of it from now on, and its frameworks hear of it when that is durable.
+    fn lose_agent(&mut self, id: &str, loss: Loss, now: Time, out: &mut Effects<Effect>) {
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        if !self.leaving.insert(id.to_owned()) {
+            return;
+        }
+        agent.connected = false;
+        let offers = agent.offers.clone();
+        self.allocator.deactivate_agent(id);
+        for offer in offers {
+            self.rescind(&offer, now, out);
+        }
+        self.timers.cancel(&Timer::Ping(id.to_owned()));
+        let batch = match loss {
+            Loss::Unreachable => registry::unreachable(id),
+            Loss::Unregistered | Loss::Replaced => registry::remove_agent(id),
+        };
+        self.save(batch, Then::LoseAgent { id: id.to_owned(), loss }, out);
+    }
+
+    pub(crate) fn agent_lost(&mut self, id: &str, loss: Loss, now: Time, out: &mut Effects<Effect>) {
+        self.leaving.remove(id);
         let Some(agent) = self.agents.get(id) else { return };
         let (offers, tasks, host) = (agent.offers.clone(), agent.tasks.clone(), agent.info.hostname.clone());
         for offer in offers {
@@ -408,9 +438,6 @@ impl Master {
         self.allocator.remove_agent(id);
         if matches!(loss, Loss::Unreachable) {
             self.unreachable.insert(id.to_owned(), now);
-            self.save(registry::unreachable(id), Then::Nothing, out);
-        } else {
-            self.save(registry::remove_agent(id), Then::Nothing, out);
         }
         told.retain(|f| self.frameworks.get(f).is_some_and(|f| f.session.is_some()));
         for framework in told {
@@ -423,7 +450,7 @@ impl Master {
 
 /// Why an agent is no longer there.
 #[derive(Clone, Copy, Debug)]
-enum Loss {
+pub(crate) enum Loss {
     Unreachable,
     Unregistered,
     Replaced,

@@ -69,7 +69,7 @@ impl Master {
     fn act(&mut self, now: &mut Now<'_>, id: &str, call: Call, out: &mut Effects<Effect>) {
         let at = now.time;
         match call.r#type() {
-            call::Type::Teardown => self.remove_framework(id, "torn down", at, out),
+            call::Type::Teardown => self.end_framework(id, None, at, out),
             call::Type::Accept => self.accept(now, id, call.accept.unwrap_or_default(), out),
             call::Type::Decline => self.decline(id, call.decline.unwrap_or_default(), at, out),
             call::Type::Revive => self.allocator.revive(id, &call.revive.unwrap_or_default().roles),
@@ -115,7 +115,9 @@ impl Master {
         let given = info.id.as_ref().map(|id| id.value.clone()).filter(|id| !id.is_empty());
         let known = given.as_deref().and_then(|id| self.frameworks.get(id));
         let fault = validate::framework(&info, &subscribe.suppressed_roles).or_else(|| match &given {
-            Some(id) if self.ended.contains(id) => Some("Framework has been removed".to_owned()),
+            Some(id) if self.ended.contains(id) || self.ending.contains(id) => {
+                Some("Framework has been removed".to_owned())
+            }
             _ => known.and_then(|f| {
                 (!f.recovered && f.info.principal != info.principal)
                     .then(|| "Changing framework's principal is not allowed.".to_owned())
@@ -235,7 +237,7 @@ impl Master {
         self.disconnect_framework(&id, now, out);
         let wait = self.frameworks.get(&id).map_or(Duration::ZERO, |f| failover_timeout(&f.info));
         if wait.is_zero() {
-            self.remove_framework(&id, "disconnected without a failover timeout", now, out);
+            self.end_framework(&id, None, now, out);
         } else {
             self.timers.set(Timer::Failover(id), now + wait);
         }
@@ -253,9 +255,15 @@ impl Master {
         let _ = out;
     }
 
-    /// The end of a framework: its tasks are killed, its id is never taken again.
-    pub(crate) fn remove_framework(&mut self, id: &str, _why: &str, now: Time, out: &mut Effects<Effect>) {
-        if !self.frameworks.contains_key(id) {
+    /// Ends a framework. It is cut off at once; its tasks are killed when its end is durable.
+    pub(crate) fn end_framework(
+        &mut self,
+        id: &str,
+        request: Option<RequestId>,
+        now: Time,
+        out: &mut Effects<Effect>,
+    ) {
+        if !self.frameworks.contains_key(id) || (self.ending.contains(id) && request.is_none()) {
             return;
         }
         if let Some(session) = self.frameworks.get(id).and_then(|f| f.session.clone()) {
@@ -263,6 +271,15 @@ impl Master {
         }
         self.disconnect_framework(id, now, out);
         self.timers.cancel(&Timer::Failover(id.to_owned()));
+        self.ending.insert(id.to_owned());
+        let forgotten = if self.ended.len() < ENDED_MAX { None } else { self.ended.front() };
+        let batch = registry::complete(id, forgotten.map(String::as_str));
+        self.save(batch, Then::RemoveFramework { id: id.to_owned(), request }, out);
+    }
+
+    /// Its end is durable: its tasks are killed, its id is never taken again.
+    pub(crate) fn remove_framework(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
+        self.ending.remove(id);
         let Some(mut framework) = self.frameworks.remove(id) else { return };
         let tasks = std::mem::take(&mut framework.tasks);
         let agents: BTreeSet<String> = tasks.values().map(|t| t.agent_id.value.clone()).collect();
@@ -293,8 +310,9 @@ impl Master {
             self.completed_frameworks.pop_front();
         }
         self.ended.push_back(id.to_owned());
-        let forgotten = if self.ended.len() > ENDED_MAX { self.ended.pop_front() } else { None };
-        self.save(registry::complete(id, forgotten.as_deref()), Then::Nothing, out);
+        while self.ended.len() > ENDED_MAX {
+            self.ended.pop_front();
+        }
     }
 
     pub(crate) fn operator_teardown(
@@ -304,14 +322,12 @@ impl Master {
         now: Time,
         out: &mut Effects<Effect>,
     ) {
-        let known = self.frameworks.contains_key(id);
-        let answer = if known {
-            Answer::new(200, model::request::Body::Empty)
+        if self.frameworks.contains_key(id) {
+            self.end_framework(id, Some(request), now, out);
         } else {
-            Answer::text(400, "No framework found with specified ID")
-        };
-        self.remove_framework(id, "torn down by an operator", now, out);
-        out.push(Http::Reply { request, answer });
+            let answer = Answer::text(400, "No framework found with specified ID");
+            out.push(Http::Reply { request, answer });
+        }
     }
 
     pub(crate) fn heartbeat(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {

@@ -30,7 +30,7 @@ use allocator::Allocator;
 use base::{Effects, Machine, Now, Time};
 use model::{link::Upid, save::Records};
 use saves::Saves;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use timers::{Timer, Timers};
 
 /// The master as a value.
@@ -46,6 +46,10 @@ pub struct Master {
     agents: BTreeMap<String, Agent>,
     /// Agents of the registry that have not come back since the master's start.
     recovering: BTreeMap<String, model::mesos::AgentInfo>,
+    /// Agents that are given up, once that is durable.
+    leaving: BTreeSet<String>,
+    /// Frameworks that are ended, once that is durable.
+    ending: BTreeSet<String>,
     unreachable: BTreeMap<String, Time>,
     offers: BTreeMap<String, Outstanding>,
     allocator: Allocator,
@@ -70,6 +74,8 @@ impl Master {
             ended: recovered.completed.into(),
             agents: BTreeMap::new(),
             recovering: BTreeMap::new(),
+            leaving: BTreeSet::new(),
+            ending: BTreeSet::new(),
             unreachable: recovered.unreachable.into_iter().map(|id| (id, now.time)).collect(),
             offers: BTreeMap::new(),
             allocator: Allocator::new(allocator::Options::default()),
@@ -108,11 +114,12 @@ impl Master {
             match timer {
                 Timer::Heartbeat(framework) => self.heartbeat(&framework, now, out),
                 Timer::Failover(framework) => {
-                    self.remove_framework(&framework, "did not come back in time", now, out)
+                    self.end_framework(&framework, None, now, out);
                 }
                 Timer::Ping(agent) => self.ping(&agent, now, out),
                 Timer::Offer(offer) => self.rescind(&offer, now, out),
-                Timer::Reregister(agent) => self.never_came_back(&agent, now, out),
+                Timer::Reregister(agent) => self.give_up_waiting(&agent, out),
+                Timer::SaveAgain => self.save_again(out),
             }
         }
     }
@@ -136,7 +143,7 @@ impl Machine for Master {
             Input::Message(envelope) => self.message(&mut now, *envelope, out),
             Input::Exited { peer } => self.exited(peer, at, out),
             Input::Saved { save } => self.saved(&mut now, save, out),
-            Input::SaveFailed { save, why } => self.save_failed(save, &why, out),
+            Input::SaveFailed { save, why } => self.save_failed(save, &why, at, out),
             Input::Tick => {}
         }
         self.make_offers(&mut now, out);

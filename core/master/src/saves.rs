@@ -1,20 +1,21 @@
 //! What waits for a batch to be durable: the words that may only be said afterwards.
 
-use crate::{Effect, Master};
-use base::{Effects, Now};
+use crate::{Effect, Master, agents::Loss, timers::Timer};
+use base::{Duration, Effects, Now, Time};
 use model::{
     link::Envelope,
     mesos::{FrameworkInfo, scheduler::OfferConstraints},
-    request::{Answer, Codec, Http, RequestId},
+    request::{Answer, Body, Codec, Http, RequestId},
     save::{Change, SaveId},
 };
 use std::collections::BTreeMap;
 
+/// What the store refused is tried again after this.
+const SAVE_RETRY: Duration = Duration::from_secs(1);
+
 /// What follows once a batch is durable.
 #[derive(Debug)]
 pub(crate) enum Then {
-    /// Nothing: nobody was told, nobody waits.
-    Nothing,
     /// Open the stream of a framework that subscribes.
     Subscribe {
         request: RequestId,
@@ -25,13 +26,21 @@ pub(crate) enum Then {
     },
     /// Take in an agent, as its message asks.
     Admit { id: String, envelope: Box<Envelope> },
+    /// End a framework, and answer the operator who asked for it.
+    RemoveFramework { id: String, request: Option<RequestId> },
+    /// Give an agent and its tasks up.
+    LoseAgent { id: String, loss: Loss },
+    /// Give up waiting for an agent of the registry.
+    NeverCameBack { id: String },
 }
 
 /// Batches in flight.
 #[derive(Debug, Default)]
 pub(crate) struct Saves {
     next: u64,
-    waiting: BTreeMap<SaveId, Then>,
+    waiting: BTreeMap<SaveId, (Vec<Change>, Then)>,
+    /// Decisions of the master itself that the store refused: nobody else will ask for them again.
+    refused: Vec<(Vec<Change>, Then)>,
 }
 
 impl Saves {
@@ -39,7 +48,7 @@ impl Saves {
     pub fn admitting(&self, pid: &model::link::Upid) -> bool {
         self.waiting
             .values()
-            .any(|then| matches!(then, Then::Admit { envelope, .. } if envelope.from == *pid))
+            .any(|(_, then)| matches!(then, Then::Admit { envelope, .. } if envelope.from == *pid))
     }
 }
 
@@ -47,26 +56,60 @@ impl Master {
     pub(crate) fn save(&mut self, batch: Vec<Change>, then: Then, out: &mut Effects<Effect>) {
         let save = SaveId(self.saves.next);
         self.saves.next += 1;
-        self.saves.waiting.insert(save, then);
+        self.saves.waiting.insert(save, (batch.clone(), then));
         out.push(Effect::Save { save, batch });
     }
 
     pub(crate) fn saved(&mut self, now: &mut Now<'_>, save: SaveId, out: &mut Effects<Effect>) {
-        match self.saves.waiting.remove(&save) {
-            None | Some(Then::Nothing) => {}
-            Some(Then::Subscribe { request, codec, info, suppressed, .. }) => {
+        let Some((_, then)) = self.saves.waiting.remove(&save) else { return };
+        match then {
+            Then::Subscribe { request, codec, info, suppressed, .. } => {
                 self.subscribed(now, request, codec, *info, suppressed, out);
             }
-            Some(Then::Admit { id, envelope }) => self.admitted(now, &id, *envelope, out),
+            Then::Admit { id, envelope } => self.admitted(now, &id, *envelope, out),
+            Then::RemoveFramework { id, request } => {
+                self.remove_framework(&id, now.time, out);
+                if let Some(request) = request {
+                    out.push(Http::Reply { request, answer: Answer::new(200, Body::Empty) });
+                }
+            }
+            Then::LoseAgent { id, loss } => self.agent_lost(&id, loss, now.time, out),
+            Then::NeverCameBack { id } => self.never_came_back(&id, now.time),
         }
     }
 
-    /// The store refused: whoever waits is told, and nothing has changed. Agents simply ask again.
-    pub(crate) fn save_failed(&mut self, save: SaveId, why: &str, out: &mut Effects<Effect>) {
+    /// The store refused: whoever waits is told, and nothing has changed. Agents and clients ask again; what the
+    /// master decided by itself, it tries again.
+    pub(crate) fn save_failed(&mut self, save: SaveId, why: &str, now: Time, out: &mut Effects<Effect>) {
         self.counters.saves_failed += 1;
-        if let Some(Then::Subscribe { request, .. }) = self.saves.waiting.remove(&save) {
-            let answer = Answer::text(503, format!("The registry could not be written: {why}"));
-            out.push(Http::Reply { request, answer });
+        let Some((batch, then)) = self.saves.waiting.remove(&save) else { return };
+        let then = match then {
+            Then::Admit { .. } => return,
+            Then::Subscribe { request, .. } => {
+                self.refuse_for_the_store(request, why, out);
+                return;
+            }
+            Then::RemoveFramework { id, request } => {
+                if let Some(request) = request {
+                    self.refuse_for_the_store(request, why, out);
+                }
+                Then::RemoveFramework { id, request: None }
+            }
+            other => other,
+        };
+        self.saves.refused.push((batch, then));
+        self.timers.set(Timer::SaveAgain, now + SAVE_RETRY);
+    }
+
+    /// Tries again what the store refused.
+    pub(crate) fn save_again(&mut self, out: &mut Effects<Effect>) {
+        for (batch, then) in std::mem::take(&mut self.saves.refused) {
+            self.save(batch, then, out);
         }
+    }
+
+    fn refuse_for_the_store(&self, request: RequestId, why: &str, out: &mut Effects<Effect>) {
+        let answer = Answer::text(503, format!("The registry could not be written: {why}"));
+        out.push(Http::Reply { request, answer });
     }
 }

@@ -16,6 +16,8 @@ pub enum Timer {
     Offer(String),
     /// This agent of the registry did not come back after the master's restart.
     Reregister(String),
+    /// What the store refused is tried again.
+    SaveAgain,
 }
 
 /// All running timers.

@@ -27,6 +27,7 @@ struct World {
     streams: Vec<(StreamId, String)>,
     closed: Vec<StreamId>,
     requests: u64,
+    disk_full: bool,
 }
 
 const ME: &str = "127.0.0.1:5050";
@@ -50,6 +51,7 @@ impl World {
             streams: Vec::new(),
             closed: Vec::new(),
             requests: 0,
+            disk_full: false,
         }
     }
 
@@ -70,6 +72,9 @@ impl World {
                     Effect::Http(Http::Close { stream }) => self.closed.push(stream),
                     Effect::Send(envelope) => self.sent.push(*envelope),
                     Effect::Link(_) => {}
+                    Effect::Save { save, .. } if self.disk_full => {
+                        inputs.push(Input::SaveFailed { save, why: "full".into() });
+                    }
                     Effect::Save { save, batch } => {
                         for change in batch {
                             match change {
@@ -441,4 +446,37 @@ fn tasks_that_may_not_run_are_refused_with_the_reason() {
     assert_eq!(update.message(), "Task launched with invalid offers: Offer gone is no longer valid");
     let invalid = w.subscribe(FrameworkInfo { role: Some("a/..".into()), ..aware(1.0) });
     assert!(invalid.id.value.is_empty() && w.closed.contains(&invalid.stream));
+}
+
+#[test]
+fn what_the_master_decides_is_said_only_when_it_is_durable() {
+    let mut w = World::new();
+    let pid = w.agent(5051);
+    let client = w.subscribe(aware(100.0));
+    w.disk_full = true;
+    w.agent_says(
+        &pid,
+        internal::UnregisterSlaveMessage { slave_id: AgentId { value: offered(&mut w, &client) } },
+    );
+    let failures = |events: &[(StreamId, Event)]| events.iter().filter(|(_, e)| e.failure.is_some()).count();
+    w.pass(Duration::from_secs(30));
+    assert_eq!(failures(&w.events), 0, "nobody hears of what a crash could undo");
+    assert!(w.records.keys().any(|k| k.starts_with("agents/")));
+    w.disk_full = false;
+    w.pass(Duration::from_secs(2));
+    assert_eq!(failures(&w.events), 1);
+    assert!(!w.records.keys().any(|k| k.starts_with("agents/")));
+    w.disk_full = true;
+    w.requests += 1;
+    let request = RequestId(w.requests);
+    w.step(Input::Teardown { request, framework_id: client.id.value.clone() });
+    let answer = w.answers.iter().find(|(r, _)| *r == request).expect("an answer at once").1.clone();
+    assert_eq!(answer.status, 503);
+    w.disk_full = false;
+    w.pass(Duration::from_secs(2));
+    assert!(w.records.contains_key(&format!("completed/{}", client.id.value)), "{:?}", w.records.keys());
+}
+
+fn offered(w: &mut World, client: &Client) -> String {
+    w.offers(client)[0].agent_id.value.clone()
 }

@@ -1,0 +1,109 @@
+//! What waits to be durable, and what follows then.
+//!
+//! One batch is under way at a time, made of whole steps in their order; a refused one is tried again as it was. So what
+//! is durable is always the state after some step, and a full disk costs time but no word.
+
+use crate::{Agent, Effect};
+use base::{Duration, Effects, Now, Time};
+use model::save::{Change, SaveId};
+use std::collections::VecDeque;
+
+/// Changes that are gathered into one batch; a step with more makes a batch of its own.
+const BATCH_CHANGES_MAX: usize = 4096;
+/// A refused batch is tried again after this.
+pub const SAVE_RETRY: Duration = Duration::from_secs(1);
+
+/// What may happen only once a change is durable.
+#[derive(Clone, Debug)]
+pub(crate) enum Then {
+    /// The update of this number may be said.
+    Say { task: (String, String), number: u64 },
+    /// The task may be launched.
+    Launch { task: (String, String) },
+}
+
+#[derive(Debug, Default)]
+struct Batch {
+    changes: Vec<Change>,
+    then: Vec<Then>,
+}
+
+/// Changes on their way to the disk.
+#[derive(Debug, Default)]
+pub(crate) struct Saves {
+    next: u64,
+    /// Of the step that is being taken.
+    step: Batch,
+    /// Of earlier steps, one each.
+    waiting: VecDeque<Batch>,
+    under_way: Option<(SaveId, Batch)>,
+    retry_at: Option<Time>,
+}
+
+impl Saves {
+    /// Makes a change durable with everything else that this step changes.
+    pub fn push(&mut self, change: Change) {
+        self.step.changes.push(change);
+    }
+    /// What may happen once this step is durable.
+    pub fn then(&mut self, then: Then) {
+        self.step.then.push(then);
+    }
+    /// Several changes.
+    pub fn extend(&mut self, changes: impl IntoIterator<Item = Change>) {
+        self.step.changes.extend(changes);
+    }
+    /// When a refused batch is tried again.
+    pub fn deadline(&self) -> Option<Time> {
+        self.retry_at
+    }
+}
+
+impl Agent {
+    /// Ends a step: hands on what it changed, if nothing is under way.
+    pub(crate) fn flush(&mut self, now: Time, out: &mut Effects<Effect>) {
+        let saves = &mut self.saves;
+        if !saves.step.changes.is_empty() {
+            saves.waiting.push_back(std::mem::take(&mut saves.step));
+        }
+        if saves.under_way.is_some() || saves.retry_at.is_some_and(|at| at > now) {
+            return;
+        }
+        saves.retry_at = None;
+        let Some(mut batch) = saves.waiting.pop_front() else { return };
+        while let Some(more) = saves.waiting.front()
+            && batch.changes.len() + more.changes.len() <= BATCH_CHANGES_MAX
+            && let Some(more) = saves.waiting.pop_front()
+        {
+            batch.changes.extend(more.changes);
+            batch.then.extend(more.then);
+        }
+        let save = SaveId(saves.next);
+        saves.next += 1;
+        out.push(Effect::Save { save, batch: batch.changes.clone() });
+        saves.under_way = Some((save, batch));
+    }
+
+    pub(crate) fn saved(&mut self, save: SaveId, now: &Now<'_>, out: &mut Effects<Effect>) {
+        let Some((_, batch)) = self.saves.under_way.take_if(|(id, _)| *id == save) else { return };
+        for then in batch.then {
+            match then {
+                Then::Launch { task } => self.launch(&task, out),
+                Then::Say { task: key, number } => {
+                    if let Some(task) = self.tasks.get_mut(&key) {
+                        task.pending.iter_mut().filter(|p| p.number == number).for_each(|p| p.durable = true);
+                        self.send_first(&key, false, now.time, out);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The disk refused: the same again, a little later.
+    pub(crate) fn save_failed(&mut self, save: SaveId, now: Time) {
+        let Some((_, batch)) = self.saves.under_way.take_if(|(id, _)| *id == save) else { return };
+        self.counters.saves_failed += 1;
+        self.saves.waiting.push_front(batch);
+        self.saves.retry_at = Some(now + SAVE_RETRY);
+    }
+}
