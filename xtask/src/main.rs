@@ -1,5 +1,7 @@
 //! The things that people do often, one command each: `cargo xtask ci|test|fix|fuzz`.
 
+mod fuzz;
+
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: cargo xtask COMMAND
@@ -17,7 +19,7 @@ fn main() -> ExitCode {
         Some("fix") => cargo("format", &["fmt", "--all"], &[]).and_then(|()| {
             cargo("lint", &["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty"], &[])
         }),
-        Some("fuzz") => fuzz(rest),
+        Some("fuzz") => fuzz::fuzz(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
@@ -55,49 +57,6 @@ fn packages() {
     if let Err(why) = apt("package lists", &["-q", "update"]).and_then(|()| apt("packages", &install)) {
         eprintln!("{why}\nInstall {} as root; tests that need it are skipped now.", missing.join(" "));
     }
-}
-
-/// Seconds that each target is fuzzed unless told otherwise.
-const FUZZ_SECONDS: &str = "300";
-
-/// Found inputs are minimised into `fuzz/corpus`, where the tests replay them. Needs `cargo install cargo-fuzz`.
-fn fuzz(arguments: &[String]) -> Result<(), String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz");
-    let seconds = arguments.get(1).map_or(FUZZ_SECONDS, String::as_str);
-    let mut targets: Vec<_> = std::fs::read_dir(root.join("corpus"))
-        .map_err(|e| format!("fuzz/corpus: {e}"))?
-        .filter_map(|e| e.ok()?.file_name().into_string().ok())
-        .collect();
-    targets.sort();
-    if let Some(one) = arguments.first() {
-        if !targets.contains(one) {
-            return Err(format!("no target is called {one}: there are {}", targets.join(", ")));
-        }
-        targets.retain(|t| t == one);
-    }
-    for target in targets {
-        let corpus = root.join("corpus").join(&target);
-        let found = root.join("targets/target/found").join(&target);
-        std::fs::create_dir_all(&found).map_err(|e| format!("{}: {e}", found.display()))?;
-        let fuzz = |what: &str, command: &str, rest: &[&std::ffi::OsStr]| {
-            let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-            // the fuzzer's instrumentation is behind unstable flags, which a stable compiler takes with this
-            let mut run_it = Command::new(cargo);
-            run_it.current_dir(root.join("targets")).env("RUSTC_BOOTSTRAP", "1");
-            run(what, run_it.args(["fuzz", command, "--fuzz-dir", ".", "-s", "none", &target]).args(rest))
-        };
-        let limit = format!("-max_total_time={seconds}");
-        let limits = ["--".as_ref(), limit.as_ref(), "-timeout=10".as_ref(), "-rss_limit_mb=2000".as_ref()];
-        let folders = [found.as_os_str(), corpus.as_os_str()];
-        fuzz(&format!("fuzz {target}"), "run", &[&folders[..], &limits[..]].concat())?;
-        let merge = ["--".as_ref(), "-merge=1".as_ref()];
-        fuzz(
-            "keep what reaches new code",
-            "run",
-            &[&[corpus.as_os_str(), found.as_os_str()][..], &merge[..]].concat(),
-        )?;
-    }
-    Ok(())
 }
 
 fn cargo(what: &str, arguments: &[&str], rest: &[String]) -> Result<(), String> {

@@ -454,10 +454,8 @@ fn what_the_master_decides_is_said_only_when_it_is_durable() {
     let pid = w.agent(5051);
     let client = w.subscribe(aware(100.0));
     w.disk_full = true;
-    w.agent_says(
-        &pid,
-        internal::UnregisterSlaveMessage { slave_id: AgentId { value: offered(&mut w, &client) } },
-    );
+    let slave_id = w.offers(&client)[0].agent_id.clone();
+    w.agent_says(&pid, internal::UnregisterSlaveMessage { slave_id });
     let failures = |events: &[(StreamId, Event)]| events.iter().filter(|(_, e)| e.failure.is_some()).count();
     w.pass(Duration::from_secs(30));
     assert_eq!(failures(&w.events), 0, "nobody hears of what a crash could undo");
@@ -475,8 +473,4 @@ fn what_the_master_decides_is_said_only_when_it_is_durable() {
     w.disk_full = false;
     w.pass(Duration::from_secs(2));
     assert!(w.records.contains_key(&format!("completed/{}", client.id.value)), "{:?}", w.records.keys());
-}
-
-fn offered(w: &mut World, client: &Client) -> String {
-    w.offers(client)[0].agent_id.value.clone()
 }
