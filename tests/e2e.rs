@@ -235,6 +235,37 @@ fn an_app_lives_from_its_definition_to_its_deletion() {
 }
 
 #[test]
+fn an_app_has_a_history_and_a_way_back() {
+    let cluster = Cluster::new(false);
+    let file = |name: &str, command: &str| {
+        let path = cluster.path(name);
+        let app = serde_json::json!({"id": "/past", "cmd": command, "cpus": 0.1, "mem": 32});
+        std::fs::write(&path, app.to_string()).expect("a file");
+        path.display().to_string()
+    };
+    let (first, second) = (file("1.json", "sleep 1001"), file("2.json", "sleep 1002"));
+    let said = |arguments: &[&str]| {
+        let output = cluster.mesolite(arguments);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        text
+    };
+    assert_eq!(said(&["app", "diff", &first]), "/past is created\n");
+    said(&["app", "apply", &first]);
+    assert_eq!(said(&["app", "apply", "--dry-run", &first]), "/past stays as it is\n");
+    assert!(said(&["app", "diff", &second]).contains("cmd  \"sleep 1001\" → \"sleep 1002\""));
+    said(&["app", "apply", &second]);
+    let history = said(&["app", "history", "past"]);
+    let changed: Vec<_> = history.lines().skip(1).filter_map(|line| line.split("  ").nth(1)).collect();
+    assert_eq!(changed, ["cmd", "first"], "{history}");
+    said(&["app", "rollback", "past"]);
+    cluster.eventually("/v2/apps/past", |v| v["app"]["cmd"] == "sleep 1001");
+    assert_eq!(cluster.mesolite(&["app", "rollback", "past", "1999"]).status.code(), Some(3));
+    let import = said(&["import", &cluster.marathon]);
+    assert!(import.contains("/past  carries over  all of it"), "{import}");
+}
+
+#[test]
 fn kill_nine_loses_no_app_and_no_running_task() {
     both(|mut cluster| {
         let app = r#"{"id":"/stays","cmd":"exec sleep 1000","cpus":0.1,"mem":32}"#;

@@ -2,7 +2,9 @@
 
 use crate::{
     Failure, Output,
-    cluster::{Cluster, app_path},
+    cluster::{Cluster, app_path, explain_body},
+    diff::AppChange,
+    exit,
     output::text,
 };
 use http::Method;
@@ -163,13 +165,33 @@ pub async fn apply(
     force: bool,
     output: &Output,
 ) -> Result<Applied, Failure> {
-    for field in unknown_fields(&file.app) {
-        output.warn(&format!("{}: the field \"{field}\" is unknown and will be ignored", file.from));
-    }
+    warn_of_unknown(file, output);
     let id = text(&file.app, "id");
     let path = format!("{}?partialUpdate=false{}", app_path(&id), if force { "&force=true" } else { "" });
     let answer = cluster.marathon(Method::PUT, &path, Some(&file.app)).await?;
     Ok(Applied { id, deployment: deployment_of(&answer) })
+}
+
+/// What applying it would change.
+pub async fn preview(cluster: &Cluster, file: &AppFile, output: &Output) -> Result<AppChange, Failure> {
+    warn_of_unknown(file, output);
+    let app = file.app.as_object().cloned().unwrap_or_default();
+    let new = api::marathon::read(app, true)
+        .map_err(|(_, body)| Failure::Failed(format!("{}: {}", file.from, explain_body(&body))))?;
+    let id = text(&file.app, "id");
+    let old = match cluster.marathon(Method::GET, &app_path(&id), None).await {
+        Ok(mut answer) => Some(answer["app"].take()),
+        Err(failure) if failure.code() == exit::NOT_FOUND => None,
+        Err(failure) => return Err(failure),
+    };
+    let id = new.get("id").and_then(Value::as_str).unwrap_or(&id).to_owned();
+    Ok(AppChange::between(&id, old.as_ref(), &new))
+}
+
+fn warn_of_unknown(file: &AppFile, output: &Output) {
+    for field in unknown_fields(&file.app) {
+        output.warn(&format!("{}: the field \"{field}\" is unknown and will be ignored", file.from));
+    }
 }
 
 /// The deployment that an answer of Marathon names: of an update, or of the app that was created.

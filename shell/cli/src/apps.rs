@@ -3,7 +3,7 @@
 use crate::{
     App, Change, Failure, Output, apply,
     cluster::{Cluster, app_path},
-    logs,
+    history, logs,
     output::{list, number, text},
     tasks, why,
 };
@@ -13,7 +13,23 @@ use serde_json::{Value, json};
 /// Does a command.
 pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
     match app {
-        App::Apply { files, change } => {
+        App::Apply { files, dry_run: true, .. } | App::Diff { files } => {
+            let mut changes = Vec::new();
+            for file in apply::read_files(&files)? {
+                changes.push(apply::preview(cluster, &file, output).await?);
+            }
+            if output.json {
+                output.value(&changes.iter().map(crate::diff::AppChange::json).collect());
+            } else {
+                changes.iter().for_each(|change| change.print(output));
+            }
+        }
+        App::History { id } => history::list(cluster, output, &id).await?,
+        App::Rollback { id, version, change } => {
+            let deployment = history::rollback(cluster, output, &id, version.as_deref(), &change).await?;
+            finish(cluster, output, &id, &deployment, &change).await?;
+        }
+        App::Apply { files, change, .. } => {
             let mut plans = Vec::new();
             for file in apply::read_files(&files)? {
                 plans.push(apply::apply(cluster, &file, change.force, output).await?);
@@ -77,7 +93,7 @@ fn force(change: &Change) -> &'static str {
     if change.force { "?force=true" } else { "" }
 }
 
-async fn finish(
+pub(crate) async fn finish(
     cluster: &Cluster,
     output: &Output,
     id: &str,

@@ -142,7 +142,13 @@ pub fn address(node: &Value) -> String {
 /// Puts Marathon's own words in place of its JSON.
 fn explain(error: ClientError) -> Failure {
     let ClientError::Status { url, status, text: body } = error else { return error.into() };
-    let said = match serde_json::from_str::<Value>(&body) {
+    let text = explain_body(&body);
+    ClientError::Status { url, status, text }.into()
+}
+
+/// Marathon's own words in its JSON, or the body as it is.
+pub fn explain_body(body: &str) -> String {
+    match serde_json::from_str::<Value>(body) {
         Ok(json) if json["message"].is_string() => {
             let mut said = text(&json, "message");
             for detail in list(&json, "details") {
@@ -154,9 +160,8 @@ fn explain(error: ClientError) -> Failure {
             }
             said
         }
-        _ => body,
-    };
-    ClientError::Status { url, status, text: said }.into()
+        _ => body.to_owned(),
+    }
 }
 
 /// An app's id as part of a path.

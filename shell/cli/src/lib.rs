@@ -6,7 +6,10 @@ mod apply;
 mod apps;
 mod cluster;
 mod deployments;
+mod diff;
 mod events;
+mod history;
+mod import;
 mod logs;
 mod nodes;
 mod oneoff;
@@ -84,6 +87,17 @@ pub enum Cmd {
         #[arg(long = "type", value_name = "TYPE")]
         types: Vec<String>,
     },
+    /// Take apps over from a running Marathon: says what carries over and what does not
+    Import {
+        /// Address of the Marathon to read, as in http://old-marathon:8080
+        from: String,
+        /// Create them here; without it nothing is changed
+        #[arg(long)]
+        apply: bool,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
+    },
     /// Run a command once: wait, print its output, exit with its status
     Run(Run),
     /// Print completions for a shell
@@ -101,6 +115,30 @@ pub enum App {
         /// Files with an app or a list of apps; - reads standard input
         #[arg(required = true)]
         files: Vec<PathBuf>,
+        /// Only say what would change
+        #[arg(long)]
+        dry_run: bool,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Say what applying files would change, and change nothing
+    Diff {
+        /// Files with an app or a list of apps; - reads standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// List the versions of an app, each with what it changed
+    History {
+        /// Id of the app
+        id: String,
+    },
+    /// Go back to an earlier version of an app
+    Rollback {
+        /// Id of the app
+        id: String,
+        /// Which one [default: the one before the current]
+        version: Option<String>,
         /// How the change is made
         #[command(flatten)]
         change: Change,
@@ -240,6 +278,11 @@ pub enum Node {
 pub enum Deployment {
     /// List what is under way
     List,
+    /// Show one: its steps, and what each waits for
+    Show {
+        /// Id of the deployment
+        id: String,
+    },
     /// Go back to what was before
     Cancel {
         /// Id of the deployment
@@ -355,6 +398,7 @@ async fn perform(cmd: Cmd, cluster: &Cluster, output: &Output) -> Result<u8, Fai
         Cmd::Node(node) => nodes::perform(node, cluster, output).await,
         Cmd::Deployment(deployment) => deployments::perform(deployment, cluster, output).await,
         Cmd::Events { types } => events::follow(&types, cluster, output).await,
+        Cmd::Import { from, apply, change } => import::perform(&from, apply, &change, cluster, output).await,
         Cmd::Run(run) => oneoff::perform(run, cluster, output).await,
         Cmd::Completions { .. } => Ok(0),
     }

@@ -1,0 +1,136 @@
+//! Apps of a running Marathon, taken over. Never changes anything there, and nothing here unless told to.
+
+use crate::{
+    Change, Cluster, Failure, Output, apply,
+    apply::AppFile,
+    apps,
+    cluster::explain_body,
+    diff::AppChange,
+    output::{list, text},
+};
+use http::Method;
+use serde_json::{Value, json};
+
+/// Fields that only its own cluster can know; they do not carry over.
+const OF_ITS_CLUSTER: [&str; 11] = [
+    "deployments",
+    "lastTaskFailure",
+    "readinessCheckResults",
+    "tasks",
+    "tasksHealthy",
+    "tasksRunning",
+    "tasksStaged",
+    "tasksUnhealthy",
+    "taskStats",
+    "version",
+    "versionInfo",
+];
+
+/// Reads all apps of `from`, says what carries over, and creates them here if told to.
+pub async fn perform(
+    from: &str,
+    do_apply: bool,
+    change: &Change,
+    cluster: &Cluster,
+    output: &Output,
+) -> Result<u8, Failure> {
+    let old = Cluster::new(from, "");
+    let info = old.marathon(Method::GET, "/v2/info", None).await?;
+    let group = old
+        .marathon(Method::GET, "/v2/groups?embed=group.groups&embed=group.apps&embed=group.pods", None)
+        .await?;
+    let mut found = Vec::new();
+    let mut pods = Vec::new();
+    gather(&group, &mut found, &mut pods);
+    output.note(&format!(
+        "{from} is {} {}: {} apps, {} pods",
+        text(&info, "name"),
+        text(&info, "version"),
+        found.len(),
+        pods.len()
+    ));
+    let (mut ready, mut rows) = (Vec::new(), Vec::new());
+    for app in found {
+        let id = text(&app, "id");
+        let definition = carried(&app);
+        match api::marathon::read(definition.clone(), true) {
+            Ok(normal) => {
+                let lost: Vec<_> = AppChange::between(&id, Some(&Value::Object(definition.clone())), &normal)
+                    .differences
+                    .into_iter()
+                    .filter(|d| d.new.is_none())
+                    .map(|d| d.path)
+                    .collect();
+                let note = if lost.is_empty() {
+                    "all of it".to_owned()
+                } else {
+                    format!("without {}", lost.join(", "))
+                };
+                rows.push((id.clone(), "carries over", note));
+                ready.push(AppFile { from: format!("{from}{id}"), app: Value::Object(definition) });
+            }
+            Err((_, body)) => rows.push((id, "refused", explain_body(&body).replace('\n', ";"))),
+        }
+    }
+    rows.extend(pods.iter().map(|pod| (text(pod, "id"), "refused", "pods are not imported yet".to_owned())));
+    let refused = rows.iter().filter(|(_, what, _)| *what == "refused").count();
+    if output.json {
+        let rows: Vec<_> =
+            rows.iter().map(|(id, what, note)| json!({"id": id, "outcome": what, "note": note})).collect();
+        output.value(&json!({"from": from, "apps": rows, "applied": do_apply}));
+    } else {
+        let rows = rows.into_iter().map(|(id, what, note)| vec![id, what.to_owned(), note]).collect();
+        output.table(&["ID", "OUTCOME", "WHAT"], rows);
+    }
+    if do_apply {
+        let mut begun = Vec::new();
+        for file in &ready {
+            begun.push(apply::apply(cluster, file, change.force, output).await?);
+        }
+        for plan in begun {
+            apps::finish(cluster, output, &plan.id, &plan.deployment, change).await?;
+        }
+    } else if !ready.is_empty() && !output.json {
+        output.note(&format!(
+            "Nothing was changed. `mesolite import {from} --apply` creates the {} here.",
+            ready.len()
+        ));
+    }
+    Ok(if refused == 0 { 0 } else { crate::exit::FAILED })
+}
+
+/// All apps and pods of a group and the groups in it.
+fn gather(group: &Value, found: &mut Vec<Value>, pods: &mut Vec<Value>) {
+    found.extend(list(group, "apps").iter().cloned());
+    pods.extend(list(group, "pods").iter().cloned());
+    list(group, "groups").iter().for_each(|group| gather(group, found, pods));
+}
+
+/// What of a listed app is its definition. `ports` and `uris` are listed beside the fields that replaced them.
+fn carried(app: &Value) -> serde_json::Map<String, Value> {
+    let mut definition = app.as_object().cloned().unwrap_or_default();
+    definition.retain(|name, value| !OF_ITS_CLUSTER.contains(&name.as_str()) && !value.is_null());
+    for (old, new) in [("ports", "portDefinitions"), ("uris", "fetch")] {
+        if definition.contains_key(new) {
+            definition.remove(old);
+        }
+    }
+    definition
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apps_are_found_in_every_group_and_lose_what_only_their_cluster_knew() {
+        let group = json!({"id": "/", "apps": [{"id": "/a"}],
+                           "groups": [{"id": "/g", "apps": [], "groups": [{"apps": [{"id": "/g/h/b"}], "pods": [{"id": "/p"}]}]}]});
+        let (mut found, mut pods) = (Vec::new(), Vec::new());
+        gather(&group, &mut found, &mut pods);
+        assert_eq!(found, [json!({"id": "/a"}), json!({"id": "/g/h/b"})]);
+        assert_eq!(pods.len(), 1);
+        let app = json!({"id": "/a", "version": "v", "tasksRunning": 1, "ports": [1], "portDefinitions": [], "user": null});
+        assert_eq!(Value::Object(carried(&app)), json!({"id": "/a", "portDefinitions": []}));
+    }
+}
