@@ -55,10 +55,10 @@ pub struct Dev {
 impl Dev {
     /// Starts one that keeps its state in `dir/data`.
     pub fn start(dir: &Path, more: &[&str]) -> Self {
-        Self::start_by(dir, &[], more)
+        Self::start_by(dir, &[BINARY], more)
     }
 
-    /// Starts one through a command that executes it, `setpriv …` for example.
+    /// Starts one by other words than the binary's path alone: `setpriv … BINARY` for example.
     pub fn start_by(dir: &Path, by: &[&str], more: &[&str]) -> Self {
         let ready = dir.join("ready");
         if ready.exists() {
@@ -161,7 +161,7 @@ impl Drop for Dev {
 /// The command line of `mesolite dev` in `dir/data` on free ports.
 pub fn dev_command(dir: &Path, by: &[&str], more: &[&str]) -> Command {
     let mut words: Vec<String> = by.iter().map(|w| (*w).to_owned()).collect();
-    words.extend([BINARY.to_owned(), "dev".to_owned(), format!("--dir={}", dir.join("data").display())]);
+    words.extend(["dev".to_owned(), format!("--dir={}", dir.join("data").display())]);
     words.extend(["--master-port=0", "--agent-port=0", "--marathon-port=0"].map(str::to_owned));
     words.extend(more.iter().map(|w| (*w).to_owned()));
     let mut command = Command::new(&words[0]);

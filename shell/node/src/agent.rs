@@ -25,8 +25,6 @@ use web::{
     link::{Link, Local},
 };
 
-/// Where cgroup controllers are mounted.
-const CGROUP_MOUNT: &str = "/sys/fs/cgroup";
 const COMPLETED_TASKS_MAX: usize = 1000;
 
 /// Starts an agent; it serves when this returns, and registers by itself.
@@ -38,8 +36,9 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let address: SocketAddr =
         format!("{ip}:{port}").parse().with_context(|| format!("--ip: '{ip}' is not an address"))?;
     let cgroups_root = values.get("cgroups_root").unwrap_or("mesos").to_owned();
+    let cgroup_mount = values.get("cgroups_hierarchy").unwrap_or("/sys/fs/cgroup");
     let (isolation, warnings) =
-        Isolation::choose(values.get("isolation"), Path::new(CGROUP_MOUNT), &cgroups_root)
+        Isolation::choose(values.get("isolation"), Path::new(cgroup_mount), &cgroups_root)
             .map_err(anyhow::Error::msg)?;
     for warning in warnings {
         tracing::warn!("{warning}");
@@ -77,7 +76,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         dir: work_dir.join("launcher"),
         command: vec![std::env::current_exe()?.display().to_string(), "launcher".to_owned()],
         isolation,
-        cgroup_mount: CGROUP_MOUNT.into(),
+        cgroup_mount: cgroup_mount.into(),
         cgroups_root,
     };
     let (launcher, known, words) =

@@ -133,8 +133,18 @@ impl Saver {
             }
         });
         tokio::spawn(async move {
+            let mut refused = false;
             while let Some((save, outcome)) = outcomes.recv().await {
                 let outcome = outcome.await.map_err(|e| e.to_string());
+                // Once, however often it is tried again.
+                match &outcome {
+                    Err(why) if !refused => {
+                        tracing::error!(why, "nothing can be made durable; changes wait and are tried again");
+                    }
+                    Ok(()) if refused => tracing::warn!("changes are made durable again"),
+                    _ => {}
+                }
+                refused = outcome.is_err();
                 if inbox.send(done(save, outcome)).await.is_err() {
                     return;
                 }

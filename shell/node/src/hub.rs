@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::{mpsc, oneshot};
-use web::{Reply, StreamHandle};
+use web::{Reply, SendError, StreamHandle};
 
 /// Bytes that may wait for one slow reader; then it is cut.
 const STREAM_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -87,10 +87,16 @@ impl<E: 'static> Hub<E> {
             Http::Send { stream, event } => {
                 let mut streams = locked(&self.streams);
                 let Some((handle, codec)) = streams.get(&stream) else { return };
-                if let Err(error) = handle.send((self.style.frame)(&event, *codec)) {
-                    tracing::warn!(%stream, ?error, "a stream is cut");
-                    streams.remove(&stream);
+                match handle.send((self.style.frame)(&event, *codec)) {
+                    Ok(()) => return,
+                    Err(SendError::Slow) => tracing::warn!(
+                        %stream,
+                        "a client does not read its event stream: it is cut, since more than {STREAM_EVENTS_MAX} events \
+                         (STREAM_EVENTS_MAX) or {STREAM_BYTES_MAX} bytes (STREAM_BYTES_MAX) wait for it"
+                    ),
+                    Err(SendError::Gone) => tracing::debug!(%stream, "the client of a stream has gone"),
                 }
+                streams.remove(&stream);
             }
             Http::Close { stream } => {
                 if let Some((handle, _)) = locked(&self.streams).remove(&stream) {

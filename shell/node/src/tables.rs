@@ -107,6 +107,7 @@ pub const AGENT: Table = Table {
         switch("switch_user", "true", "Run tasks as their user"),
         switch("cgroups_enable_cfs", "false", "Hard processor limits through CFS quota"),
         text("cgroups_root", Some("mesos"), "Name of the root cgroup"),
+        text("cgroups_hierarchy", Some("/sys/fs/cgroup"), "Where cgroup controllers are mounted"),
         text("executor_environment_variables", None, "JSON object of variables added to every task"),
         text("logging_level", Some("INFO"), "Least level that is logged: ERROR, WARNING, INFO, DEBUG"),
         switch("quiet", "false", "No log on stderr"),

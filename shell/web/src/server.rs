@@ -224,7 +224,8 @@ async fn converse<H, F>(
         }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(None).pipeline_flush(true).max_buf_size(128 * 1024);
+    // Not pipeline_flush: with it hyper buffers a stream without bound for a client that does not read.
+    http.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(128 * 1024);
     let mut connection =
         pin!(http.serve_connection(TokioIo::new(Socket::new(stream, watch.clone())), service));
     let mut graceful = false;

@@ -111,8 +111,17 @@ pub(super) fn old_forms(app: &Map<String, Value>, found: &mut Vec<Violation>) {
     }
 }
 
+/// Longest id of an app; it becomes part of keys in the store. Marathon names no bound.
+const APP_ID_BYTES_MAX: usize = 1024;
+
 /// What is wrong with an app's id; none = nothing.
 pub fn app_id(id: &str) -> Option<String> {
+    if id.len() > APP_ID_BYTES_MAX {
+        return Some(format!(
+            "has {} bytes, must not have more than {APP_ID_BYTES_MAX} (APP_ID_BYTES_MAX)",
+            id.len()
+        ));
+    }
     let segments: Vec<_> = id.trim_start_matches('/').split('/').collect();
     if segments == [""] {
         return Some("must not be root".to_owned());

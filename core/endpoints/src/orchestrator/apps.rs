@@ -203,7 +203,16 @@ fn kill_one(call: &Call<'_>, id: &str, task: &str) -> Outcome {
 pub(super) fn delete_tasks(call: &Call<'_>) -> Outcome {
     let scale = scale_and_wipe(call)?;
     let body = marathon::object(call.arrived.request.body()).map_err(refuse)?;
-    let ids = body.get("ids").and_then(Value::as_array).cloned().unwrap_or_default();
-    let tasks = ids.iter().filter_map(|i| i.as_str().map(str::to_owned)).collect();
+    let wrong =
+        |path: &str, error: &str| refuse(marathon::wrong_shape(&[marathon::Violation::new(path, error)]));
+    let Some(ids) = body.get("ids") else { return Err(wrong("/ids", "error.path.missing")) };
+    let Some(ids) = ids.as_array() else { return Err(wrong("/ids", "error.expected.jsarray")) };
+    let mut tasks = Vec::new();
+    for (i, id) in ids.iter().enumerate() {
+        let Some(id) = id.as_str() else {
+            return Err(wrong(&format!("/ids({i})"), "error.expected.jsstring"));
+        };
+        tasks.push(id.to_owned());
+    }
     call.command(Command::KillTasks { tasks, scale, force: call.force(), single: false })
 }
