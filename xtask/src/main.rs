@@ -7,6 +7,8 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage: cargo xtask COMMAND
   ci            what a machine checks before a change lands: installs what the tests need, formats, lints, tests
   test [ARGS]   the tests alone
+  replay DIR [--master URL --agent URL] [--only NAME] [--verbose]
+                replays recorded conversations with Apache Mesos, against clusters of this tree's binary or the given one
   fix           formats and applies what the linter can mend
   fuzz [TARGET] [SECONDS]   feeds one parser or surface, or all of them in turn, with bytes that reach new code";
 
@@ -16,6 +18,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.first().map(String::as_str) {
         Some("ci") => ci(),
         Some("test") => cargo("test", &["test", "--workspace"], rest),
+        Some("replay") => replay(rest),
         Some("fix") => cargo("format", &["fmt", "--all"], &[]).and_then(|()| {
             cargo("lint", &["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty"], &[])
         }),
@@ -36,6 +39,18 @@ fn ci() -> Result<(), String> {
     cargo("formatting", &["fmt", "--all", "--check"], &[])?;
     cargo("lint", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     cargo("tests", &["test", "--workspace"], &[])
+}
+
+fn replay(arguments: &[String]) -> Result<(), String> {
+    let mut all = vec!["run", "-q", "-p", "mesolite-conformance", "--bin", "replay", "--"];
+    all.extend(arguments.iter().map(String::as_str));
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
+    let binary = format!("{target}/debug/mesolite");
+    if !arguments.iter().any(|a| a == "--master") {
+        cargo("build", &["build", "-q", "-p", "mesolite"], &[])?;
+        all.extend(["--binary", &binary]);
+    }
+    cargo("replay", &all, &[])
 }
 
 /// Debian packages that the tests use, each with a command that succeeds where it is there.
