@@ -246,10 +246,11 @@ impl Cluster {
                 String::from_utf8_lossy(&text).contains(&own)
             };
             let there = std::fs::read_link(entry.path().join("cwd")).is_ok_and(|d| d.starts_with(&own));
-            if there || inside("cmdline") || inside("environ") {
-                if let Some(pid) = Pid::from_raw(pid).filter(|p| *p != rustix::process::getpid()) {
-                    kill_process(pid, Signal::KILL).unwrap_or_default();
-                }
+            if !(there || inside("cmdline") || inside("environ")) {
+                continue;
+            }
+            if let Some(pid) = Pid::from_raw(pid).filter(|p| *p != rustix::process::getpid()) {
+                kill_process(pid, Signal::KILL).unwrap_or_default();
             }
         }
     }
