@@ -88,19 +88,28 @@ impl Cluster {
     pub async fn wait(&self, deployment: &str, timeout: Duration, output: &Output) -> Result<(), Failure> {
         let end = Instant::now() + timeout;
         let mut told = String::new();
+        let mut bar = None;
         let mut pause = Duration::from_millis(20);
         loop {
             let all = self.marathon(Method::GET, "/v2/deployments", None).await?;
             let Some(plan) = all.as_array().into_iter().flatten().find(|plan| plan["id"] == deployment)
             else {
-                output.progress("");
                 return Ok(());
             };
             let now = progress(plan);
             if now != told && !output.progress {
                 output.note(&now);
             }
-            output.progress(&now);
+            if output.progress {
+                let apps: Vec<_> = list(plan, "affectedApps").iter().filter_map(Value::as_str).collect();
+                if bar.is_none() {
+                    bar = output.bar(&apps.join(" "));
+                }
+                let (running, wanted) = self.instances(&apps).await?;
+                if let Some(bar) = &bar {
+                    bar.show(running, wanted, &now);
+                }
+            }
             told = now;
             if Instant::now() >= end {
                 let apps: Vec<_> = list(plan, "affectedApps").iter().filter_map(Value::as_str).collect();
@@ -116,6 +125,20 @@ impl Cluster {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_millis(500));
         }
+    }
+}
+
+impl Cluster {
+    /// How many instances of these apps run, and how many should.
+    async fn instances(&self, apps: &[&str]) -> Result<(u64, u64), Failure> {
+        let (mut running, mut wanted) = (0, 0);
+        for app in apps {
+            // An app that is being removed may be gone.
+            let Ok(answer) = self.marathon(Method::GET, &app_path(app), None).await else { continue };
+            running += answer["app"]["tasksRunning"].as_u64().unwrap_or(0);
+            wanted += answer["app"]["instances"].as_u64().unwrap_or(0);
+        }
+        Ok((running, wanted))
     }
 }
 

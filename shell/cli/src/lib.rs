@@ -27,6 +27,15 @@ use web::client::ClientError;
 
 /// Exit codes besides 0; `run` exits with the status of its command.
 pub mod exit {
+    /// What `--help` says of them.
+    pub const HELP: &str = "Exit codes:
+  0  done
+  1  the cluster refused, or what was asked for failed
+  2  the command line is wrong
+  3  there is nothing by that name
+  4  the cluster cannot be reached
+  5  accepted, but not finished in time
+`mesolite run` exits with the status of its command.";
     /// The cluster refused, or what was asked for failed.
     pub const FAILED: u8 = 1;
     /// The command line is wrong (clap's own code).

@@ -94,7 +94,7 @@ pub async fn print(
         match cluster.sandbox(&task, &agent).await {
             Ok(sandbox) => {
                 let prefix = if several { format!("{} | ", tag(&task)) } else { String::new() };
-                readers.push((Reader::new(sandbox, file), prefix));
+                readers.push((Reader::new(sandbox, file), prefix, task));
             }
             Err(failure) => lost = Some(failure),
         }
@@ -105,14 +105,19 @@ pub async fn print(
     let mut first = true;
     loop {
         let mut quiet = true;
-        for (reader, prefix) in &mut readers {
+        for (reader, prefix, task) in &mut readers {
             let new = match logs.lines {
                 Some(lines) if first => reader.tail(cluster, lines).await?,
                 _ if logs.follow => reader.more(cluster).await?,
                 _ => reader.rest(cluster).await?,
             };
             quiet &= new.is_empty();
-            if prefix.is_empty() {
+            if output.json {
+                // One object a line, whatever the number of tasks.
+                new.lines().for_each(|line| {
+                    output.line(&serde_json::json!({ "task": task, "file": file, "line": line }).to_string());
+                });
+            } else if prefix.is_empty() {
                 output.raw(new.as_bytes());
             } else {
                 new.lines().for_each(|line| output.line(&format!("{prefix}{line}")));

@@ -33,6 +33,19 @@ struct OneOff<'a> {
     task: TaskId,
     agent: Option<AgentId>,
     files: Option<[Reader; 2]>,
+    /// What was written so far, where JSON is printed at the end.
+    written: [String; 2],
+}
+
+/// The user that asks, by name if it has one here.
+fn who() -> String {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(uid) = std::fs::metadata("/proc/self").map(|me| me.uid().to_string()) else {
+        return "root".to_owned();
+    };
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = users.lines().find(|line| line.split(':').nth(2) == Some(&uid));
+    named.and_then(|line| line.split(':').next()).map_or(uid, str::to_owned)
 }
 
 /// Runs it.
@@ -40,7 +53,7 @@ pub async fn perform(run: Run, cluster: &Cluster, output: &Output) -> Result<u8,
     if let Some(bad) = run.env.iter().find(|pair| !pair.contains('=')) {
         return Err(Failure::Failed(format!("--env {bad}: this is not NAME=VALUE")));
     }
-    let user = run.user.clone().or_else(|| std::env::var("USER").ok()).unwrap_or_else(|| "root".to_owned());
+    let user = run.user.clone().unwrap_or_else(who);
     let framework_info = FrameworkInfo {
         user,
         name: "mesolite run".to_owned(),
@@ -58,7 +71,17 @@ pub async fn perform(run: Run, cluster: &Cluster, output: &Output) -> Result<u8,
     let (caller, events) = web::scheduler::connect(cluster.master_url(), subscribe, Codec::Protobuf).await?;
     let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let task = TaskId { value: format!("run-{:x}-{:x}", began.as_millis(), std::process::id()) };
-    let mut this = OneOff { run, cluster, output, caller, framework: None, task, agent: None, files: None };
+    let mut this = OneOff {
+        run,
+        cluster,
+        output,
+        caller,
+        framework: None,
+        task,
+        agent: None,
+        files: None,
+        written: Default::default(),
+    };
     this.follow(events).await
 }
 
@@ -228,15 +251,30 @@ impl OneOff<'_> {
         }
         let Some([out, err]) = &mut self.files else { return };
         if let Ok(text) = out.rest(self.cluster).await {
-            self.output.raw(text.as_bytes());
+            if self.output.json {
+                self.written[0] += &text;
+            } else {
+                self.output.raw(text.as_bytes());
+            }
         }
         if let Ok(text) = err.rest(self.cluster).await {
-            drop(std::io::stderr().write_all(text.as_bytes()));
+            if self.output.json {
+                self.written[1] += &text;
+            } else {
+                drop(std::io::stderr().write_all(text.as_bytes()));
+            }
         }
     }
 
     fn outcome(&self, status: &TaskStatus, interrupted: bool) -> Result<u8, Failure> {
         let message = status.message.clone().unwrap_or_default();
+        if self.output.json {
+            self.output.value(&serde_json::json!({
+                "task": self.task.value, "agent": self.agent.as_ref().map(|id| &id.value),
+                "state": status.state().as_str_name(), "message": message,
+                "stdout": self.written[0], "stderr": self.written[1],
+            }));
+        }
         match (status.state(), exit_status(&message)) {
             _ if interrupted => Ok(130),
             (TaskState::TaskFinished, _) => Ok(0),

@@ -1,8 +1,18 @@
 //! What people see: tables and colour on a terminal, plain text in a pipe, JSON where asked. Never: what is in it.
 
 use comfy_table::{Attribute, Cell, Color, ContentArrangement, Table, presets};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::Value;
-use std::io::{IsTerminal as _, Write as _};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    sync::LazyLock,
+    time::Duration,
+};
+
+/// All bars of this process, one below the other on standard error.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
+/// Between two pictures of a spinner.
+const SPIN: Duration = Duration::from_millis(100);
 
 /// How to print.
 #[derive(Clone, Copy, Debug)]
@@ -72,16 +82,20 @@ impl Output {
     }
     /// Says on standard error what is under way.
     pub fn note(&self, text: &str) {
-        let mut err = std::io::stderr().lock();
-        let written = writeln!(err, "{}{text}", if self.progress { "\r\x1b[K" } else { "" });
-        drop(written);
+        // Bars stand still meanwhile.
+        BARS.suspend(|| drop(writeln!(std::io::stderr().lock(), "{text}")));
     }
-    /// On a terminal, replaces the last line of progress.
-    pub fn progress(&self, text: &str) {
-        if self.progress {
-            let mut err = std::io::stderr().lock();
-            drop(write!(err, "\r\x1b[K{text}").and_then(|()| err.flush()));
+    /// On a terminal, a bar for something under way; it goes when it is dropped.
+    pub fn bar(&self, name: &str) -> Option<Bar> {
+        if !self.progress {
+            return None;
         }
+        let bar = BARS.add(ProgressBar::new(1));
+        let look = ProgressStyle::with_template("{spinner} {prefix} [{bar:20}] {pos}/{len} {msg}");
+        bar.set_style(look.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        bar.set_prefix(name.to_owned());
+        bar.enable_steady_tick(SPIN);
+        Some(Bar(bar))
     }
     /// Says an error.
     pub fn error(&self, text: &str) {
@@ -92,6 +106,26 @@ impl Output {
     pub fn warn(&self, text: &str) {
         let (yellow, off) = if self.progress { ("\x1b[1;33m", "\x1b[0m") } else { ("", "") };
         self.note(&format!("{yellow}warning:{off} {text}"));
+    }
+}
+
+/// A bar on a terminal.
+#[derive(Debug)]
+pub struct Bar(ProgressBar);
+
+impl Bar {
+    /// How far it is, and what is under way.
+    pub fn show(&self, done: u64, all: u64, what: &str) {
+        self.0.set_length(all);
+        self.0.set_position(done.min(all));
+        self.0.set_message(what.to_owned());
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+        BARS.remove(&self.0);
     }
 }
 

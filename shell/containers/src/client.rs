@@ -16,11 +16,13 @@ use std::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
     net::UnixStream,
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
 };
 
 /// Orders that may wait for the socket.
 const ORDERS_MAX: usize = 65_536;
+/// How long it may take to end all containers.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a launcher is found or started.
@@ -82,6 +84,8 @@ type Executions = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Option<i32>, St
 pub struct Launcher {
     orders: mpsc::Sender<Order>,
     executions: Executions,
+    /// Closes when the launcher has gone.
+    gone: watch::Receiver<()>,
 }
 
 impl Launcher {
@@ -126,6 +130,7 @@ impl Launcher {
         let (tell, words) = mpsc::channel(ORDERS_MAX);
         let executions: Executions = Arc::default();
         let waiting = executions.clone();
+        let (alive, gone) = watch::channel(());
         tokio::spawn(async move {
             while let Ok(Some(text)) = lines.next_line().await {
                 let ended = match serde_json::from_str(&text) {
@@ -149,9 +154,11 @@ impl Launcher {
                     return;
                 }
             }
+            // Dropped before: who stopped it on purpose need not hear that it is lost.
+            drop(alive);
             tell.send(Ended::LauncherLost).await.unwrap_or_default();
         });
-        Ok((Self { orders, executions }, known, words))
+        Ok((Self { orders, executions, gone }, known, words))
     }
 
     async fn order(&self, order: Order) {
@@ -178,6 +185,11 @@ impl Launcher {
     /// Ends all containers and the launcher.
     pub async fn stop(&self) {
         self.order(Order::Stop).await;
+        let mut gone = self.gone.clone();
+        // Its end of the connection closes with it.
+        if tokio::time::timeout(STOP_TIMEOUT, gone.changed()).await.is_err() {
+            tracing::warn!("the launcher has not ended its containers within {STOP_TIMEOUT:?}");
+        }
     }
     /// Runs a command in a container's sandbox; `Ok(None)` = it did not end in time.
     pub async fn execute(

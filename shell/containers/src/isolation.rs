@@ -66,13 +66,19 @@ impl Isolation {
                     cgroup_mount.display()
                 ));
             }
+            let mounts = root_is_a_mount();
+            if !mounts {
+                warnings.push(
+                    "/ is not a mount point (a chroot?): tasks get no mount and no pid namespace".to_owned(),
+                );
+            }
             let isolation = Self {
                 cpu: usable.contains(&Controller::Cpu),
                 memory: usable.contains(&Controller::Memory),
                 pids: usable.contains(&Controller::Pids),
-                pid_namespace: true,
+                pid_namespace: mounts,
                 ipc_namespace: true,
-                mount_namespace: true,
+                mount_namespace: mounts,
             };
             return Ok((isolation, warnings));
         };
@@ -117,6 +123,13 @@ impl Isolation {
             .filter_map(|(used, controller)| used.then_some(controller))
             .collect()
     }
+}
+
+/// Mounts can only be made private from a mount point on; in a plain chroot `/` is none.
+fn root_is_a_mount() -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    // The fifth field is the mount point, as this process sees it.
+    mounts.is_empty() || mounts.lines().any(|line| line.split(' ').nth(4) == Some("/"))
 }
 
 #[cfg(test)]

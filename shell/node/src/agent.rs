@@ -180,6 +180,8 @@ async fn keep_containers(
                 Some(Ended::Launched { container, pid }) => Input::Launched { container, pid },
                 Some(Ended::Failed { container, why }) => Input::LaunchFailed { container, why },
                 Some(Ended::Terminated { container, how }) => Input::Terminated { container, how },
+                // With --kill-tasks-on-exit it goes first.
+                Some(Ended::LauncherLost) | None if *stop.borrow() => return,
                 Some(Ended::LauncherLost) | None => {
                     tracing::error!("the launcher is gone; its tasks go on, their exit statuses are lost");
                     match Launcher::start(options.clone()).await {

@@ -3,12 +3,14 @@
 use crate::{Running, agent, flags::Values, halt, master, orchestrator, ready, tables, until_told};
 use cli::{Cluster, Output};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
-use tokio::sync::watch;
+use tokio::{sync::watch, task::JoinSet};
 use web::link::Local;
 
 pub(crate) const ABOUT: &str = "Starts a whole cluster in one process: master, agents, orchestrator";
 /// How long the apps that it is given may take to be up.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(300);
+const MASTER_PORT: u16 = 5050;
+const MARATHON_PORT: u16 = 8080;
 const AGENTS_MAX: u16 = 64;
 
 /// Its flags.
@@ -23,13 +25,13 @@ pub struct Dev {
     #[arg(long, default_value = "127.0.0.1")]
     bind: IpAddr,
     /// Port of the Mesos master API; 0 = pick one
-    #[arg(long, default_value_t = 5050)]
+    #[arg(long, default_value_t = MASTER_PORT)]
     master_port: u16,
     /// Port of the first agent, the next one has the next; 0 = pick any
     #[arg(long, default_value_t = 5051)]
     agent_port: u16,
     /// Port of the Marathon API; 0 = pick one
-    #[arg(long, default_value_t = 8080)]
+    #[arg(long, default_value_t = MARATHON_PORT)]
     marathon_port: u16,
     /// How many agents run
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=AGENTS_MAX as i64))]
@@ -102,30 +104,73 @@ pub(crate) async fn run(dev: Dev) -> anyhow::Result<()> {
     if let Some(why) = told {
         eprintln!("mesolite: {why}");
     }
-    println!("Try: mesolite app list | mesolite app why ID | mesolite run -- echo hello");
-    println!("Ctrl-C stops the daemon; tasks go on and are found again at the next start.");
+    for line in next(&dev, &files, &master_url, &marathon_url) {
+        println!("{line}");
+    }
+    if dev.kill_tasks_on_exit {
+        println!("Ctrl-C stops the daemon and ends all tasks.");
+    } else {
+        println!("Ctrl-C stops the daemon; tasks go on and are found again at the next start.");
+    }
     until_told().await?;
     halt(tell, all).await;
     Ok(())
 }
 
-/// Applies the files and shows where their instances answer.
+/// Applies the files, waits for all of them at once, and shows where their instances answer.
 async fn apply(cluster: &Cluster, files: &[cli::AppFile]) -> Result<(), String> {
     let output = Output::detect(false);
+    let mut waiting = JoinSet::new();
+    let mut apps = Vec::new();
     for file in files {
         let applied = cli::apply(cluster, file, false, &output).await.map_err(|e| e.to_string())?;
-        cluster.wait(&applied.deployment, APPLY_TIMEOUT, &output).await.map_err(|e| e.to_string())?;
-        println!("{} runs:", applied.id);
-        let path = format!("/v2/apps{}/tasks", applied.id);
-        let tasks = cluster.marathon(http::Method::GET, &path, None).await.map_err(|e| e.to_string())?;
-        for task in tasks["tasks"].as_array().into_iter().flatten() {
-            let host = task["host"].as_str().unwrap_or_default();
-            let ports = task["ports"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64);
-            let urls: Vec<_> = ports.map(|port| format!("http://{host}:{port}")).collect();
-            println!("  {}  {}", task["id"].as_str().unwrap_or_default(), urls.join(" "));
+        apps.push(applied.id);
+        let (cluster, deployment) = (cluster.clone(), applied.deployment);
+        waiting.spawn(async move { cluster.wait(&deployment, APPLY_TIMEOUT, &output).await });
+    }
+    let mut late = Vec::new();
+    while let Some(ended) = waiting.join_next().await {
+        if let Ok(Err(failure)) = ended {
+            late.push(failure.to_string());
         }
     }
+    for app in apps {
+        show(cluster, &app).await.map_err(|e| e.to_string())?;
+    }
+    if late.is_empty() { Ok(()) } else { Err(late.join("\n")) }
+}
+
+async fn show(cluster: &Cluster, app: &str) -> Result<(), cli::Failure> {
+    let path = format!("/v2/apps/{}/tasks", app.trim_start_matches('/'));
+    let tasks = cluster.marathon(http::Method::GET, &path, None).await?;
+    let tasks = tasks["tasks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    println!("{app}: {} running", tasks.iter().filter(|t| t["state"] == "TASK_RUNNING").count());
+    for task in tasks {
+        let host = task["host"].as_str().unwrap_or_default();
+        let ports = task["ports"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64);
+        let urls: Vec<_> = ports.map(|port| format!("http://{host}:{port}")).collect();
+        println!("  {}  {}", urls.join(" "), task["id"].as_str().unwrap_or_default());
+    }
     Ok(())
+}
+
+/// The next three commands to try, as they can be typed here.
+fn next(dev: &Dev, files: &[cli::AppFile], master: &str, marathon: &str) -> Vec<String> {
+    let mut program = std::env::args().next().unwrap_or_else(|| "mesolite".to_owned());
+    if !program.contains('/') {
+        program = "mesolite".to_owned();
+    }
+    if (dev.master_port, dev.marathon_port) != (MASTER_PORT, MARATHON_PORT) || !dev.bind.is_loopback() {
+        program += &format!(" --master {master} --marathon {marathon}");
+    }
+    let first = files.first().and_then(|file| file.app["id"].as_str());
+    let about = match first {
+        Some(id) => format!("app logs -f {id}"),
+        None => "app apply examples/hello.json".to_owned(),
+    };
+    let mut lines = vec!["Next, in another terminal:".to_owned()];
+    lines.extend(["app list", &about, "run -- echo hello"].map(|what| format!("  {program} {what}")));
+    lines
 }
 
 fn agent_values(dev: &Dev, number: u16, master: &str) -> Values {

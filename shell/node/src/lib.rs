@@ -55,7 +55,8 @@ pub fn command() -> clap::Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("A datacenter in one binary: Apache Mesos and Marathon, continued")
         .subcommand_required(true)
-        .arg_required_else_help(true);
+        .arg_required_else_help(true)
+        .after_help(cli::exit::HELP);
     let root = cli::Cmd::augment_subcommands(cli::Opts::augment_args(root));
     let root = root.subcommand(dev::Dev::augment_args(clap::Command::new("dev").about(dev::ABOUT)));
     ROLES.into_iter().fold(root, |root, table| root.subcommand(table.command()))
@@ -171,13 +172,13 @@ pub(crate) async fn until_told() -> anyhow::Result<()> {
 
 /// Stops all roles; what does not end in time is left behind.
 pub(crate) async fn halt(tell: watch::Sender<bool>, all: Vec<Running>) {
-    tracing::info!("stopping; tasks go on unless --kill-tasks-on-exit was given");
-    for running in &all {
-        if let Some(launcher) = &running.launcher {
-            launcher.stop().await;
-        }
-    }
+    let launchers: Vec<_> = all.iter().filter_map(|running| running.launcher.clone()).collect();
+    let tasks = if launchers.is_empty() { "tasks go on" } else { "tasks end too" };
+    tracing::info!("stopping; {tasks}");
     tell.send(true).unwrap_or_default();
+    for launcher in launchers {
+        launcher.stop().await;
+    }
     let ended = async {
         for task in all.into_iter().flat_map(|r| r.tasks) {
             task.await.unwrap_or_default();

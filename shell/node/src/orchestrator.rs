@@ -94,7 +94,7 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
             })
         },
     );
-    tokio::spawn(keep_subscribed(driven.clone(), master, queue));
+    tokio::spawn(keep_subscribed(driven.clone(), master, queue, stop.clone()));
     driven.send(Input::Connected).await;
     let (streams, inbox) = (hub.clone(), driven.clone());
     tokio::spawn(async move {
@@ -132,6 +132,7 @@ async fn keep_subscribed(
     driven: Driven<Orchestrator>,
     master: String,
     mut calls: mpsc::UnboundedReceiver<Call>,
+    stop: Stop,
 ) {
     let mut caller: Option<Caller> = None;
     while let Some(call) = calls.recv().await {
@@ -144,17 +145,17 @@ async fn keep_subscribed(
         match connect(&master, call, Codec::Protobuf).await {
             Ok((fresh, events)) => {
                 caller = Some(fresh);
-                tokio::spawn(read(driven.clone(), events));
+                tokio::spawn(read(driven.clone(), events, stop.clone()));
             }
             Err(error) => {
                 caller = None;
-                tokio::spawn(again(driven.clone(), error.to_string()));
+                tokio::spawn(again(driven.clone(), error.to_string(), stop.clone()));
             }
         }
     }
 }
 
-async fn read(driven: Driven<Orchestrator>, mut events: mpsc::Receiver<Received>) {
+async fn read(driven: Driven<Orchestrator>, mut events: mpsc::Receiver<Received>, stop: Stop) {
     let mut why = "the subscription ended".to_owned();
     while let Some(received) = events.recv().await {
         match received {
@@ -165,10 +166,13 @@ async fn read(driven: Driven<Orchestrator>, mut events: mpsc::Receiver<Received>
             Received::Disconnected(reason) => why = reason,
         }
     }
-    again(driven, why).await;
+    again(driven, why, stop).await;
 }
 
-async fn again(driven: Driven<Orchestrator>, why: String) {
+async fn again(driven: Driven<Orchestrator>, why: String, stop: Stop) {
+    if *stop.borrow() {
+        return;
+    }
     tracing::warn!(why, "no master");
     driven.send(Input::Disconnected { why }).await;
     tokio::time::sleep(RECONNECT).await;

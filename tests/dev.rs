@@ -1,0 +1,263 @@
+//! `mesolite dev` as people use it: it ends when told, leaves what it should, works without root, and says what it does.
+
+mod real;
+
+use real::{BINARY, Dev, eventually, root};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Ctrl-C and SIGTERM must end it within this.
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+fn app(sleep: &str) -> String {
+    format!(r#"{{"id":"/stays","cmd":"exec sleep {sleep}","instances":2,"cpus":0.1,"mem":32}}"#)
+}
+
+/// Processes with these words on their command lines.
+fn processes(words: &str) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse() else { continue };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).replace('\0', " ").contains(words) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+/// The cgroups of a process that are mesolite's, as directories.
+fn cgroups(pid: u32) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let own = text.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?);
+        path.contains("/mesos").then(|| Path::new("/sys/fs/cgroup").join(controllers).join(&path[1..]))
+    });
+    own.collect()
+}
+
+#[test]
+fn ctrl_c_and_sigterm_stop_it_and_tasks_go_on() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut first: Option<serde_json::Value> = None;
+    for signal in ["-INT", "-TERM"] {
+        let mut dev = Dev::start(dir.path(), &[]);
+        if first.is_none() {
+            dev.run_app(&app("98761"));
+        }
+        let tasks =
+            dev.until("/v2/apps/stays/tasks", |v| v["tasks"].as_array().is_some_and(|t| t.len() == 2));
+        let ids = |v: &serde_json::Value| {
+            let mut ids: Vec<_> =
+                v["tasks"].as_array().into_iter().flatten().map(|t| t["id"].to_string()).collect();
+            ids.sort();
+            ids
+        };
+        if let Some(first) = &first {
+            assert_eq!(ids(first), ids(&tasks), "the same tasks are found again");
+        }
+        first = Some(tasks);
+        // an open stream does not hold it up
+        let mut stream =
+            std::net::TcpStream::connect(dev.marathon.trim_start_matches("http://")).expect("a stream");
+        stream.write_all(b"GET /v2/events HTTP/1.1\r\nHost: x\r\n\r\n").expect("it is asked");
+        let began = Instant::now();
+        dev.signal(signal);
+        let status = dev.ended();
+        assert!(began.elapsed() < STOP_MAX, "{signal}: {:?}", began.elapsed());
+        assert!(status.success(), "{signal}: {status}");
+        assert_eq!(processes("sleep 98761").len(), 2, "{signal}: tasks go on");
+        if signal == "-TERM" {
+            let again = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);
+            again.signal("-TERM");
+            eventually("tasks are gone", || processes("sleep 98761").is_empty().then_some(()));
+        } else {
+            // its clean-up would end the tasks
+            std::mem::forget(dev);
+        }
+    }
+}
+
+#[test]
+fn kill_tasks_on_exit_leaves_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut dev = Dev::start(dir.path(), &["--kill-tasks-on-exit", "--agents=2"]);
+    dev.run_app(&app("98762"));
+    let launcher = format!("launcher {}", dir.path().display());
+    let (tasks, launchers) = (processes("sleep 98762"), processes(&launcher));
+    // A task in a pid namespace has a first process of its own, which looks like its launcher.
+    assert!(tasks.len() == 2 && launchers.len() >= 2, "{tasks:?} {launchers:?}");
+    let groups: Vec<_> = tasks.iter().flat_map(|pid| cgroups(*pid)).collect();
+    let began = Instant::now();
+    dev.signal("-INT");
+    assert!(dev.ended().success());
+    assert!(began.elapsed() < STOP_MAX, "{:?}", began.elapsed());
+    assert_eq!(processes("sleep 98762"), Vec::<u32>::new());
+    assert_eq!(processes(&launcher), Vec::<u32>::new());
+    if groups.is_empty() {
+        return eprintln!("SKIPPED in part: tasks have no cgroups here (not root, or none mounted)");
+    }
+    for group in groups {
+        assert!(!group.exists(), "{} is left", group.display());
+    }
+    assert!(!dev.said().contains("ERROR"), "{}", dev.said());
+}
+
+#[test]
+fn without_root_everything_works_with_less_isolation_and_it_is_said() {
+    if !root() {
+        return eprintln!(
+            "SKIPPED: only root can become somebody else; every other test here runs without root"
+        );
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    // The build may lie where others cannot look.
+    let binary = dir.path().join("mesolite");
+    std::fs::copy(BINARY, &binary).expect("a copy");
+    for words in [&["chmod", "755"][..], &["chown", "65534:65534"]] {
+        let done = Command::new(words[0]).args(&words[1..]).arg(dir.path()).arg(&binary).status();
+        assert!(done.expect("it runs").success());
+    }
+    let binary = binary.display().to_string();
+    let somebody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", &binary];
+    let mut dev = Dev::start_by(dir.path(), &somebody, &["--kill-tasks-on-exit"]);
+    dev.run_app(&app("98763"));
+    assert!(
+        dev.said().contains("not root: tasks share the machine without limits or namespaces"),
+        "{}",
+        dev.said()
+    );
+    let output = Command::new("setpriv")
+        .args(&somebody[1..])
+        .args(["--master", &dev.master, "--marathon", &dev.marathon, "run", "--", "id -u; exit 3"])
+        .output()
+        .expect("it runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "65534\n", "{output:?}");
+    assert_eq!(output.status.code(), Some(3));
+    dev.signal("-TERM");
+    assert!(dev.ended().success());
+    assert_eq!(processes("sleep 98763"), Vec::<u32>::new());
+}
+
+#[test]
+fn it_shows_progress_urls_and_what_to_try_next() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("app.json");
+    std::fs::write(&file, app("98764")).expect("a file");
+    let isolation = "--isolation=posix/cpu,posix/mem";
+    let dev = Dev::start(dir.path(), &[&file.display().to_string(), isolation, "--kill-tasks-on-exit"]);
+    let said = eventually("the end of the greeting", || {
+        Some(dev.said()).filter(|said| said.contains("Ctrl-C stops the daemon and ends all tasks."))
+    });
+    for words in
+        ["/stays: 2 running", "  http://127.0.0.1:31", "Next, in another terminal:", " run -- echo hello"]
+    {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+    assert!(
+        said.contains("step ") && !said.contains('\x1b'),
+        "plain lines where there is no terminal: {said}"
+    );
+    assert!(
+        said.contains(&format!("--master {} --marathon {} app logs -f /stays", dev.master, dev.marathon)),
+        "{said}"
+    );
+    dev.signal("-TERM");
+}
+
+#[test]
+fn on_a_terminal_a_bar_shows_how_far_it_is() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let dev = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);
+    let file = dir.path().join("app.json");
+    let slow = r#"{"id":"/slow","cmd":"exec sleep 98765","cpus":0.1,"mem":32,"healthChecks":[{"protocol":"COMMAND","command":{"value":"true"},"delaySeconds":1,"intervalSeconds":1}]}"#;
+    std::fs::write(&file, slow).expect("a file");
+    let line =
+        format!("{BINARY} --master {} --marathon {} app apply {}", dev.master, dev.marathon, file.display());
+    let output = Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output();
+    let Ok(output) = output else { return eprintln!("SKIPPED: there is no script(1) for a terminal") };
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("/slow [") && said.contains("0/1"), "{said:?}");
+    assert!(said.contains("/slow: done"), "{said:?}");
+    dev.signal("-TERM");
+}
+
+#[test]
+fn completions_are_what_each_shell_takes() {
+    for (shell, word) in
+        [("bash", "_mesolite"), ("zsh", "#compdef mesolite"), ("fish", "complete -c mesolite")]
+    {
+        let output = Command::new(BINARY).args(["completions", shell]).output().expect("the binary runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && text.contains(word), "{shell}");
+        let mut check =
+            match Command::new(shell).arg("-n").stdin(Stdio::piped()).stderr(Stdio::piped()).spawn() {
+                Ok(check) => check,
+                Err(_) => {
+                    eprintln!("SKIPPED in part: there is no {shell} here to try them");
+                    continue;
+                }
+            };
+        check.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
+        let done = check.wait_with_output().expect("a status");
+        assert!(done.status.success(), "{shell}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    // and bash completes with them
+    let script = format!(
+        "source <({BINARY} completions bash); COMP_WORDS=(mesolite app l); COMP_CWORD=2; _mesolite mesolite l app; echo ${{COMPREPLY[@]}}"
+    );
+    let output = Command::new("bash").args(["-c", &script]).output().expect("bash runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "list logs", "{output:?}");
+}
+
+#[test]
+fn json_comes_where_it_is_asked_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let dev = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);
+    let app = r#"{"id":"/talks","cmd":"echo one; exec sleep 98766","cpus":0.1,"mem":32}"#;
+    dev.run_app(app);
+    let asked = |words: &[&str]| {
+        let output = Command::new(BINARY)
+            .args(["--json", "--master", &dev.master, "--marathon", &dev.marathon])
+            .args(words)
+            .output()
+            .expect("the binary runs");
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout)
+            .unwrap_or_else(|e| panic!("{words:?}: {e}: {output:?}"))
+    };
+    let task = asked(&["task", "list", "--app", "/talks"]);
+    let task = task["tasks"][0]["id"].as_str().expect("a task").to_owned();
+    let node = asked(&["node", "list"])["slaves"][0]["id"].as_str().expect("a node").to_owned();
+    for words in [
+        &["app", "list"][..],
+        &["app", "show", "/talks"],
+        &["app", "why", "/talks"],
+        &["app", "history", "/talks"],
+        &["task", "show", &task],
+        &["node", "show", &node],
+        &["deployment", "list"],
+        &["app", "scale", "/talks", "1"],
+    ] {
+        assert!(!asked(words).is_null(), "{words:?}");
+    }
+    let line = eventually("a line", || {
+        let output = Command::new(BINARY)
+            .args(["--json", "--master", &dev.master, "--marathon", &dev.marathon, "app", "logs", "/talks"])
+            .output()
+            .ok()?;
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).ok()
+    });
+    assert_eq!((&line["line"], &line["file"]), (&"one".into(), &"stdout".into()));
+    let ran = asked(&["run", "--", "echo out; echo err >&2"]);
+    assert_eq!(
+        (&ran["stdout"], &ran["stderr"], &ran["state"]),
+        (&"out\n".into(), &"err\n".into(), &"TASK_FINISHED".into())
+    );
+    dev.signal("-TERM");
+}
