@@ -188,6 +188,11 @@ impl Table {
             if let Some((name, instead)) = self.refused.iter().find(|(n, _)| *n == name) {
                 return Err(Refused(format!("mesolite {} does not take --{name}: {instead}", self.role)));
             }
+            let takes = self.flags.iter().any(|f| f.name == name || f.aliases.contains(&name));
+            let plain = name.strip_prefix("disable_").unwrap_or(name);
+            if let (false, Some(instead)) = (takes, crate::upstream::advice(self.role, plain)) {
+                return Err(Refused(format!("mesolite {} does not take --{name}: {instead}", self.role)));
+            }
         }
         Ok(())
     }
@@ -289,6 +294,10 @@ mod tests {
         assert!(values(&["agent", "--old_gc=1week"]).unwrap_err().0.contains("write for example"));
         assert_eq!(duration("1.5mins").unwrap(), std::time::Duration::from_secs(90));
         let arguments = ["--modules=x".to_owned()];
+        let foreign = ["--docker_registry=x".to_owned()];
+        let refused = TABLE.refuse_unknown(&foreign).unwrap_err().0;
+        assert!(refused.contains("does not take --docker_registry: images"), "{refused}");
+        assert!(TABLE.refuse_unknown(&["--no-such-flag-anywhere".to_owned()]).is_ok(), "clap names it");
         assert!(TABLE.refuse_unknown(&arguments).unwrap_err().0.contains("does not take --modules"));
     }
 }

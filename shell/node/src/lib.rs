@@ -12,6 +12,7 @@ mod messages;
 mod orchestrator;
 mod ready;
 mod tables;
+mod upstream;
 
 use clap::{Args as _, FromArgMatches as _, Subcommand as _};
 use containers::Launcher;
