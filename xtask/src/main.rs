@@ -1,4 +1,4 @@
-//! The things that people do often, one command each: `cargo xtask ci|test|fix|fuzz`.
+//! The things that people do often, one command each: `cargo xtask ci|test|fix|fuzz|bench`.
 
 mod fuzz;
 
@@ -10,7 +10,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   replay DIR [--master URL --agent URL] [--only NAME] [--verbose]
                 replays recorded conversations with Apache Mesos, against clusters of this tree's binary or the given one
   fix           formats and applies what the linter can mend
-  fuzz [TARGET] [SECONDS]   feeds one parser or surface, or all of them in turn, with bytes that reach new code";
+  fuzz [TARGET] [SECONDS]   feeds one parser or surface, or all of them in turn, with bytes that reach new code
+  bench [ROW…]  the benchmark suite against a release build; --help for rows and options";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
         Some("ci") => ci(),
         Some("test") => cargo("test", &["test", "--workspace"], rest),
         Some("replay") => replay(rest),
+        Some("bench") => bench(rest),
         Some("fix") => cargo("format", &["fmt", "--all"], &[]).and_then(|()| {
             cargo("lint", &["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty"], &[])
         }),
@@ -51,6 +53,14 @@ fn replay(arguments: &[String]) -> Result<(), String> {
         all.extend(["--binary", &binary]);
     }
     cargo("replay", &all, &[])
+}
+
+/// Built apart, so that the suite's own needs do not change what is measured.
+fn bench(rest: &[String]) -> Result<(), String> {
+    if !rest.iter().any(|argument| argument == "--binary") {
+        cargo("release build", &["build", "--release", "--package", "mesolite", "--bin", "mesolite"], &[])?;
+    }
+    cargo("suite", &["run", "--release", "--quiet", "--package", "mesolite-bench", "--"], rest)
 }
 
 /// Debian packages that the tests use, each with a command that succeeds where it is there.
