@@ -3,8 +3,10 @@
 use crate::input::ProbeId;
 use base::Duration;
 use model::{
-    container::{ContainerId, ContainerSpec, Probe},
+    container::{ContainerId, ContainerSpec, Limits, Probe},
     link::{Envelope, Upid},
+    mesos::executor::Event,
+    request::Http,
     save::{Change, SaveId},
 };
 
@@ -24,6 +26,15 @@ pub enum Effect {
     },
     /// Fetch, make the sandbox, start: answered by `Launched` or `LaunchFailed`, later by `Terminated`.
     Launch(Box<ContainerSpec>),
+    /// Another limit for a container that runs.
+    Limit {
+        /// Which.
+        container: ContainerId,
+        /// What it may use from now on.
+        limits: Limits,
+    },
+    /// An answer to an executor, or an event on its stream.
+    Http(Http<Event>),
     /// A signal to every process of a container.
     Signal {
         /// Which.

@@ -3,6 +3,8 @@
 use model::{
     container::{ContainerId, Probed, Termination},
     link::{Envelope, Upid},
+    mesos::executor::Call,
+    request::{Codec, RequestId, StreamId},
     save::SaveId,
 };
 use std::net::SocketAddr;
@@ -69,6 +71,20 @@ pub enum Input {
         save: SaveId,
         /// Why.
         why: String,
+    },
+    /// A call of an executor, by HTTP.
+    Executor {
+        /// Answered by this number.
+        request: RequestId,
+        /// How a stream is written.
+        accept: Codec,
+        /// What it says.
+        call: Box<Call>,
+    },
+    /// The client of a stream has gone.
+    StreamClosed {
+        /// Which.
+        stream: StreamId,
     },
     /// End all tasks and leave the cluster.
     Unregister,

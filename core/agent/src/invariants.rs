@@ -6,11 +6,30 @@ pub(crate) fn all(agent: &Agent) {
     containers_are_known_on_both_sides(agent);
     updates_stay_in_order(agent);
     an_ended_task_waits_only_for_its_acknowledgement(agent);
+    tasks_have_their_executor(agent);
+}
+
+fn tasks_have_their_executor(agent: &Agent) {
+    for task in agent.tasks.values().filter(|t| t.runner != crate::Runner::Agent) {
+        let key = (task.framework.clone(), task.executor_id().to_owned());
+        assert!(agent.executors.contains_key(&key), "task {} without its executor {}", task.id(), key.1);
+    }
+    for (container, key) in &agent.executor_containers {
+        let executor = agent.executors.get(key);
+        assert!(
+            executor.is_some_and(|e| e.container == *container),
+            "container {container} without its executor"
+        );
+    }
 }
 
 fn containers_are_known_on_both_sides(agent: &Agent) {
     for (container, key) in &agent.containers {
         let task = agent.tasks.get(key);
+        assert!(
+            task.is_none_or(crate::Task::is_played),
+            "container {container} is an executor's, not its task's"
+        );
         assert!(task.is_some_and(|t| t.container == *container), "container {container} without its task");
     }
 }
@@ -25,7 +44,7 @@ fn updates_stay_in_order(agent: &Agent) {
 }
 
 fn an_ended_task_waits_only_for_its_acknowledgement(agent: &Agent) {
-    for task in agent.tasks.values().filter(|t| t.ended) {
+    for task in agent.tasks.values().filter(|t| t.ended && !t.ghost) {
         assert!(is_terminal(task.state), "task {} has no container and is not over", task.id());
         assert!(task.has_pending(), "task {} is over and nobody will forget it", task.id());
     }

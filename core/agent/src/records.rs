@@ -1,9 +1,10 @@
 //! What an agent must not forget: its id, its tasks, the updates that nobody acknowledged. Keys and values of it.
 
-use crate::state::Task;
+use crate::state::{Executor, Runner, Task};
 use model::{
     container::{ContainerId, Termination},
-    mesos::{AgentInfo, FrameworkInfo, TaskInfo, internal::StatusUpdate},
+    link::Upid,
+    mesos::{AgentInfo, ExecutorInfo, FrameworkInfo, TaskInfo, internal::StatusUpdate},
     save::{Change, Records},
 };
 use prost::Message as _;
@@ -13,6 +14,8 @@ const BOOT: &str = "boot";
 const FRAMEWORK: &str = "frameworks/";
 const TASK: &str = "tasks/";
 const UPDATE: &str = "updates/";
+const EXECUTOR: &str = "executors/";
+const DRIVER: &str = "drivers/";
 
 /// What was durable.
 #[derive(Debug, Default)]
@@ -20,11 +23,46 @@ pub(crate) struct Recovered {
     pub agent: Option<AgentInfo>,
     pub boot_id: Option<String>,
     pub frameworks: Vec<FrameworkInfo>,
-    /// Framework id, container, task.
-    pub tasks: Vec<(String, ContainerId, TaskInfo)>,
+    pub tasks: Vec<Kept>,
+    /// Framework id, container, executor.
+    pub executors: Vec<(String, ContainerId, ExecutorInfo)>,
+    /// Framework id, container, where the executor's driver listens.
+    pub drivers: Vec<(String, ContainerId, Upid)>,
     /// Unacknowledged updates in the order in which they were made.
     pub updates: Vec<(u64, StatusUpdate)>,
     pub broken: u64,
+}
+
+/// A task that was durable.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub framework: String,
+    pub container: ContainerId,
+    /// The group that it belongs to.
+    pub group: Option<u64>,
+    pub info: TaskInfo,
+    /// The container is its executor's.
+    pub inside: bool,
+}
+
+impl Kept {
+    /// `<framework>/<container>`, for a member of a group `…/group/<number>`, for an executor's task `…/task/<id>`.
+    fn read(key: &str, value: &[u8]) -> Option<Self> {
+        let mut parts = key.splitn(4, '/');
+        let (framework, container) = (parts.next()?.to_owned(), ContainerId(parts.next()?.to_owned()));
+        let info = TaskInfo::decode(value).ok()?;
+        let (kind, rest) = (parts.next(), parts.next());
+        let group = match kind {
+            Some("group") => Some(rest?.parse().ok()?),
+            _ => None,
+        };
+        Some(Self { framework, container, group, info, inside: kind == Some("task") })
+    }
+}
+
+fn split(key: &str) -> Option<(String, ContainerId)> {
+    let (framework, container) = key.split_once('/')?;
+    Some((framework.to_owned(), ContainerId(container.to_owned())))
 }
 
 impl Recovered {
@@ -39,13 +77,15 @@ impl Recovered {
             } else if key.starts_with(FRAMEWORK) {
                 FrameworkInfo::decode(value.as_slice()).map(|f| found.frameworks.push(f)).is_ok()
             } else if let Some(rest) = key.strip_prefix(TASK) {
-                match (rest.split_once('/'), TaskInfo::decode(value.as_slice())) {
-                    (Some((framework, container)), Ok(info)) => {
-                        found.tasks.push((framework.to_owned(), ContainerId(container.to_owned()), info));
-                        true
-                    }
-                    _ => false,
-                }
+                Kept::read(rest, value).map(|task| found.tasks.push(task)).is_some()
+            } else if let Some(rest) = key.strip_prefix(EXECUTOR) {
+                let info = ExecutorInfo::decode(value.as_slice()).ok();
+                let read = split(rest).zip(info).map(|((framework, id), info)| (framework, id, info));
+                read.map(|executor| found.executors.push(executor)).is_some()
+            } else if let Some(rest) = key.strip_prefix(DRIVER) {
+                let upid = String::from_utf8_lossy(value).parse::<Upid>().ok();
+                let read = split(rest).zip(upid).map(|((framework, id), upid)| (framework, id, upid));
+                read.map(|driver| found.drivers.push(driver)).is_some()
             } else if let Some(number) = key.strip_prefix(UPDATE) {
                 match (u64::from_str_radix(number, 16), StatusUpdate::decode(value.as_slice())) {
                     (Ok(number), Ok(update)) => {
@@ -80,15 +120,36 @@ pub(crate) fn forget_framework(id: &str) -> Change {
     Change::Delete { key: format!("{FRAMEWORK}{id}") }
 }
 
-pub(crate) fn task(task: &Task) -> Change {
-    Change::Put {
-        key: format!("{TASK}{}/{}", task.framework, task.container),
-        value: task.info.encode_to_vec(),
+fn task_key(task: &Task) -> String {
+    let place = format!("{TASK}{}/{}", task.framework, task.container);
+    match &task.runner {
+        Runner::Agent => place,
+        Runner::Executor(_) => format!("{place}/task/{}", task.id()),
+        Runner::Group { number, .. } => format!("{place}/group/{number}"),
     }
 }
 
+pub(crate) fn task(task: &Task) -> Change {
+    Change::Put { key: task_key(task), value: task.info.encode_to_vec() }
+}
+
 pub(crate) fn forget_task(task: &Task) -> Change {
-    Change::Delete { key: format!("{TASK}{}/{}", task.framework, task.container) }
+    Change::Delete { key: task_key(task) }
+}
+
+pub(crate) fn executor(executor: &Executor) -> Change {
+    let key = format!("{EXECUTOR}{}/{}", executor.framework, executor.container);
+    Change::Put { key, value: executor.info.encode_to_vec() }
+}
+
+pub(crate) fn driver(executor: &Executor, driver: &Upid) -> Change {
+    let key = format!("{DRIVER}{}/{}", executor.framework, executor.container);
+    Change::Put { key, value: driver.to_string().into_bytes() }
+}
+
+pub(crate) fn forget_executor(executor: &Executor) -> [Change; 2] {
+    let place = format!("{}/{}", executor.framework, executor.container);
+    [Change::Delete { key: format!("{EXECUTOR}{place}") }, Change::Delete { key: format!("{DRIVER}{place}") }]
 }
 
 pub(crate) fn update(number: u64, update: &StatusUpdate) -> Change {

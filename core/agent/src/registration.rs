@@ -60,7 +60,8 @@ impl Agent {
         if self.info.id.is_some() {
             let message = internal::ReregisterSlaveMessage {
                 slave: self.info.clone(),
-                tasks: self.tasks.values().map(crate::view::as_message).collect(),
+                tasks: self.tasks.values().filter(|t| t.is_known()).map(crate::view::as_message).collect(),
+                executor_infos: self.executors.values().map(|e| e.info.clone()).collect(),
                 frameworks: self.frameworks.values().map(|f| f.info.clone()).collect(),
                 version: Some(VERSION.to_owned()),
                 agent_capabilities: capabilities(),
@@ -216,7 +217,7 @@ impl Agent {
         self.ghost(now, framework_id, task.clone(), status);
     }
 
-    pub(crate) fn unregister(&mut self, now: Time, out: &mut Effects<Effect>) {
+    pub(crate) fn unregister(&mut self, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         self.registration.leaving = true;
         if let (Some(master), Some(slave_id)) = (self.registration.master.clone(), self.info.id.clone()) {
             self.say(master, internal::UnregisterSlaveMessage { slave_id }, out);

@@ -20,6 +20,10 @@ pub(crate) enum Then {
     Say { task: (String, String), number: u64 },
     /// The task may be launched.
     Launch { task: (String, String) },
+    /// The executor may be started.
+    Start { executor: (String, String) },
+    /// The queued tasks of this number may be handed over.
+    Deliver { executor: (String, String), number: u64 },
 }
 
 #[derive(Debug, Default)]
@@ -89,11 +93,10 @@ impl Agent {
         for then in batch.then {
             match then {
                 Then::Launch { task } => self.launch(&task, out),
+                Then::Start { executor } => self.start_executor(&executor, out),
+                Then::Deliver { executor, number } => self.queued_is_durable(&executor, number, out),
                 Then::Say { task: key, number } => {
-                    if let Some(task) = self.tasks.get_mut(&key) {
-                        task.pending.iter_mut().filter(|p| p.number == number).for_each(|p| p.durable = true);
-                        self.send_first(&key, false, now.time, out);
-                    }
+                    self.update_is_durable(&key, number, now.time, out);
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! What readers see of an agent: plain references and counters. Never rendered text (`endpoints`).
 
-use crate::{Agent, Config, Framework, Task};
+use crate::{Agent, Config, Executor, Framework, Runner, Task};
 use base::Time;
 use model::{
     link::Upid,
@@ -61,6 +61,22 @@ impl Agent {
     pub fn completed(&self) -> &VecDeque<Task> {
         &self.completed
     }
+    /// Executors that frameworks brought, and default executors, by framework and id.
+    pub fn executors(&self) -> &BTreeMap<(String, String), Executor> {
+        &self.executors
+    }
+    /// Ended executors, oldest first.
+    pub fn completed_executors(&self) -> &VecDeque<Executor> {
+        &self.completed_executors
+    }
+    /// Framework, executor and path of every sandbox that may be read, newest first of a name.
+    pub fn sandboxes(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let executors = self.executors.values().chain(self.completed_executors.iter().rev());
+        let executors = executors.map(|e| (e.framework.as_str(), e.id(), e.directory.as_str()));
+        let tasks = self.tasks.values().chain(self.completed.iter().rev());
+        let alone = tasks.filter(|t| t.runner == Runner::Agent && !t.directory.is_empty());
+        alone.map(|t| (t.framework.as_str(), t.id(), t.directory.as_str())).chain(executors)
+    }
     /// What has happened since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -72,6 +88,9 @@ impl Agent {
             if let Ok(used) = Resources::from_messages(&task.info.resources) {
                 sum += &used;
             }
+        }
+        for executor in self.executors.values().filter(|e| e.is_live()) {
+            sum += &Resources::from_messages(&executor.info.resources).unwrap_or_default();
         }
         sum
     }
@@ -85,7 +104,8 @@ pub(crate) fn as_message(task: &Task) -> mesos::Task {
         name: info.name.clone(),
         task_id: info.task_id.clone(),
         framework_id: mesos::FrameworkId { value: task.framework.clone() },
-        executor_id: None,
+        executor_id: (task.runner != Runner::Agent)
+            .then(|| mesos::ExecutorId { value: task.executor_id().to_owned() }),
         agent_id: info.agent_id.clone(),
         resources: info.resources.clone(),
         statuses: task.statuses.clone(),

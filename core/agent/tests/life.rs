@@ -1,189 +1,18 @@
 //! The life of tasks on an agent, driven by hand in virtual time; every invariant after every step.
 
-use agent::{Agent, Config, Effect, Input, ProbeId};
-use base::{Duration, Effects, Machine, Now, Rng, Time};
+mod world;
+
+use agent::Input;
+use base::{Duration, Time};
 use model::{
-    container::{ContainerId, ContainerSpec, Probed, Program, Termination},
+    container::{Probed, Program, Termination},
     link::{Envelope, Message, Upid},
     mesos::{
-        AgentId, CommandInfo, FrameworkId, FrameworkInfo, HealthCheck, TaskId, TaskInfo, TaskState,
-        TaskStatus, health_check, internal, task_status::Reason,
+        AgentId, CheckInfo, HealthCheck, TaskState, check_info, health_check, internal, task_status::Reason,
     },
-    resources::Resources,
-    save::{Change, Records},
+    save::Records,
 };
-
-struct World {
-    agent: Agent,
-    records: Records,
-    rng: Rng,
-    now: Time,
-    sent: Vec<Message>,
-    launches: Vec<ContainerSpec>,
-    signals: Vec<(ContainerId, i32)>,
-    forgotten: Vec<ContainerId>,
-    probes: Vec<ProbeId>,
-    disk_full: bool,
-}
-
-fn master() -> Upid {
-    "master@127.0.0.1:5050".parse().unwrap()
-}
-
-fn config() -> Config {
-    Config {
-        address: "127.0.0.1:5051".parse().unwrap(),
-        hostname: "host".into(),
-        work_dir: "/w".into(),
-        resources: Resources::scalars([("cpus", 4.0), ("mem", 1024.0)]).to_messages(),
-        attributes: Vec::new(),
-        flags: Default::default(),
-        registration_backoff: Duration::from_millis(100),
-        environment: vec![("FROM_AGENT".into(), "1".into())],
-        switch_user: true,
-        boot_id: "boot".into(),
-        completed_tasks_max: 10,
-    }
-}
-
-impl World {
-    fn fresh() -> Self {
-        let mut w = Self::from(Records::new(), Time::from_millis(1_000_000));
-        w.step(Input::Recovered { running: Vec::new(), ended: Vec::new() });
-        w.step(Input::MasterDetected(Some(master())));
-        assert!(matches!(w.sent[0], Message::RegisterSlaveMessage(_)));
-        w.registered();
-        w.sent.clear();
-        w
-    }
-
-    fn from(records: Records, now: Time) -> Self {
-        let mut rng = Rng::from_number(3);
-        let agent = Agent::new(config(), &records, Now::new(now, &mut rng));
-        Self {
-            agent,
-            records,
-            rng,
-            now,
-            sent: Vec::new(),
-            launches: Vec::new(),
-            signals: Vec::new(),
-            forgotten: Vec::new(),
-            probes: Vec::new(),
-            disk_full: false,
-        }
-    }
-
-    fn registered(&mut self) {
-        let slave_id = AgentId { value: "S0".into() };
-        self.hear(internal::SlaveRegisteredMessage { slave_id, connection: None });
-    }
-
-    fn step(&mut self, input: Input) {
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
-            let mut out = Effects::default();
-            self.agent.step(Now::new(self.now, &mut self.rng), input, &mut out);
-            self.agent.check();
-            for effect in out.drain() {
-                match effect {
-                    Effect::Send(envelope) => self.sent.push(envelope.message),
-                    Effect::Save { save, .. } if self.disk_full => {
-                        self.disk_full = false;
-                        inputs.push(Input::SaveFailed { save, why: "full".into() });
-                    }
-                    Effect::Save { save, batch } => {
-                        for change in batch {
-                            match change {
-                                Change::Put { key, value } => self.records.insert(key, value),
-                                Change::Delete { key } => self.records.remove(&key),
-                            };
-                        }
-                        inputs.push(Input::Saved { save });
-                    }
-                    Effect::Launch(spec) => self.launches.push(*spec),
-                    Effect::Signal { container, signal } => self.signals.push((container, signal)),
-                    Effect::Forget { container } => self.forgotten.push(container),
-                    Effect::Probe { id, .. } => self.probes.push(id),
-                    Effect::Link(_) | Effect::Destroy { .. } => {}
-                }
-            }
-        }
-    }
-
-    fn hear(&mut self, message: impl Into<Message>) {
-        let to = Upid::new("slave(1)", config().address);
-        self.step(Input::Message(Box::new(Envelope { from: master(), to, message: message.into() })));
-    }
-
-    fn pass(&mut self, time: Duration) {
-        let until = self.now + time;
-        while let Some((at, _)) = self.agent.deadline().filter(|(at, _)| *at <= until) {
-            self.now = self.now.max(at);
-            self.step(Input::Tick);
-        }
-        self.now = until;
-        self.step(Input::Tick);
-    }
-
-    fn run(&mut self, id: &str, change: impl FnOnce(&mut TaskInfo)) -> ContainerId {
-        let mut task = TaskInfo {
-            name: id.into(),
-            task_id: TaskId { value: id.into() },
-            agent_id: AgentId { value: "S0".into() },
-            resources: Resources::scalars([("cpus", 0.5), ("mem", 64.0)]).to_messages(),
-            command: Some(CommandInfo { value: Some("true".into()), ..Default::default() }),
-            ..Default::default()
-        };
-        change(&mut task);
-        let framework = FrameworkInfo {
-            user: "root".into(),
-            name: "f".into(),
-            id: Some(FrameworkId { value: "F".into() }),
-            checkpoint: Some(true),
-            ..Default::default()
-        };
-        let before = self.launches.len();
-        self.hear(internal::RunTaskMessage { framework, task, ..Default::default() });
-        self.launches.get(before).map_or(ContainerId(String::new()), |spec| spec.id.clone())
-    }
-
-    /// Statuses said since the last look.
-    fn statuses(&mut self) -> Vec<TaskStatus> {
-        let sent = std::mem::take(&mut self.sent);
-        let of = |m: Message| match m {
-            Message::StatusUpdateMessage(m) => Some(m.update.status),
-            _ => None,
-        };
-        sent.into_iter().filter_map(of).collect()
-    }
-
-    fn acknowledge(&mut self, status: &TaskStatus) {
-        self.hear(internal::StatusUpdateAcknowledgementMessage {
-            slave_id: AgentId { value: "S0".into() },
-            framework_id: FrameworkId { value: "F".into() },
-            task_id: status.task_id.clone(),
-            uuid: status.uuid.clone().unwrap(),
-        });
-    }
-
-    /// Takes the next status, which must be the only one, and acknowledges it.
-    fn next(&mut self) -> TaskStatus {
-        let mut statuses = self.statuses();
-        assert_eq!(statuses.len(), 1, "{statuses:?}");
-        let status = statuses.remove(0);
-        self.acknowledge(&status);
-        status
-    }
-
-    fn kill(&mut self, id: &str) {
-        self.hear(internal::KillTaskMessage {
-            framework_id: FrameworkId { value: "F".into() },
-            task_id: TaskId { value: id.into() },
-            ..Default::default()
-        });
-    }
-}
+use world::{World, master};
 
 #[test]
 fn registration_is_repeated_until_answered() {
@@ -357,6 +186,48 @@ fn an_unhealthy_task_is_killed() {
         (TaskKilled, Some(false)),
     ];
     assert_eq!(said, expected);
+}
+
+#[test]
+fn a_check_says_what_it_sees_and_ends_nothing() {
+    let mut w = World::fresh();
+    let container = w.run("t", |task| {
+        let mut check = CheckInfo {
+            delay_seconds: Some(0.0),
+            interval_seconds: Some(1.0),
+            http: Some(check_info::Http { port: 80, path: Some("/up".into()) }),
+            ..Default::default()
+        };
+        check.set_type(check_info::Type::Http);
+        task.check = Some(check);
+    });
+    w.step(Input::Launched { container: container.clone(), pid: 1 });
+    w.pass(Duration::from_millis(1));
+    w.step(Input::Probed { probe: w.probes[0], outcome: Probed::Http(200) });
+    for (at, outcome) in
+        [Probed::Http(200), Probed::Http(503), Probed::Failed("refused".into())].into_iter().enumerate()
+    {
+        w.pass(Duration::from_secs(1));
+        w.step(Input::Probed { probe: w.probes[at + 1], outcome });
+    }
+    w.step(Input::Terminated { container, how: Termination::Exited(0) });
+    let mut said = Vec::new();
+    while let Some(status) = w.statuses().pop() {
+        w.acknowledge(&status);
+        let seen = status.check_status.expect("every word says what the check saw last");
+        let code = seen.http.expect("of its own kind").status_code;
+        said.push((status.state(), (status.reason() == Reason::TaskCheckStatusUpdated, code)));
+    }
+    use TaskState::{TaskFinished, TaskRunning, TaskStarting};
+    let expected = [
+        (TaskStarting, (false, None)),
+        (TaskRunning, (false, None)),
+        (TaskRunning, (true, Some(200))),
+        (TaskRunning, (true, Some(503))),
+        (TaskRunning, (true, None)),
+        (TaskFinished, (false, None)),
+    ];
+    assert_eq!(said, expected, "only what changed is news");
 }
 
 #[test]

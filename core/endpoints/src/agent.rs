@@ -1,5 +1,9 @@
 //! The agent's HTTP surface: read endpoints in the v0 shapes that tools index. Files need the world: the shell reads.
 
+mod executor;
+
+pub use executor::frame;
+
 use crate::{
     Arrived, Routed,
     answer::{json, not_found, parameter, render},
@@ -71,6 +75,7 @@ pub fn route(arrived: &Arrived, agent: &Agent) -> Routed<Input, Perform> {
         _ => {}
     }
     match inner.trim_end_matches('/') {
+        "/api/v1/executor" => executor::route(arrived),
         "/health" => respond(render(Answer::new(200, Body::Empty))),
         "/state" | "/state.json" => respond(json(&state(agent), query)),
         "/flags" => respond(json(&json!({ "flags": agent.config().flags }), query)),
@@ -107,14 +112,13 @@ fn files(agent: &Agent, path: &str, query: Option<&str>) -> Routed<Input, Perfor
 
 /// Sandboxes by their path on the host, and by `/frameworks/<f>/executors/<e>/runs/latest`. Nothing else is shown.
 fn resolve(agent: &Agent, asked: &str) -> Option<String> {
-    let tasks = || agent.tasks().values().chain(agent.completed());
-    for task in tasks().filter(|t| !t.directory.is_empty()) {
-        let virtual_root = format!("/frameworks/{}/executors/{}/runs/latest", task.framework, task.id());
-        for root in [task.directory.as_str(), virtual_root.as_str()] {
+    for (framework, executor, directory) in agent.sandboxes() {
+        let virtual_root = format!("/frameworks/{framework}/executors/{executor}/runs/latest");
+        for root in [directory, virtual_root.as_str()] {
             if let Some(rest) = asked.strip_prefix(root)
                 && (rest.is_empty() || rest.starts_with('/'))
             {
-                return Some(format!("{}{rest}", task.directory));
+                return Some(format!("{directory}{rest}"));
             }
         }
     }
@@ -208,10 +212,17 @@ fn state(agent: &Agent) -> Value {
 }
 
 fn containers(agent: &Agent) -> Value {
+    let brought = agent.executors().values().filter(|e| e.is_live() && e.pid.is_some()).map(|e| {
+        json!({
+            "container_id": e.container.0, "executor_id": e.id(), "executor_name": e.info.name(),
+            "framework_id": e.framework, "source": e.info.source(),
+            "status": { "container_id": { "value": e.container.0 }, "executor_pid": e.pid },
+        })
+    });
     agent
         .tasks()
         .values()
-        .filter(|t| t.is_live() && t.pid.is_some())
+        .filter(|t| t.is_live() && t.pid.is_some() && t.runner == agent::Runner::Agent)
         .map(|t| {
             json!({
                 "container_id": t.container.0, "executor_id": t.id(), "executor_name": t.info.name,
@@ -219,6 +230,7 @@ fn containers(agent: &Agent) -> Value {
                 "status": { "container_id": { "value": t.container.0 }, "executor_pid": t.pid },
             })
         })
+        .chain(brought)
         .collect()
 }
 

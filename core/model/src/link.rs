@@ -103,6 +103,12 @@ messages! {
     internal::ExitedExecutorMessage = "mesos.internal.ExitedExecutorMessage",
     internal::ExecutorToFrameworkMessage = "mesos.internal.ExecutorToFrameworkMessage",
     internal::UpdateOperationStatusMessage = "mesos.internal.UpdateOperationStatusMessage",
+    // agent ↔ v0 executor
+    internal::RegisterExecutorMessage = "mesos.internal.RegisterExecutorMessage",
+    internal::ReregisterExecutorMessage = "mesos.internal.ReregisterExecutorMessage",
+    internal::ExecutorRegisteredMessage = "mesos.internal.ExecutorRegisteredMessage",
+    internal::ExecutorReregisteredMessage = "mesos.internal.ExecutorReregisteredMessage",
+    internal::ReconnectExecutorMessage = "mesos.internal.ReconnectExecutorMessage",
     // master → agent
     internal::SlaveRegisteredMessage = "mesos.internal.SlaveRegisteredMessage",
     internal::SlaveReregisteredMessage = "mesos.internal.SlaveReregisteredMessage",

@@ -4,7 +4,7 @@ use crate::{
     isolation::Isolation,
     protocol::{Order, VERSION, Word},
 };
-use model::container::{ContainerId, ContainerSpec, Program, Termination};
+use model::container::{ContainerId, ContainerSpec, Limits, Program, Termination};
 use std::{
     collections::BTreeMap,
     io,
@@ -169,6 +169,10 @@ impl Launcher {
     /// Orders a container.
     pub async fn launch(&self, spec: ContainerSpec) {
         self.order(Order::Launch(Box::new(spec))).await;
+    }
+    /// Changes what a container may use.
+    pub async fn limit(&self, container: ContainerId, limits: Limits) {
+        self.order(Order::Limit { container, limits }).await;
     }
     /// A signal to all processes of a container.
     pub async fn signal(&self, container: ContainerId, signal: i32) {

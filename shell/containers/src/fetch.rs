@@ -104,16 +104,26 @@ fn extract(file: &Path, sandbox: &Path) -> io::Result<()> {
     } else if ends(&[".tgz", ".tar.gz"]) {
         untar(flate2::read::MultiGzDecoder::new(reader()?), sandbox)
     } else if ends(&[".gz"]) {
-        let plain = file.with_extension("");
-        io::copy(&mut flate2::read::MultiGzDecoder::new(reader()?), &mut File::create(plain)?)?;
-        Ok(())
+        plain(file, flate2::read::MultiGzDecoder::new(reader()?))
     } else if ends(&[".zip"]) {
         zip::ZipArchive::new(reader()?)?.extract(sandbox).map_err(io::Error::from)
-    } else if ends(&[".tbz2", ".tar.bz2", ".txz", ".tar.xz", ".bz2", ".xz"]) {
-        Err(io::Error::other("bzip2 and xz archives are not unpacked yet; set extract to false, or use gzip"))
+    } else if ends(&[".tbz2", ".tar.bz2"]) {
+        untar(bzip2::read::MultiBzDecoder::new(reader()?), sandbox)
+    } else if ends(&[".txz", ".tar.xz"]) {
+        untar(lzma_rust2::XzReader::new(reader()?, true), sandbox)
+    } else if ends(&[".bz2"]) {
+        plain(file, bzip2::read::MultiBzDecoder::new(reader()?))
+    } else if ends(&[".xz"]) {
+        plain(file, lzma_rust2::XzReader::new(reader()?, true))
     } else {
         Ok(())
     }
+}
+
+/// One compressed file becomes the same without its suffix.
+fn plain(file: &Path, mut reader: impl Read) -> io::Result<()> {
+    io::copy(&mut reader, &mut File::create(file.with_extension(""))?)?;
+    Ok(())
 }
 
 fn untar(reader: impl Read, sandbox: &Path) -> io::Result<()> {
@@ -134,7 +144,7 @@ mod tests {
     use super::*;
 
     fn item(uri: String) -> Fetch {
-        Fetch { uri, extract: true, executable: false, output_file: None }
+        Fetch { uri, extract: true, executable: false, cache: false, output_file: None }
     }
 
     fn archive(path: &Path, member: &str) {
@@ -150,6 +160,14 @@ mod tests {
         builder.append(&header, &b"hello"[..]).unwrap();
         builder.into_inner().unwrap().finish().unwrap();
     }
+
+    /// "hello\n" as bzip2(1), xz(1) and tar(1) pack it: archive, its bytes, the file inside.
+    const OTHERS: [(&str, &[u8], &str); 4] = [
+        ("a.bz2", b"BZh91AY&SY\xc1\xc0\x80\xe2\x00\x00\x01A\x00\x00\x10\x02D\xa0\x000\xcd\x00\xc3F)\x97\x17rE8P\x90\xc1\xc0\x80\xe2", "a"),
+        ("c.xz", b"\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4F\x02\x00!\x01\x16\x00\x00\x00t/\xe5\xa3\x01\x00\x05hello\x0a\x00\x00\x00\xa5`\x97\xf1\x94\xf6\xfd\xe0\x00\x01\x1e\x06\xc1/\xa4\x1d\x1f\xb6\xf3}\x01\x00\x00\x00\x00\x04YZ", "c"),
+        ("t.tbz2", b"BZh91AY&SY\xf0\x99\xee\x8d\x00\x00+\xdb\x80\xc9\x90@\x01]\x80\x00\x08rD\x9e@\x08\x08 \x00TD\x00\x00\x004\x12\x93SM4z\x99\x0d\x07\xa8\x0f2_!\x11\x01\x9e\x93*\xd8\xe0\x81\x00u\xe2\xb1\x12\xe8\x08YP[Y\xb2\xdaJ9\x82\xb4\xd0\xef\x81\xcf\x08\xf8_\x02\x13\xe2\xeeH\xa7\x0a\x12\x1e\x13=\xd1\xa0", "b.txt"),
+        ("u.tar.xz", b"\xfd7zXZ\x00\x00\x04\xe6\xd6\xb4F\x02\x00!\x01\x16\x00\x00\x00t/\xe5\xa3\xe0\x07\xff\x00B]\x00<\x0b\x8a\x87\xc4\x0e\xf2\x97\xa4\xf8u=\xc5\xa9\xed\xd9\x9am\xca\xb5\x84\x0e\xf65\xe5\xac\xcf\x1c\x5c!M\xfaU\xdc\xa8\x03\x01\xfbvR\xecHH\x84\x19<0\xadI\xb0\x11\x07i\x08+\xcd\xb1\xb8nb\x03\x04)\x0b+\x00\x00\x00\x00\xc6\xa1\xa8\x19\xf7\x91\x02\x9d\x00\x01^\x80\x10\x00\x00\x00WZ.\x14\xb1\xc4g\xfb\x02\x00\x00\x00\x00\x04YZ", "x.txt"),
+    ];
 
     #[tokio::test]
     async fn archives_are_unpacked_and_stay_inside() {
@@ -169,6 +187,15 @@ mod tests {
             "{why}"
         );
         assert!(!dir.path().join("outside.txt").exists());
+        for (name, bytes, made) in OTHERS {
+            let path = dir.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            fetch_all(&id, &[item(path.display().to_string())], &sandbox).await.unwrap();
+            assert_eq!(fs::read_to_string(sandbox.join(made)).unwrap(), "hello\n", "{name}");
+            fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            let why = fetch_all(&id, &[item(path.display().to_string())], &sandbox).await.unwrap_err();
+            assert!(why.contains("can't unpack"), "half of {name}: {why}");
+        }
         let why = fetch_all(&id, &[item("/no/such/file".into())], &sandbox).await.unwrap_err();
         assert!(why.contains("/no/such/file: No such file"), "{why}");
         let sneaky = Fetch { output_file: Some("../x".into()), ..item(good.display().to_string()) };

@@ -7,13 +7,14 @@ use crate::{
     isolation::Isolation,
     journal::{Journal, Kept, Line},
     protocol::{Order, VERSION, Word},
+    volumes,
 };
 use linux::{
     cgroups::{Amounts, Cgroups},
     process::{self, Status, User},
     spawn,
 };
-use model::container::{ContainerId, ContainerSpec, Program, Termination};
+use model::container::{ContainerId, ContainerSpec, Limits, Program, Termination};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::CString,
@@ -276,6 +277,14 @@ fn obey(shared: &Arc<Shared>, order: Order, orders: &Sender<Box<ContainerSpec>>)
                 eprintln!("launcher: no thread takes orders");
             }
         }
+        Order::Limit { container, limits } => {
+            let state = shared.lock();
+            if let Some(cgroups) = state.cgroups.as_ref().filter(|c| c.exists(&container.0))
+                && let Err(error) = cgroups.set(&container.0, &amounts(&limits))
+            {
+                eprintln!("launcher: the limits of {container} stay as they were: {error}");
+            }
+        }
         Order::Signal { container, signal } => {
             let state = shared.lock();
             for pid in state.processes(&container) {
@@ -378,12 +387,11 @@ fn start(
     let user = spec.user.as_deref().map(process::user).transpose()?;
     // Switching to oneself needs no privilege and changes nothing.
     let user = user.filter(|_| process::is_root());
-    let amounts = Amounts {
-        cpus: spec.limits.cpus,
-        cpus_max: spec.limits.cpus_max,
-        memory: spec.limits.mem,
-        memory_max: spec.limits.mem_max,
-    };
+    let mut amounts = amounts(&spec.limits);
+    amounts.parent = spec.group;
+    if spec.shares_memory {
+        amounts.memory_max = Some(u64::MAX);
+    }
     let groups = match cgroups {
         Some(cgroups) => {
             cgroups.create(&spec.id.0, &amounts).map_err(|e| format!("can't make the cgroups: {e}"))?
@@ -396,12 +404,14 @@ fn start(
         file.map_err(|e| format!("can't open {}: {e}", path.display()))
     };
     let (stdout, stderr) = (open("stdout")?, open("stderr")?);
-    let order = order(&spec.program, &spec.environment, &spec.sandbox, user, stdout, stderr)?;
+    let order = order(&spec.program, &spec.environment, &spec.sandbox, user.clone(), stdout, stderr)?;
     let order = spawn::Order {
         cgroups: groups,
         pid_namespace: isolation.pid_namespace,
         mount_namespace: isolation.mount_namespace,
         ipc_namespace: isolation.ipc_namespace,
+        mounts: volumes::place(spec, isolation, user.as_ref())?,
+        hold: spec.program == Program::Hold,
         ..order
     };
     spawn::spawn(&order).map_err(|e| format!("Failed to launch container: {e}"))
@@ -422,6 +432,7 @@ fn order(
             ("/bin/sh".to_owned(), vec!["sh".to_owned(), "-c".to_owned(), script.clone()])
         }
         Program::Exec { file, arguments } => (search(file, path), arguments.clone()),
+        Program::Hold => (String::new(), Vec::new()),
     };
     let null = fs::File::open("/dev/null").map_err(|e| format!("can't open /dev/null: {e}"))?;
     Ok(spawn::Order {
@@ -437,7 +448,19 @@ fn order(
         pid_namespace: false,
         mount_namespace: false,
         ipc_namespace: false,
+        mounts: Vec::new(),
+        hold: false,
     })
+}
+
+fn amounts(limits: &Limits) -> Amounts {
+    Amounts {
+        cpus: limits.cpus,
+        cpus_max: limits.cpus_max,
+        memory: limits.mem,
+        memory_max: limits.mem_max,
+        parent: false,
+    }
 }
 
 /// As execvp looks for a file.

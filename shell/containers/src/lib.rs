@@ -10,6 +10,7 @@ mod launcher;
 mod probe;
 mod protocol;
 mod sandbox;
+mod volumes;
 
 pub use client::{Ended, Known, Launcher, Options};
 pub use fetch::fetch_all;

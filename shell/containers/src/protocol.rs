@@ -1,11 +1,11 @@
 //! What agent and launcher say to each other: one JSON value per line on a unix socket, a version first.
 
 use crate::isolation::Isolation;
-use model::container::{ContainerId, ContainerSpec, Program, Termination};
+use model::container::{ContainerId, ContainerSpec, Limits, Program, Termination};
 use serde::{Deserialize, Serialize};
 
 /// A launcher of another version is asked to replace itself before anything else.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Agent → launcher.
 #[derive(Debug, Serialize, Deserialize)]
@@ -14,6 +14,8 @@ pub enum Order {
     Hello { version: u32, isolation: Isolation, cgroup_mount: String, cgroups_root: String },
     /// Make a container and start what runs in it.
     Launch(Box<ContainerSpec>),
+    /// Change what it may use.
+    Limit { container: ContainerId, limits: Limits },
     /// A signal to all of its processes.
     Signal { container: ContainerId, signal: i32 },
     /// End what is left of it and remove its groups.

@@ -15,8 +15,27 @@ pub fn make(spec: &ContainerSpec) -> Result<(), String> {
         unix::chown(path, Some(user.uid), Some(user.gid)).map_err(|e| failed(e.to_string()))?;
     }
     let latest = path.with_file_name("latest");
+    if spec.id.parent().is_some() {
+        return link(spec).map_err(failed);
+    }
     if latest.symlink_metadata().is_ok() {
         fs::remove_file(&latest).map_err(|e| failed(e.to_string()))?;
     }
-    unix::symlink(path, &latest).map_err(|e| failed(e.to_string()))
+    unix::symlink(path, &latest).map_err(|e| failed(e.to_string()))?;
+    link(spec).map_err(failed)
+}
+
+/// The ways by which a nested sandbox is found.
+fn link(spec: &ContainerSpec) -> Result<(), String> {
+    for (link, target) in &spec.links {
+        let link = Path::new(link);
+        if let Some(parent) = link.parent() {
+            fs::create_dir_all(parent).map_err(|e| e.to_string())?;
+        }
+        if link.symlink_metadata().is_ok() {
+            fs::remove_file(link).map_err(|e| e.to_string())?;
+        }
+        unix::symlink(target, link).map_err(|e| e.to_string())?;
+    }
+    Ok(())
 }

@@ -32,15 +32,14 @@ fn options(dir: &Path, isolation: Isolation, root: &str) -> Options {
 fn spec(dir: &Path, id: &str, script: &str) -> ContainerSpec {
     let sandbox = dir.join("sandboxes").join(id);
     std::fs::create_dir_all(&sandbox).unwrap();
-    ContainerSpec {
-        id: ContainerId(id.into()),
-        sandbox: sandbox.display().to_string(),
-        program: Program::Shell(script.into()),
-        environment: vec![("PATH".into(), "/usr/bin:/bin".into()), ("GREETING".into(), "hello".into())],
-        user: None,
-        fetch: Vec::new(),
-        limits: Limits { cpus: 0.1, mem: 64 * MIB, ..Default::default() },
-    }
+    let mut spec = ContainerSpec::new(
+        ContainerId(id.into()),
+        sandbox.display().to_string(),
+        Program::Shell(script.into()),
+    );
+    spec.environment = vec![("PATH".into(), "/usr/bin:/bin".into()), ("GREETING".into(), "hello".into())];
+    spec.limits = Limits { cpus: 0.1, mem: 64 * MIB, ..Default::default() };
+    spec
 }
 
 impl World {

@@ -39,6 +39,10 @@ pub struct Order {
     pub mount_namespace: bool,
     /// An ipc namespace.
     pub ipc_namespace: bool,
+    /// What is bound into its mount namespace: source, target, whether it can't be written.
+    pub mounts: Vec<(CString, CString, bool)>,
+    /// Execute nothing: a process that only keeps the namespaces and cgroups open until it is killed.
+    pub hold: bool,
 }
 
 /// A started process.
@@ -73,7 +77,7 @@ struct Prepared {
 /// Starts it. The error says which step failed in the child, if it was there.
 pub fn spawn(order: &Order) -> io::Result<Started> {
     let (failure_read, failure_write) = pipe()?;
-    let report = if order.pid_namespace { Some(pipe()?) } else { None };
+    let report = if order.pid_namespace && !order.hold { Some(pipe()?) } else { None };
     let pointers = |texts: &[CString]| {
         let mut pointers: Vec<_> = texts.iter().map(|t| t.as_ptr()).collect();
         pointers.push(ptr::null());
@@ -128,7 +132,7 @@ pub fn spawn(order: &Order) -> io::Result<Started> {
     Ok(Started { pid: pid as i32, report })
 }
 
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "join the cgroup",
     "make mounts private",
     "mount /proc",
@@ -137,6 +141,7 @@ const STEPS: [&str; 8] = [
     "switch the user",
     "enter the sandbox",
     "execute the command",
+    "mount a volume",
 ];
 
 /// # Safety
@@ -162,13 +167,29 @@ unsafe fn child(order: &Order, prepared: &Prepared) -> ! {
                 fail(prepared, 1);
             }
         }
+        for (source, target, read_only) in &order.mounts {
+            let (source, target) = (source.as_ptr(), target.as_ptr());
+            if libc::mount(source, target, ptr::null(), libc::MS_BIND | libc::MS_REC, ptr::null()) < 0 {
+                fail(prepared, 8);
+            }
+            let flags = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
+            if *read_only && libc::mount(source, target, ptr::null(), flags, ptr::null()) < 0 {
+                fail(prepared, 8);
+            }
+        }
         if !order.pid_namespace {
+            if order.hold {
+                hold();
+            }
             exec(order, prepared);
         }
         let proc = c"proc".as_ptr();
         let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
         if libc::mount(proc, c"/proc".as_ptr(), proc, flags, ptr::null()) < 0 {
             fail(prepared, 2);
+        }
+        if order.hold {
+            hold();
         }
         let task = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as i32;
         if task == 0 {
@@ -191,6 +212,20 @@ unsafe fn child(order: &Order, prepared: &Prepared) -> ! {
                 let bytes = status.to_ne_bytes();
                 libc::write(keep, bytes.as_ptr().cast(), bytes.len());
                 libc::_exit(0);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As `child`.
+unsafe fn hold() -> ! {
+    // SAFETY: plain system calls. Closing everything tells the parent that the start went well.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0);
+        loop {
+            if libc::waitpid(-1, ptr::null_mut(), libc::__WALL) < 0 {
+                libc::pause();
             }
         }
     }

@@ -5,6 +5,7 @@ use crate::{
     driver::{Driven, Saver, drive, now, system_rng},
     files,
     flags::Values,
+    hub::{Hub, Style},
     machine,
     messages::{Came, sort},
 };
@@ -71,6 +72,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         switch_user: values.on("switch_user"),
         boot_id: machine::boot_id(),
         completed_tasks_max: COMPLETED_TASKS_MAX,
+        executors: executor_times(values),
     };
     let options = Options {
         dir: work_dir.join("launcher"),
@@ -86,7 +88,9 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let (link, mut exits) = Link::new(address, here.clone());
     // Bounded by the machine, which has one order in flight for each container.
     let (orders, queue) = mpsc::unbounded_channel();
-    let performing = link.clone();
+    let (hub, mut closed) =
+        Hub::new(Style { frame: endpoints::agent::frame, media_type: api::call::media_type });
+    let performing = (hub.clone(), link.clone());
     let (driven, task) = drive(
         machine,
         rng,
@@ -97,9 +101,10 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                 Ok(()) => Input::Saved { save },
                 Err(why) => Input::SaveFailed { save, why },
             });
-            let link = performing;
+            let (hub, link) = performing;
             Box::new(move |effect| match effect {
                 Effect::Send(envelope) => link.send(*envelope),
+                Effect::Http(http) => hub.perform(http),
                 Effect::Link(Upid { address, .. }) => link.link(address),
                 Effect::Save { save, batch } => saver.save(save, batch),
                 order => orders.send(order).unwrap_or_default(),
@@ -111,10 +116,15 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     driven.send(Input::MasterDetected(Some(Upid::new("master", master)))).await;
     let inbox = driven.clone();
     let mut in_process = here.register(address);
+    let streams = hub.clone();
     tokio::spawn(async move {
         loop {
             let input = tokio::select! {
                 Some(exit) = exits.recv() => Input::Exited { peer: exit.peer },
+                Some(stream) = closed.recv() => {
+                    streams.forget(stream);
+                    Input::StreamClosed { stream }
+                }
                 Some(envelope) = in_process.recv() => Input::Message(Box::new(envelope)),
                 else => return,
             };
@@ -122,7 +132,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         }
     });
     let handler = move |incoming: web::Incoming| {
-        let driven = driven.clone();
+        let (driven, hub) = (driven.clone(), hub.clone());
         async move {
             let incoming = match sort(incoming, |id| id == "slave(1)") {
                 Came::Message(envelope, reply) => {
@@ -138,8 +148,9 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                 Routed::Respond(response) => Reply::Full(response),
                 Routed::Perform(perform) => Reply::Full(files::perform(perform).await),
                 Routed::Step(input) => {
+                    let answer = hub.expect(arrived.id);
                     driven.send(input).await;
-                    Reply::Full(endpoints::render(model::request::Answer::accepted()))
+                    crate::answered(answer).await
                 }
             }
         }
@@ -148,6 +159,16 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     tracing::info!(%address, %master, "agent serves");
     let kill = values.on("kill-tasks-on-exit").then_some(launcher);
     Ok(Running { address, tasks: vec![task, server], launcher: kill })
+}
+
+fn executor_times(values: &Values) -> agent::ExecutorTimes {
+    let default = agent::ExecutorTimes::default();
+    let time = |name: &str, default| values.duration(name).unwrap_or(default);
+    agent::ExecutorTimes {
+        registration_timeout: time("executor_registration_timeout", default.registration_timeout),
+        reregistration_timeout: time("executor_reregistration_timeout", default.reregistration_timeout),
+        shutdown_grace_period: time("executor_shutdown_grace_period", default.shutdown_grace_period),
+    }
 }
 
 async fn resolve(master: &str) -> anyhow::Result<SocketAddr> {
@@ -194,7 +215,10 @@ async fn keep_containers(
                             let lost: Vec<_> = {
                                 let agent = driven.read();
                                 let live = agent.tasks().values().filter(|t| t.is_live() && t.pid.is_some());
-                                live.map(|t| t.container.clone()).filter(|c| !running.contains(c)).collect()
+                                let executors = agent.executors().values();
+                                let held = executors.filter(|e| e.is_live() && e.pid.is_some());
+                                let all = live.map(|t| &t.container).chain(held.map(|e| &e.container));
+                                all.filter(|c| !running.contains(c)).cloned().collect()
                             };
                             for container in lost {
                                 driven.send(Input::Terminated { container, how: Termination::Unknown }).await;
@@ -228,6 +252,7 @@ async fn obey(driven: &Driven<Agent>, launcher: &Launcher, order: Effect) {
         Effect::Launch(spec) => {
             tokio::spawn(fetch_and_launch(driven.clone(), launcher.clone(), *spec));
         }
+        Effect::Limit { container, limits } => launcher.limit(container, limits).await,
         Effect::Signal { container, signal } => launcher.signal(container, signal).await,
         Effect::Destroy { container } => launcher.destroy(container).await,
         Effect::Forget { container } => launcher.forget(container).await,
@@ -238,7 +263,7 @@ async fn obey(driven: &Driven<Agent>, launcher: &Launcher, order: Effect) {
                 driven.send(Input::Probed { probe: id, outcome }).await;
             });
         }
-        Effect::Send(_) | Effect::Link(_) | Effect::Save { .. } => {}
+        Effect::Send(_) | Effect::Link(_) | Effect::Save { .. } | Effect::Http(_) => {}
     }
 }
 

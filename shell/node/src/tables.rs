@@ -108,6 +108,17 @@ pub const AGENT: Table = Table {
         switch("cgroups_enable_cfs", "false", "Hard processor limits through CFS quota"),
         text("cgroups_root", Some("mesos"), "Name of the root cgroup"),
         text("cgroups_hierarchy", Some("/sys/fs/cgroup"), "Where cgroup controllers are mounted"),
+        time("executor_registration_timeout", "1mins", "How long an executor may take to register"),
+        time(
+            "executor_reregistration_timeout",
+            "2secs",
+            "How long executors may take to come back after a restart of the agent; at most 15secs",
+        ),
+        time(
+            "executor_shutdown_grace_period",
+            "5secs",
+            "How long executors may take to end before they are killed",
+        ),
         text("executor_environment_variables", None, "JSON object of variables added to every task"),
         text("logging_level", Some("INFO"), "Least level that is logged: ERROR, WARNING, INFO, DEBUG"),
         switch("quiet", "false", "No log on stderr"),
