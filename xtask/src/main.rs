@@ -64,7 +64,12 @@ fn bench(rest: &[String]) -> Result<(), String> {
 }
 
 /// Debian packages that the tests use, each with a command that succeeds where it is there.
-const PACKAGES: [(&str, &[&str]); 1] = [("python3-venv", &["python3", "-c", "import ensurepip, venv"])];
+const PACKAGES: [(&str, &[&str]); 4] = [
+    ("python3-venv", &["python3", "-c", "import ensurepip, venv"]),
+    ("nodejs", &["node", "--version"]),
+    ("npm", &["npm", "--version"]),
+    ("prometheus", &["prometheus", "--version"]),
+];
 
 /// Installs what is missing. Where that cannot be, the tests that need it say SKIPPED.
 fn packages() {
