@@ -197,7 +197,8 @@ fn prometheus_discovers_and_scrapes_an_app() {
         .expect("prometheus starts");
     let seen = std::panic::catch_unwind(|| {
         real::eventually("both instances are scraped", || {
-            let (_, body) = real::request(&format!("http://{free}"), "GET", "/api/v1/query?query=visits_total", "");
+            let (_, body) =
+                real::request(&format!("http://{free}"), "GET", "/api/v1/query?query=visits_total", "");
             let answer: serde_json::Value = serde_json::from_str(&body).ok()?;
             let samples = answer["data"]["result"].as_array()?.clone();
             (samples.len() == 2).then_some(samples)
