@@ -5,7 +5,7 @@
 mod apps;
 mod reads;
 
-use crate::{Arrived, Routed, answer::parameter, render};
+use crate::{Arrived, Routed, answer::parameter, pages, render};
 use api::marathon;
 use base::Time;
 use bytes::Bytes;
@@ -55,6 +55,13 @@ impl Call<'_> {
 /// Routes a request.
 pub fn route(arrived: &Arrived, machine: &Orchestrator, who: &Identity, now: Time) -> Routed<Input> {
     let request = &arrived.request;
+    if pages::asked(request, "/") {
+        return Routed::Respond(finish(to_page(), who));
+    }
+    if pages::asked(request, "/ui/") || pages::asked(request, "/ui") {
+        let read = |path: &str| pages::json_of(route(&pages::inner(arrived, path), machine, who, now));
+        return Routed::Respond(finish(pages::orchestrator(&read), who));
+    }
     let call = Call { arrived, method: request.method(), query: request.uri().query(), machine, who, now };
     match dispatch(&call) {
         Ok(input) => Routed::Step(input),
@@ -78,6 +85,12 @@ pub fn finish(mut response: Response<Bytes>, who: &Identity) -> Response<Bytes> 
         }
     }
     response
+}
+
+fn to_page() -> Response<Bytes> {
+    let mut answer = Answer::new(302, model::request::Body::Empty);
+    answer.headers.push(("location", "/ui/".to_owned()));
+    render(answer)
 }
 
 fn dispatch(call: &Call<'_>) -> Outcome {
