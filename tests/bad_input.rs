@@ -3,12 +3,11 @@
 
 mod real;
 
-use real::{BINARY, Dev, eventually, request, request_bytes, root};
+use real::{BINARY, Dev, Signal, eventually, request, request_bytes, root};
 use serde_json::json;
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -289,7 +288,7 @@ fn a_store_cut_short_goes_on_and_a_damaged_one_is_refused() {
     let log = dir.path().join("data/orchestrator/log");
     let mut dev = Dev::start(dir.path(), &[]);
     dev.run_app(SLEEPER);
-    dev.signal("-9");
+    dev.signal(Signal::KILL);
     dev.ended();
     // what a crash leaves in the middle of a write
     let whole = std::fs::read(&log).expect("a log");
@@ -299,16 +298,23 @@ fn a_store_cut_short_goes_on_and_a_damaged_one_is_refused() {
     dev.until("/v2/apps/stays", |v| v["app"]["tasksRunning"] == 1);
     assert!(dev.said().contains("the last write was cut short"), "{}", dev.said());
     drop(dev);
-    // damage in the middle
-    let file = std::fs::OpenOptions::new().write(true).open(&log).expect("a log");
-    let at = whole.len() as u64 / 2;
-    file.write_all_at(&[whole[whole.len() / 2] ^ 0x55], at).expect("it is written");
-    let before = std::fs::read(&log).expect("a log");
-    let output = real::dev_command(dir.path(), &[BINARY], &[]).output().expect("the binary runs");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("orchestrator/log"), "{said}");
-    assert!(said.contains("damaged") || said.contains("corrupt"), "{said}");
-    assert_eq!(std::fs::read(&log).expect("a log"), before, "nothing is touched");
+    // damage in the middle, of any role's
+    for name in ["orchestrator/log", "master/log", "agent-0/meta/log"] {
+        let log = dir.path().join("data").join(name);
+        let whole = std::fs::read(&log).expect("a log");
+        let mut damaged = whole.clone();
+        damaged[whole.len() / 2] ^= 0x55;
+        std::fs::write(&log, &damaged).expect("it is written");
+        let output = real::dev_command(dir.path(), &[BINARY], &[]).output().expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+        assert!(said.contains(name), "{said}");
+        assert!(said.contains("damaged") || said.contains("corrupt"), "{said}");
+        assert!(std::fs::read(&log).expect("a log") == damaged, "{name} is not touched");
+        std::fs::write(&log, whole).expect("it is written");
+    }
+    let dev = Dev::start(dir.path(), &[]);
+    dev.until("/v2/apps/stays", |v| v["app"]["tasksRunning"] == 1);
 }
 
 /// A small file system; gone when dropped.
@@ -359,7 +365,7 @@ fn a_full_disk_is_said_and_loses_nothing() {
             && v["app"]["deployments"] == json!([])
     });
     assert_ne!(dev.ask("GET", "/v2/apps/stays/tasks", "").1, tasks, "the change took effect");
-    dev.signal("-9");
+    dev.signal(Signal::KILL);
     dev.ended();
     let again = Dev::start(dir.path(), &[]);
     again.until("/v2/apps/stays", |v| v["app"]["labels"]["n"] == "2" && v["app"]["tasksRunning"] == 1);

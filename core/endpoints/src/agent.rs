@@ -7,7 +7,7 @@ pub use executor::frame;
 use crate::{
     Arrived, Routed,
     answer::{json, not_found, parameter, render},
-    nouns,
+    nouns, pages,
 };
 use agent::{Agent, Input, Task, VERSION};
 use bytes::Bytes;
@@ -68,6 +68,9 @@ pub fn route(arrived: &Arrived, agent: &Agent) -> Routed<Input, Perform> {
     let (path, query) = (request.uri().path(), request.uri().query());
     let inner = path.strip_prefix("/slave(1)").or_else(|| path.strip_prefix("/slave%281%29")).unwrap_or(path);
     let respond = |response| Routed::Respond(response);
+    if pages::asked(request, "/") {
+        return respond(pages::agent(&|path| pages::json_of(route(&pages::inner(arrived, path), agent))));
+    }
     match path.trim_end_matches('/') {
         "/version" => return respond(json(&nouns::version(VERSION), query)),
         "/metrics/snapshot" => return respond(json(&metrics(agent), query)),

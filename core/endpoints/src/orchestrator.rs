@@ -11,7 +11,7 @@ mod selector;
 use crate::{
     Arrived, Routed,
     answer::{decode_path, parameter, parameters},
-    render,
+    pages, render,
 };
 use api::marathon;
 use base::Time;
@@ -66,6 +66,13 @@ impl Call<'_> {
 /// Routes a request.
 pub fn route(arrived: &Arrived, machine: &Orchestrator, who: &Identity, now: Time) -> Routed<Input> {
     let request = &arrived.request;
+    if pages::asked(request, "/") {
+        return Routed::Respond(finish(to_page(), who));
+    }
+    if pages::asked(request, "/ui/") || pages::asked(request, "/ui") {
+        let read = |path: &str| pages::json_of(route(&pages::inner(arrived, path), machine, who, now));
+        return Routed::Respond(finish(pages::orchestrator(&read), who));
+    }
     // HEAD is answered as GET; the server leaves the body out
     let head = request.method() == Method::HEAD;
     let method = if head { &Method::GET } else { request.method() };
@@ -94,6 +101,12 @@ pub fn finish(mut response: Response<Bytes>, who: &Identity) -> Response<Bytes> 
     response
 }
 
+fn to_page() -> Response<Bytes> {
+    let mut answer = Answer::new(302, model::request::Body::Empty);
+    answer.headers.push(("location", "/ui/".to_owned()));
+    render(answer)
+}
+
 fn dispatch(call: &Call<'_>) -> Outcome {
     let path = decode_path(call.arrived.request.uri().path());
     let path = path.trim_end_matches('/');
@@ -114,7 +127,7 @@ fn dispatch(call: &Call<'_>) -> Outcome {
         }
     }
     let (allowed, answer): (Method, fn(&Call<'_>) -> Outcome) = match path {
-        "" => (Method::GET, |_| Err(found("/ui/"))),
+        "" => (Method::GET, |_| Err(to_page())),
         "/ping" => (Method::GET, |call| Err(ping(call))),
         "/metrics" => (Method::GET, |call| Err(json_answer(&reads::metrics(call)))),
         "/metrics/prometheus" => (Method::GET, |call| Err(reads::prometheus(call))),
@@ -150,12 +163,6 @@ fn below(call: &Call<'_>, path: &str) -> Outcome {
         return Err(message(404, "URI not found"));
     };
     if call.method == Method::DELETE { call.command(command) } else { Err(wrong_method()) }
-}
-
-fn found(at: &str) -> Response<Bytes> {
-    let mut answer = Answer::new(302, model::request::Body::Empty);
-    answer.headers.push(("location", at.to_owned()));
-    render(answer)
 }
 
 /// Steps down; alone, it is elected again at once.

@@ -40,6 +40,10 @@ const SPAWNERS: usize = 4;
 const LINGER: Duration = Duration::from_secs(30);
 /// How often it looks at processes that are not its children.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// How often the groups of an ended container are tried to be removed, a millisecond apart.
+const CLEAN_TRIES_MAX: u32 = 1000;
+/// How often it is looked whether all groups are gone, before a launcher that was told to stop ends all the same.
+const STOP_TRIES_MAX: u32 = 200;
 /// Bytes of one order.
 const ORDER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -63,6 +67,8 @@ struct State {
     destroyed: BTreeSet<ContainerId>,
     agent: Option<(u64, UnixStream)>,
     agents: u64,
+    /// Told to stop: nothing new is made.
+    stopping: bool,
     idle_since: Instant,
     isolation: Isolation,
     cgroups: Option<Cgroups>,
@@ -71,11 +77,22 @@ struct State {
 struct Shared {
     state: Mutex<State>,
     children: Condvar,
+    /// Ended containers whose groups are still there, and how often they were tried.
+    remains: Mutex<BTreeMap<ContainerId, u32>>,
+    remained: Condvar,
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn remains(&self) -> MutexGuard<'_, BTreeMap<ContainerId, u32>> {
+        self.remains.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// The groups of a container that has ended are removed soon, beside everything else.
+    fn leave(&self, id: &ContainerId) {
+        self.remains().insert(id.clone(), 0);
+        self.remained.notify_one();
     }
 }
 
@@ -102,7 +119,7 @@ fn run(dir: &Path) -> io::Result<()> {
     process::new_session().unwrap_or_default();
     process::become_subreaper()?;
     fs::create_dir_all(dir)?;
-    let (journal, kept) = Journal::open(&dir.join("journal"))?;
+    let (journal, kept) = Journal::open(&dir.join("journal"), &process::boot_id())?;
     let socket = dir.join("socket");
     if socket.exists() {
         fs::remove_file(&socket)?;
@@ -120,6 +137,7 @@ fn run(dir: &Path) -> io::Result<()> {
         destroyed: BTreeSet::new(),
         agent: None,
         agents: 0,
+        stopping: false,
         idle_since: Instant::now(),
         isolation: Isolation::default(),
         cgroups: None,
@@ -138,7 +156,12 @@ fn run(dir: &Path) -> io::Result<()> {
             }
         }
     }
-    let shared = Arc::new(Shared { state: Mutex::new(state), children: Condvar::new() });
+    let shared = Arc::new(Shared {
+        state: Mutex::new(state),
+        children: Condvar::new(),
+        remains: Mutex::default(),
+        remained: Condvar::new(),
+    });
     let (orders, queue) = channel::<Box<ContainerSpec>>();
     let queue = Arc::new(Mutex::new(queue));
     for _ in 0..SPAWNERS {
@@ -147,6 +170,8 @@ fn run(dir: &Path) -> io::Result<()> {
     }
     let reaper = shared.clone();
     thread::spawn(move || reap(&reaper));
+    let cleaner = shared.clone();
+    thread::spawn(move || clean(&cleaner));
     let watcher = shared.clone();
     thread::spawn(move || watch(&watcher));
     for stream in listener.incoming() {
@@ -217,11 +242,14 @@ impl State {
         all
     }
 
-    fn end(&mut self, id: &ContainerId, status: Status) {
+    fn end(&mut self, shared: &Shared, id: &ContainerId, status: Status) {
         let Some(mut container) = self.running.remove(id) else { return };
         self.pids.remove(&(container.pid as i32));
         let seen = container.started.as_mut().map_or(status, |s| s.outcome(status));
-        let memory = self.cgroups.as_ref().and_then(|c| c.memory(&id.0));
+        // Its accounts are read only where they can explain the end: they are several files.
+        let cgroups =
+            self.cgroups.as_ref().filter(|_| matches!(seen, Status::Signaled(9) | Status::Exited(137)));
+        let memory = cgroups.and_then(|c| c.memory(&id.0));
         let how = match (memory, seen) {
             (Some(m), Status::Signaled(9)) if m.kills > 0 && !self.destroyed.contains(id) => {
                 Termination::OutOfMemory { limit: m.limit, peak: m.peak }
@@ -233,31 +261,55 @@ impl State {
             (_, Status::Exited(code)) => Termination::Exited(code),
             (_, Status::Signaled(signal)) => Termination::Signaled(signal),
         };
-        self.finish(id, how);
+        self.finish(shared, id, how);
     }
 
-    fn finish(&mut self, id: &ContainerId, how: Termination) {
+    fn finish(&mut self, shared: &Shared, id: &ContainerId, how: Termination) {
         self.keep(Line::Ended { container: id.clone(), how: how.clone() });
         self.ended.insert(id.clone(), how.clone());
         self.destroyed.remove(id);
-        self.clean(id);
+        if self.cgroups.is_some() {
+            shared.leave(id);
+        }
         self.say(&Word::Terminated { container: id.clone(), how });
         self.idle_since = Instant::now();
     }
+}
 
-    /// Ends what is left in the groups of a container and removes them.
-    fn clean(&self, id: &ContainerId) {
-        let Some(cgroups) = &self.cgroups else { return };
-        for _ in 0..100 {
-            for pid in cgroups.processes(&id.0) {
-                process::signal(pid, 9);
-            }
-            if cgroups.remove(&id.0) {
-                return;
-            }
+/// Removes the groups of ended containers; what is left in them is ended first.
+fn clean(shared: &Shared) {
+    loop {
+        let mut remains = shared.remains();
+        while remains.is_empty() {
+            remains = shared.remained.wait(remains).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(remains);
+        if !clean_all(shared) {
             thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// Tries each once; false if something is still there.
+fn clean_all(shared: &Shared) -> bool {
+    let cgroups = shared.lock().cgroups.clone();
+    let ids: Vec<_> = shared.remains().keys().cloned().collect();
+    for id in ids {
+        let gone = cgroups.as_ref().is_none_or(|c| c.remove(&id.0));
+        if let Some(cgroups) = cgroups.as_ref().filter(|_| !gone) {
+            for pid in cgroups.processes(&id.0) {
+                process::signal(pid, 9);
+            }
+        }
+        let mut remains = shared.remains();
+        if let Some(tries) = remains.get_mut(&id) {
+            *tries += 1;
+            if gone || *tries >= CLEAN_TRIES_MAX {
+                remains.remove(&id);
+            }
+        }
+    }
+    shared.remains().is_empty()
 }
 
 fn obey(shared: &Arc<Shared>, order: Order, orders: &Sender<Box<ContainerSpec>>) {
@@ -299,8 +351,8 @@ fn obey(shared: &Arc<Shared>, order: Order, orders: &Sender<Box<ContainerSpec>>)
                     process::signal(other, 9);
                 }
                 process::signal(pid, 9);
-            } else {
-                state.clean(&container);
+            } else if state.cgroups.is_some() && !state.ended.contains_key(&container) {
+                shared.leave(&container);
             }
         }
         Order::Forget { container } => {
@@ -318,15 +370,20 @@ fn obey(shared: &Arc<Shared>, order: Order, orders: &Sender<Box<ContainerSpec>>)
             });
         }
         Order::Stop => {
-            let state = shared.lock();
+            let mut state = shared.lock();
+            state.stopping = true;
             for (id, container) in &state.running {
                 for pid in state.processes(id) {
                     process::signal(pid, 9);
                 }
                 process::signal(container.pid as i32, 9);
+                shared.leave(id);
             }
-            for id in state.running.keys() {
-                state.clean(id);
+            drop(state);
+            let mut tries = 0;
+            while !clean_all(shared) && tries < STOP_TRIES_MAX {
+                tries += 1;
+                thread::sleep(Duration::from_millis(1));
             }
             std::process::exit(0);
         }
@@ -339,7 +396,7 @@ fn spawner(shared: &Arc<Shared>, queue: &Mutex<Receiver<Box<ContainerSpec>>>) {
         let Ok(spec) = spec else { return };
         let (isolation, cgroups) = {
             let mut state = shared.lock();
-            if state.running.contains_key(&spec.id) || state.ended.contains_key(&spec.id) {
+            if state.stopping || state.running.contains_key(&spec.id) || state.ended.contains_key(&spec.id) {
                 continue;
             }
             state.starting += 1;
@@ -363,11 +420,13 @@ fn spawner(shared: &Arc<Shared>, queue: &Mutex<Receiver<Box<ContainerSpec>>>) {
                 state.pids.insert(pid, spec.id.clone());
                 state.say(&Word::Launched { container: spec.id.clone(), pid: pid as u32 });
                 if let Some(status) = state.early.remove(&pid) {
-                    state.end(&spec.id, status);
+                    state.end(shared, &spec.id, status);
                 }
             }
             Err(why) => {
-                state.clean(&spec.id);
+                if state.cgroups.is_some() {
+                    shared.leave(&spec.id);
+                }
                 state.say(&Word::Failed { container: spec.id.clone(), why });
             }
         }
@@ -515,7 +574,7 @@ fn reap(shared: &Arc<Shared>) {
             Ok(Some((pid, status))) => {
                 let mut state = shared.lock();
                 if let Some(id) = state.pids.get(&pid).cloned() {
-                    state.end(&id, status);
+                    state.end(shared, &id, status);
                 } else if let Some(tell) = state.helpers.remove(&pid) {
                     // Nobody waits any more if it took too long.
                     tell.send(status).unwrap_or_default();
@@ -549,7 +608,7 @@ fn watch(shared: &Arc<Shared>) {
             .collect();
         for id in gone {
             state.running.remove(&id);
-            state.finish(&id, Termination::Unknown);
+            state.finish(shared, &id, Termination::Unknown);
         }
         let idle = state.running.is_empty() && state.starting == 0 && state.agent.is_none();
         if idle && state.idle_since.elapsed() > LINGER {

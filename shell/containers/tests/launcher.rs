@@ -134,7 +134,7 @@ async fn output_environment_and_exit_statuses_arrive() {
         })
         .await;
     match w.word().await {
-        Ended::Failed { why, .. } => assert!(why.contains("execute the command"), "{why}"),
+        Ended::Failed { why, .. } => assert!(why.contains("execute the command 'no-such-program'"), "{why}"),
         other => panic!("{other:?}"),
     }
     w.stop().await;

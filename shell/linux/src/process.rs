@@ -80,6 +80,11 @@ pub fn started(pid: i32) -> Option<u64> {
     fields.get(19)?.parse().ok()
 }
 
+/// Names this boot of the machine; empty where the kernel does not say.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
 /// A process and all its descendants, parents first.
 pub fn tree(root: i32) -> Vec<i32> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();

@@ -125,13 +125,19 @@ pub fn spawn(order: &Order) -> io::Result<Started> {
         unsafe { libc::waitpid(pid as i32, &raw mut status, 0) };
         return Err(io::Error::new(
             error.kind(),
-            format!("{}: {error}", STEPS.get(step as usize).unwrap_or(&"start")),
+            match STEPS.get(step as usize) {
+                Some(step) if *step == EXECUTE => {
+                    format!("{step} '{}': {error}", order.file.to_string_lossy())
+                }
+                step => format!("{}: {error}", step.unwrap_or(&"start")),
+            },
         ));
     }
     let report = report.map(|(read, _)| File::from(read));
     Ok(Started { pid: pid as i32, report })
 }
 
+const EXECUTE: &str = "execute the command";
 const STEPS: [&str; 9] = [
     "join the cgroup",
     "make mounts private",
@@ -140,7 +146,7 @@ const STEPS: [&str; 9] = [
     "switch the groups",
     "switch the user",
     "enter the sandbox",
-    "execute the command",
+    EXECUTE,
     "mount a volume",
 ];
 

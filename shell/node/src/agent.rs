@@ -6,7 +6,7 @@ use crate::{
     files,
     flags::Values,
     hub::{Hub, Style},
-    machine,
+    machine::{self, Share},
     messages::{Came, sort},
 };
 use agent::{Agent, Config, Effect, Input};
@@ -17,7 +17,6 @@ use endpoints::{Arrived, Routed};
 use model::{
     container::{ContainerSpec, Termination},
     link::Upid,
-    resources::Resources,
 };
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::sync::mpsc;
@@ -27,6 +26,8 @@ use web::{
 };
 
 const COMPLETED_TASKS_MAX: usize = 1000;
+/// Where `dev` says which part of the machine an agent has; no flag.
+pub(crate) const SHARE: &str = "share";
 
 /// Starts an agent; it serves when this returns, and registers by itself.
 pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<Running> {
@@ -44,7 +45,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let listener = web::bind(address, "--port").await?;
+    let listener = web::bind(address, &values.flag("port")).await?;
     let address = listener.local_addr()?;
     let work_dir = Path::new(values.get("work_dir").unwrap_or("./mesolite-data/agent"));
     std::fs::create_dir_all(work_dir)
@@ -52,10 +53,9 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let work_dir = work_dir.canonicalize()?;
     let store = Arc::new(store::Store::open(work_dir.join("meta"))?);
     let records = store.records("")?;
-    let resources = match values.get("resources") {
-        Some(text) => Resources::parse(text, "*").map_err(|e| anyhow::anyhow!("--resources: {e}"))?,
-        None => machine::resources(&work_dir),
-    };
+    let share = Share::read(values.get(SHARE));
+    let told = values.get("resources").unwrap_or_default();
+    let resources = machine::resources(told, &work_dir, share).map_err(anyhow::Error::msg)?;
     let config = Config {
         address,
         hostname: values.get("hostname").map_or_else(|| address.ip().to_string(), str::to_owned),

@@ -116,6 +116,9 @@ pub(crate) fn log(level: &str, quiet: bool) {
     let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "info".into());
     let logging =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // No escape sequences in files.
+    let logging =
+        logging.with_ansi(cli::Output::detect(false).progress && std::env::var_os("NO_COLOR").is_none());
     // A second role in this process uses the first one's.
     logging.try_init().unwrap_or_default();
 }

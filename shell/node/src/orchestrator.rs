@@ -33,7 +33,7 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     let address: SocketAddr = format!("{ip}:{port}")
         .parse()
         .with_context(|| format!("--http_address: '{ip}' is not an address"))?;
-    let listener = web::bind(address, "--http_port").await?;
+    let listener = web::bind(address, &values.flag("http_port")).await?;
     let address = listener.local_addr()?;
     let store = Arc::new(store::Store::open(Path::new(
         values.get("work_dir").unwrap_or("./mesolite-data/orchestrator"),
