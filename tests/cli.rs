@@ -194,6 +194,7 @@ fn why_names_the_stage_the_agent_and_by_how_much() {
 fn exit_codes_are_what_help_says() {
     let (dir, dev) = fresh();
     let help = dev.mesolite(&["--help"]);
+    has(&help, &["A datacenter in one binary", "Starts a whole cluster in one process"]);
     has(&help, &["Exit codes:", "3  there is nothing by that name", "4  the cluster cannot be reached"]);
     refused(&dev, 1, &["app", "apply", "/no/such/file.json"]);
     let bad = dir.path().join("bad.json");
@@ -203,7 +204,12 @@ fn exit_codes_are_what_help_says() {
     has(&refused(&dev, 1, &["app", "apply", bad.to_str().expect("a path")]), &["bad.json", "not JSON"]);
     refused(&dev, 2, &["app"]);
     refused(&dev, 2, &["app", "list", "--nonsense"]);
-    refused(&dev, 2, &["app", "scale", "/x", "-1"]);
+    has(&refused(&dev, 2, &["app", "scale", "/x", "-1"]), &["'-1'", "a whole number from 0 on is right"]);
+    for role in ["agent", "orchestrator"] {
+        let port = if role == "agent" { "--port=0" } else { "--http_port=0" };
+        let output = Command::new(BINARY).args([role, port]).output().expect("the binary runs");
+        has(&String::from_utf8_lossy(&output.stderr), &["--master=HOST:PORT is required"]);
+    }
     for words in [
         &["app", "show", "/none"][..],
         &["app", "why", "/none"],
@@ -226,7 +232,7 @@ fn exit_codes_are_what_help_says() {
             .expect("the binary runs");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(4), "{words:?}: {said}");
-        has(&said, &["cannot be reached", "mesolite dev"]);
+        has(&said, &["http://127.0.0.1:1 cannot be reached: Connection refused", "mesolite dev"]);
     }
     let big = dir.path().join("big.json");
     std::fs::write(&big, r#"{"id":"/big","cmd":"true","cpus":1000,"mem":32}"#).expect("a file");

@@ -156,11 +156,21 @@ fn on_a_terminal_a_bar_shows_how_far_it_is() {
     std::fs::write(&file, slow).expect("a file");
     let line =
         format!("{BINARY} --master {} --marathon {} app apply {}", dev.master, dev.marathon, file.display());
-    let output = Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output();
-    let Ok(output) = output else { return eprintln!("SKIPPED: there is no script(1) for a terminal") };
+    let on = |terminal: &str| {
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).env("TERM", terminal).stdin(Stdio::null()).output()
+    };
+    let Ok(output) = on("xterm") else { return eprintln!("SKIPPED: there is no script(1) for a terminal") };
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && said.contains("/slow [") && said.contains("0/1"), "{said:?}");
     assert!(said.contains("/slow: done"), "{said:?}");
+    // one that can't move the cursor
+    assert_eq!(dev.ask("DELETE", "/v2/apps/slow?force=true", "").0, 200);
+    dev.until("/v2/apps", |v| v["apps"] == serde_json::json!([]));
+    dev.until("/v2/deployments", |v| *v == serde_json::json!([]));
+    let output = on("dumb").expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("scale /slow\r\n") && !said.contains('\x1b'), "{said:?}");
     dev.signal(Signal::TERM);
 }
 

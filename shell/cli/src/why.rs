@@ -49,6 +49,7 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value) -> Result<
     let left = entry["delay"]["timeLeftSeconds"].as_u64().unwrap_or(0);
     if left > 0 {
         output.line(&format!("It failed before and is started again in {left} s (back-off)."));
+        return Ok(());
     }
     stages(&entry["processedOffersSummary"], output);
     refusals(entry, output);

@@ -175,7 +175,9 @@ impl Table {
         let mut values = BTreeMap::new();
         for flag in self.flags {
             let from = matches.value_source(flag.name);
-            let given = matches.get_one::<String>(flag.name).cloned();
+            // Options of the whole command line have defaults of their own, `--master` for one.
+            let other = from == Some(ValueSource::DefaultValue) && flag.default.is_none();
+            let given = matches.get_one::<String>(flag.name).filter(|_| !other).cloned();
             let chosen = match from {
                 Some(ValueSource::CommandLine | ValueSource::EnvVariable) => given,
                 _ => file.get(flag.name).cloned().or(given),

@@ -52,14 +52,13 @@ pub(crate) async fn answered(answer: oneshot::Receiver<Reply>) -> Reply {
 
 /// The whole command line, from which help and completions come.
 pub fn command() -> clap::Command {
-    let root = clap::Command::new("mesolite")
+    let root = cli::Cmd::augment_subcommands(cli::Opts::augment_args(clap::Command::new("mesolite")))
         .version(env!("CARGO_PKG_VERSION"))
         .about("A datacenter in one binary: Apache Mesos and Marathon, continued")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .after_help(cli::exit::HELP);
-    let root = cli::Cmd::augment_subcommands(cli::Opts::augment_args(root));
-    let root = root.subcommand(dev::Dev::augment_args(clap::Command::new("dev").about(dev::ABOUT)));
+    let root = root.subcommand(dev::Dev::augment_args(clap::Command::new("dev")).about(dev::ABOUT));
     ROLES.into_iter().fold(root, |root, table| root.subcommand(table.command()))
 }
 
