@@ -163,12 +163,6 @@ fn why_names_the_stage_the_agent_and_by_how_much() {
             "UnfulfilledConstraint",
             "wants rack LIKE a; it has no rack",
         ),
-        (
-            "/role",
-            json!({ "acceptedResourceRoles": ["ads"] }),
-            "InsufficientCpus",
-            "wants resources reserved for ads; reserved are none",
-        ),
     ] {
         let mut app = json!({ "id": id, "cmd": "true", "cpus": 0.1, "mem": 32, "disk": 0 });
         for (name, value) in more.as_object().expect("an object") {
@@ -218,7 +212,7 @@ fn exit_codes_are_what_help_says() {
         &["app", "restart", "/none"],
         &["task", "show", "none"],
         &["task", "logs", "none"],
-        &["task", "kill", "none"],
+        &["task", "kill", "none.instance-00000000-0000-0000-0000-000000000000._app.1"],
         &["node", "show", "none"],
         &["deployment", "cancel", "none"],
     ] {
