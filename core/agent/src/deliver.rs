@@ -9,7 +9,7 @@ use crate::{
 };
 use base::{Effects, Now};
 use model::{
-    container::{ContainerSpec, Program},
+    container::{ContainerSpec, Io, Program},
     mesos::{
         TaskGroupInfo, TaskState, internal,
         task_status::{Reason, Source},
@@ -73,6 +73,7 @@ impl Agent {
         spec.user = (self.config.switch_user && !user.is_empty()).then_some(user);
         spec.fetch = command.uris.iter().map(launch::fetch).collect();
         spec.limits = launch::task_limits(&task.info);
+        spec.io = crate::guests::io(task.info.container.as_ref(), Io::Files);
         // Unless it says otherwise a task may use what its group has together.
         spec.shares_memory =
             task.info.limits.is_empty() && launch::shares_cgroups(task.info.container.as_ref());

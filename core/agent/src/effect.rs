@@ -5,8 +5,8 @@ use base::Duration;
 use model::{
     container::{ContainerId, ContainerSpec, Limits, Probe},
     link::{Envelope, Upid},
-    mesos::executor::Event,
-    request::Http,
+    mesos::{agent::Response, executor::Event},
+    request::{Codec, Http, RequestId},
     save::{Change, SaveId},
 };
 
@@ -35,6 +35,20 @@ pub enum Effect {
     },
     /// An answer to an executor, or an event on its stream.
     Http(Http<Event>),
+    /// An answer to a call of the agent's API.
+    Respond {
+        /// The waiting request.
+        request: RequestId,
+        /// How it is written.
+        codec: Codec,
+        /// What it says.
+        response: Box<Response>,
+    },
+    /// Remove a sandbox that nobody may want any more.
+    Discard {
+        /// Its absolute path.
+        directory: String,
+    },
     /// A signal to every process of a container.
     Signal {
         /// Which.

@@ -1,5 +1,6 @@
 //! Everything that can happen to an agent.
 
+use crate::ContainerCall;
 use model::{
     container::{ContainerId, Probed, Termination},
     link::{Envelope, Upid},
@@ -80,6 +81,17 @@ pub enum Input {
         accept: Codec,
         /// What it says.
         call: Box<Call>,
+    },
+    /// A call about a container, by the agent's API.
+    Container {
+        /// Answered by this number.
+        request: RequestId,
+        /// How the answer is written.
+        codec: Codec,
+        /// Which.
+        container: ContainerId,
+        /// What is asked.
+        call: ContainerCall,
     },
     /// The client of a stream has gone.
     StreamClosed {

@@ -7,6 +7,7 @@ pub(crate) fn all(agent: &Agent) {
     updates_stay_in_order(agent);
     an_ended_task_waits_only_for_its_acknowledgement(agent);
     tasks_have_their_executor(agent);
+    guests_are_nobody_elses(agent);
 }
 
 fn tasks_have_their_executor(agent: &Agent) {
@@ -20,6 +21,15 @@ fn tasks_have_their_executor(agent: &Agent) {
             executor.is_some_and(|e| e.container == *container),
             "container {container} without its executor"
         );
+    }
+}
+
+fn guests_are_nobody_elses(agent: &Agent) {
+    for (container, guest) in &agent.guests {
+        assert!(guest.container == *container, "guest {container} under another name");
+        let taken =
+            agent.containers.contains_key(container) || agent.executor_containers.contains_key(container);
+        assert!(!taken, "container {container} is a task's or an executor's, and a client's");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
 };
 use base::{Duration, Effects, Now};
 use model::{
-    container::{ContainerId, ContainerSpec, Fetch, Limits, Mount, Program},
+    container::{ContainerId, ContainerSpec, Fetch, Io, Limits, Mount, Program},
     mesos::{
         CommandInfo, ContainerInfo, ExecutorId, ExecutorInfo, FrameworkInfo, Resource, TaskInfo, TaskState,
         TaskStatus, framework_info, internal, task_status::Reason, value, volume,
@@ -20,6 +20,8 @@ use std::collections::HashMap;
 
 type Key = (String, String);
 
+/// Where programs are looked for unless a task says otherwise.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const MIB: f64 = 1024.0 * 1024.0;
 
 impl Agent {
@@ -106,6 +108,7 @@ impl Agent {
         spec.user = (self.config.switch_user && !user.is_empty()).then_some(user);
         spec.fetch = command.uris.iter().map(fetch).collect();
         spec.limits = task_limits(&task.info);
+        spec.io = crate::guests::io(task.info.container.as_ref(), Io::Files);
         volumes(&mut spec, &task.info.resources, task.info.container.as_ref(), None, self);
         out.push(Effect::Launch(Box::new(spec)));
     }
@@ -155,7 +158,7 @@ impl Agent {
         let address = self.config.address;
         let agent_id = self.info.id.as_ref().map_or(String::new(), |id| id.value.clone());
         let mut all: Vec<(String, String)> = vec![
-            ("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
+            ("PATH".into(), PATH.into()),
             ("LIBPROCESS_IP".into(), address.ip().to_string()),
             ("LIBPROCESS_PORT".into(), "0".into()),
             ("MESOS_FRAMEWORK_ID".into(), framework.to_owned()),
@@ -176,7 +179,11 @@ impl Agent {
         all
     }
 
-    fn with_own(&self, mut all: Vec<(String, String)>, command: &CommandInfo) -> Vec<(String, String)> {
+    pub(crate) fn with_own(
+        &self,
+        mut all: Vec<(String, String)>,
+        command: &CommandInfo,
+    ) -> Vec<(String, String)> {
         let own = command.environment.iter().flat_map(|e| &e.variables);
         let own = own.map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()));
         for (name, value) in self.config.environment.iter().cloned().chain(own) {
@@ -333,7 +340,10 @@ pub(crate) fn unsupported_executor(info: &ExecutorInfo, is_default: bool) -> Opt
     unfit(info.command.as_ref(), info.container.as_ref())
 }
 
-fn unfit(command: Option<&CommandInfo>, container: Option<&ContainerInfo>) -> Option<&'static str> {
+pub(crate) fn unfit(
+    command: Option<&CommandInfo>,
+    container: Option<&ContainerInfo>,
+) -> Option<&'static str> {
     let variables = command.iter().flat_map(|c| &c.environment).flat_map(|e| &e.variables);
     if variables.clone().any(|v| v.secret.is_some()) {
         return Some("This agent does not resolve secrets yet");

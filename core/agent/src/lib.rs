@@ -7,6 +7,7 @@ mod config;
 mod deliver;
 mod effect;
 mod executors;
+mod guests;
 mod input;
 mod invariants;
 mod launch;
@@ -21,6 +22,7 @@ mod view;
 
 pub use config::{Config, ExecutorTimes, VERSION};
 pub use effect::Effect;
+pub use guests::{Attachable, ContainerCall, Guest};
 pub use input::{Input, ProbeId};
 pub use state::{Executor, Framework, Runner, Task};
 pub use view::Counters;
@@ -29,11 +31,14 @@ use base::{Effects, Machine, Now, Time};
 use model::{
     container::ContainerId,
     link::{Envelope, Message, Upid},
-    mesos::AgentInfo,
+    mesos::{AgentInfo, agent::call::LaunchContainer},
     save::Records,
 };
 use registration::Registration;
 use std::collections::{BTreeMap, VecDeque};
+
+/// What is asked for a container that is not a task's: the message with all of it.
+pub type Launch = LaunchContainer;
 
 /// The agent as a value.
 #[derive(Debug)]
@@ -49,6 +54,10 @@ pub struct Agent {
     /// Executors with containers of their own, by framework and executor id.
     executors: BTreeMap<(String, String), Executor>,
     executor_containers: BTreeMap<ContainerId, (String, String)>,
+    /// Containers that clients asked for.
+    guests: BTreeMap<ContainerId, Guest>,
+    /// Calls that wait for the end of a container.
+    waits: BTreeMap<ContainerId, Vec<guests::Wait>>,
     completed: VecDeque<Task>,
     completed_executors: VecDeque<Executor>,
     probes: BTreeMap<ProbeId, (checks::Kind, (String, String))>,
@@ -78,6 +87,8 @@ impl Agent {
             containers: BTreeMap::new(),
             executors: BTreeMap::new(),
             executor_containers: BTreeMap::new(),
+            guests: BTreeMap::new(),
+            waits: BTreeMap::new(),
             completed: VecDeque::new(),
             completed_executors: VecDeque::new(),
             probes: BTreeMap::new(),
@@ -177,6 +188,9 @@ impl Machine for Agent {
             Input::SaveFailed { save, .. } => self.save_failed(save, at),
             Input::Executor { request, accept, call } => {
                 self.executor_call(&mut now, request, accept, *call, out);
+            }
+            Input::Container { request, codec, container, call } => {
+                self.container_call((request, codec), container, call, out);
             }
             Input::StreamClosed { stream } => self.stream_closed(stream),
             Input::Unregister => self.unregister(&mut now, out),

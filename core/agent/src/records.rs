@@ -1,6 +1,9 @@
 //! What an agent must not forget: its id, its tasks, the updates that nobody acknowledged. Keys and values of it.
 
-use crate::state::{Executor, Runner, Task};
+use crate::{
+    Guest, Launch,
+    state::{Executor, Runner, Task},
+};
 use model::{
     container::{ContainerId, Termination},
     link::Upid,
@@ -16,6 +19,8 @@ const TASK: &str = "tasks/";
 const UPDATE: &str = "updates/";
 const EXECUTOR: &str = "executors/";
 const DRIVER: &str = "drivers/";
+const GUEST: &str = "guests/";
+const SESSION: &str = "sessions/";
 
 /// What was durable.
 #[derive(Debug, Default)]
@@ -28,6 +33,8 @@ pub(crate) struct Recovered {
     pub executors: Vec<(String, ContainerId, ExecutorInfo)>,
     /// Framework id, container, where the executor's driver listens.
     pub drivers: Vec<(String, ContainerId, Upid)>,
+    /// Containers that clients asked for, outer ones first; sessions say so.
+    pub guests: Vec<(ContainerId, Launch, bool)>,
     /// Unacknowledged updates in the order in which they were made.
     pub updates: Vec<(u64, StatusUpdate)>,
     pub broken: u64,
@@ -86,6 +93,10 @@ impl Recovered {
                 let upid = String::from_utf8_lossy(value).parse::<Upid>().ok();
                 let read = split(rest).zip(upid).map(|((framework, id), upid)| (framework, id, upid));
                 read.map(|driver| found.drivers.push(driver)).is_some()
+            } else if let Some(id) = key.strip_prefix(GUEST).or_else(|| key.strip_prefix(SESSION)) {
+                let session = key.starts_with(SESSION);
+                let launch = Launch::decode(value.as_slice());
+                launch.map(|l| found.guests.push((ContainerId(id.to_owned()), l, session))).is_ok()
             } else if let Some(number) = key.strip_prefix(UPDATE) {
                 match (u64::from_str_radix(number, 16), StatusUpdate::decode(value.as_slice())) {
                     (Ok(number), Ok(update)) => {
@@ -150,6 +161,19 @@ pub(crate) fn driver(executor: &Executor, driver: &Upid) -> Change {
 pub(crate) fn forget_executor(executor: &Executor) -> [Change; 2] {
     let place = format!("{}/{}", executor.framework, executor.container);
     [Change::Delete { key: format!("{EXECUTOR}{place}") }, Change::Delete { key: format!("{DRIVER}{place}") }]
+}
+
+fn guest_key(guest: &Guest) -> String {
+    let kind = if guest.session { SESSION } else { GUEST };
+    format!("{kind}{}", guest.container)
+}
+
+pub(crate) fn guest(guest: &Guest) -> Change {
+    Change::Put { key: guest_key(guest), value: guest.launch.encode_to_vec() }
+}
+
+pub(crate) fn forget_guest(guest: &Guest) -> [Change; 1] {
+    [Change::Delete { key: guest_key(guest) }]
 }
 
 pub(crate) fn update(number: u64, update: &StatusUpdate) -> Change {

@@ -80,6 +80,9 @@ impl Agent {
             }
             self.tasks.insert(key, task);
         }
+        for (container, launch, session) in found.guests {
+            self.read_guest(container, launch, session);
+        }
         for (number, update) in found.updates {
             self.next_update = self.next_update.max(number + 1);
             let key = (update.framework_id.value.clone(), update.status.task_id.value.clone());
@@ -116,8 +119,11 @@ impl Agent {
         self.registration.recovered = true;
         let running: BTreeMap<_, _> = running.into_iter().collect();
         let ended: BTreeMap<_, _> = ended.into_iter().collect();
-        let known =
-            |c: &&ContainerId| self.containers.contains_key(*c) || self.executor_containers.contains_key(*c);
+        let known = |c: &&ContainerId| {
+            self.containers.contains_key(*c)
+                || self.executor_containers.contains_key(*c)
+                || self.guests.contains_key(*c)
+        };
         for container in running.keys().filter(|c| !known(c)) {
             out.push(Effect::Destroy { container: container.clone() });
         }
@@ -165,6 +171,7 @@ impl Agent {
                 self.say(driver, internal::ReconnectExecutorMessage { slave_id }, out);
             }
         }
+        self.guests_recovered(&running, &ended, out);
         self.saves.push(records::boot(&self.config.boot_id));
         self.begin(now, out);
     }

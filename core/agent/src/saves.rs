@@ -5,7 +5,10 @@
 
 use crate::{Agent, Effect};
 use base::{Duration, Effects, Now, Time};
-use model::save::{Change, SaveId};
+use model::{
+    container::ContainerId,
+    save::{Change, SaveId},
+};
 use std::collections::VecDeque;
 
 /// Changes that are gathered into one batch; a step with more makes a batch of its own.
@@ -22,6 +25,8 @@ pub(crate) enum Then {
     Launch { task: (String, String) },
     /// The executor may be started.
     Start { executor: (String, String) },
+    /// The container that a client asked for may be made.
+    Invite { container: ContainerId },
     /// The queued tasks of this number may be handed over.
     Deliver { executor: (String, String), number: u64 },
 }
@@ -94,6 +99,7 @@ impl Agent {
             match then {
                 Then::Launch { task } => self.launch(&task, out),
                 Then::Start { executor } => self.start_executor(&executor, out),
+                Then::Invite { container } => self.invite(&container, out),
                 Then::Deliver { executor, number } => self.queued_is_durable(&executor, number, out),
                 Then::Say { task: key, number } => {
                     self.update_is_durable(&key, number, now.time, out);

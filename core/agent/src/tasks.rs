@@ -97,6 +97,10 @@ impl Agent {
             self.executor_launched(now, &key, pid, out);
             return;
         }
+        if self.guests.contains_key(container) {
+            self.guest_launched(container, pid, out);
+            return;
+        }
         let Some(key) = self.containers.get(container).cloned() else {
             out.push(Effect::Destroy { container: container.clone() });
             return;
@@ -132,6 +136,10 @@ impl Agent {
             self.executor_launch_failed(now, &key, why, out);
             return;
         }
+        if self.guests.contains_key(container) {
+            self.guest_launch_failed(container, why, out);
+            return;
+        }
         let Some(key) = self.containers.get(container).cloned() else { return };
         let killed = self.tasks.get(&key).is_some_and(|t| t.kill != Kill::No);
         let (state, reason) = if killed {
@@ -155,6 +163,11 @@ impl Agent {
         how: &Termination,
         out: &mut Effects<Effect>,
     ) {
+        if self.guests.contains_key(container) {
+            self.guest_ended(container, how, out);
+            return;
+        }
+        self.container_ended(container, how, out);
         if let Some(key) = self.executor_containers.get(container).cloned() {
             self.executor_gone(now, &key, Some(how), out);
             return;

@@ -1,8 +1,9 @@
 //! What readers see of an agent: plain references and counters. Never rendered text (`endpoints`).
 
-use crate::{Agent, Config, Executor, Framework, Runner, Task};
+use crate::{Agent, Config, Executor, Framework, Guest, Runner, Task};
 use base::Time;
 use model::{
+    container::ContainerId,
     link::Upid,
     mesos::{self, AgentInfo},
     resources::Resources,
@@ -64,6 +65,14 @@ impl Agent {
     /// Executors that frameworks brought, and default executors, by framework and id.
     pub fn executors(&self) -> &BTreeMap<(String, String), Executor> {
         &self.executors
+    }
+    /// Containers that clients of the API asked for, ended ones too.
+    pub fn guests(&self) -> &BTreeMap<ContainerId, Guest> {
+        &self.guests
+    }
+    /// Whether it knows what an earlier one left behind.
+    pub fn is_recovered(&self) -> bool {
+        self.registration.recovered
     }
     /// Ended executors, oldest first.
     pub fn completed_executors(&self) -> &VecDeque<Executor> {

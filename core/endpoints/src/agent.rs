@@ -1,7 +1,13 @@
 //! The agent's HTTP surface: read endpoints in the v0 shapes that tools index. Files need the world: the shell reads.
 
+mod attach;
+mod calls;
 mod executor;
 
+pub use attach::{
+    Heard, input as heard, input_codec as attach_codec, input_container as attach_container, is_api, output,
+};
+pub use calls::{Style, respond};
 pub use executor::frame;
 
 use crate::{
@@ -9,10 +15,13 @@ use crate::{
     answer::{json, not_found, parameter, render},
     nouns, pages,
 };
-use agent::{Agent, Input, Task, VERSION};
+use agent::{Agent, ContainerCall, Input, Task, VERSION};
 use bytes::Bytes;
 use http::Response;
-use model::request::{Answer, Body};
+use model::{
+    container::ContainerId,
+    request::{Answer, Body},
+};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -20,8 +29,24 @@ use std::collections::BTreeMap;
 pub const READ_BYTES_MAX: u64 = 65_536;
 
 /// What the shell does for a request, and how it is answered.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Perform {
+    /// Launch a session in a container and stream what it says.
+    Session {
+        /// Its container.
+        container: ContainerId,
+        /// What the agent is asked.
+        call: ContainerCall,
+        /// How it is written.
+        style: Style,
+    },
+    /// Stream what a container says.
+    Output {
+        /// Which.
+        container: ContainerId,
+        /// How it is written.
+        style: Style,
+    },
     /// List a directory: answered by `render_listing`.
     Browse {
         /// Absolute path.
@@ -79,6 +104,7 @@ pub fn route(arrived: &Arrived, agent: &Agent) -> Routed<Input, Perform> {
     }
     match inner.trim_end_matches('/') {
         "/api/v1/executor" => executor::route(arrived),
+        "/api/v1" => calls::route(arrived, agent),
         "/health" => respond(render(Answer::new(200, Body::Empty))),
         "/state" | "/state.json" => respond(json(&state(agent), query)),
         "/flags" => respond(json(&json!({ "flags": agent.config().flags }), query)),

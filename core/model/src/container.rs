@@ -90,6 +90,26 @@ pub struct Limits {
     pub mem_max: Option<u64>,
 }
 
+/// Where a container's input comes from and its output goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Io {
+    /// No input; `stdout` and `stderr` of the sandbox.
+    #[default]
+    Files,
+    /// Clients that attach; without `session` the files too.
+    Pipes,
+    /// A terminal, to which clients attach.
+    Terminal {
+        /// Lines.
+        rows: u16,
+        /// Characters in a line.
+        columns: u16,
+    },
+}
+
+/// How a launch says that what was to run could not be: behind it stands why.
+pub const NOT_EXECUTED: &str = "execute the command";
+
 /// A container to be started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ContainerSpec {
@@ -119,6 +139,16 @@ pub struct ContainerSpec {
     /// Its memory is limited by the container around it only.
     #[serde(default)]
     pub shares_memory: bool,
+    /// It has no groups of its own but joins those of the container around it.
+    #[serde(default)]
+    pub shares_groups: bool,
+    /// Input and output.
+    #[serde(default)]
+    pub io: Io,
+    /// Somebody's session inside the container around it: it joins that container's namespaces and groups, works in its
+    /// sandbox, says nothing before a client attaches, and writes no files.
+    #[serde(default)]
+    pub session: bool,
 }
 
 impl ContainerSpec {
@@ -136,6 +166,9 @@ impl ContainerSpec {
             links: Vec::new(),
             group: false,
             shares_memory: false,
+            shares_groups: false,
+            io: Io::Files,
+            session: false,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     isolation::Isolation,
     journal::{Journal, Kept, Line},
     protocol::{Order, VERSION, Word},
+    switchboard::{self, Board},
     volumes,
 };
 use linux::{
@@ -14,7 +15,7 @@ use linux::{
     process::{self, Status, User},
     spawn,
 };
-use model::container::{ContainerId, ContainerSpec, Limits, Program, Termination};
+use model::container::{ContainerId, ContainerSpec, Io, Limits, Program, Termination};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::CString,
@@ -51,6 +52,8 @@ struct Container {
     pid: u32,
     started: Option<spawn::Started>,
     sandbox: String,
+    /// A process of ours stands before the task.
+    fronted: bool,
     /// Started by an earlier launcher: not our child, known by when it started.
     adopted: Option<u64>,
 }
@@ -64,6 +67,7 @@ struct State {
     starting: usize,
     ended: BTreeMap<ContainerId, Termination>,
     helpers: BTreeMap<i32, Sender<Status>>,
+    boards: BTreeMap<ContainerId, Board>,
     destroyed: BTreeSet<ContainerId>,
     agent: Option<(u64, UnixStream)>,
     agents: u64,
@@ -134,6 +138,7 @@ fn run(dir: &Path) -> io::Result<()> {
         starting: 0,
         ended: BTreeMap::new(),
         helpers: BTreeMap::new(),
+        boards: BTreeMap::new(),
         destroyed: BTreeSet::new(),
         agent: None,
         agents: 0,
@@ -148,7 +153,13 @@ fn run(dir: &Path) -> io::Result<()> {
                 state.ended.insert(container, how);
             }
             Kept::Running { pid, since } if process::started(pid as i32) == Some(since) => {
-                let adopted = Container { pid, started: None, sandbox: String::new(), adopted: Some(since) };
+                let adopted = Container {
+                    pid,
+                    started: None,
+                    sandbox: String::new(),
+                    fronted: linux::process::is_init(pid as i32),
+                    adopted: Some(since),
+                };
                 state.running.insert(container, adopted);
             }
             Kept::Running { .. } => {
@@ -184,29 +195,57 @@ fn run(dir: &Path) -> io::Result<()> {
 
 fn serve(shared: &Arc<Shared>, stream: UnixStream, orders: &Sender<Box<ContainerSpec>>) {
     let Ok(reading) = stream.try_clone() else { return };
-    let number = {
-        let mut state = shared.lock();
-        state.agents += 1;
-        let number = state.agents;
-        state.agent = Some((number, stream));
-        number
-    };
+    let mut stream = Some(stream);
+    let mut number = None;
     let mut lines = BufReader::new(reading);
     loop {
         let mut line = Vec::new();
         let read = io::Read::take(&mut lines, ORDER_BYTES_MAX).read_until(b'\n', &mut line);
         match read {
             Ok(n) if n > 0 && line.ends_with(b"\n") => match serde_json::from_slice(&line) {
-                Ok(order) => obey(shared, order, orders),
+                Ok(Order::Attach { container, output }) => {
+                    let Some(stream) = stream.take() else { return };
+                    return attach(shared, &container, output, lines, stream);
+                }
+                Ok(order) => {
+                    // Whoever gives orders is the agent, the last one to come.
+                    if let Some(stream) = stream.take() {
+                        let mut state = shared.lock();
+                        state.agents += 1;
+                        number = Some(state.agents);
+                        state.agent = Some((state.agents, stream));
+                    }
+                    obey(shared, order, orders);
+                }
                 Err(error) => eprintln!("launcher: an order does not parse: {error}"),
             },
             _ => break,
         }
     }
     let mut state = shared.lock();
-    if state.agent.as_ref().is_some_and(|(n, _)| *n == number) {
+    if state.agent.as_ref().is_some_and(|(n, _)| Some(*n) == number) {
         state.agent = None;
         state.idle_since = Instant::now();
+    }
+}
+
+/// A connection of a client to a container.
+fn attach(
+    shared: &Arc<Shared>,
+    id: &ContainerId,
+    output: bool,
+    from: BufReader<UnixStream>,
+    mut to: UnixStream,
+) {
+    let board = shared.lock().boards.get(id).cloned();
+    let word = match &board {
+        Some(_) => Word::Attached,
+        None => Word::Refused { why: format!("nobody can attach to container {id}") },
+    };
+    let mut text = serde_json::to_vec(&word).unwrap_or_default();
+    text.push(b'\n');
+    if let (Some(board), Ok(())) = (board, to.write_all(&text)) {
+        board.serve(from, to, output);
     }
 }
 
@@ -236,7 +275,7 @@ impl State {
         if all.is_empty() {
             all = process::tree(pid);
         }
-        if self.isolation.pid_namespace {
+        if container.fronted {
             all.retain(|p| *p != pid);
         }
         all
@@ -268,6 +307,9 @@ impl State {
         self.keep(Line::Ended { container: id.clone(), how: how.clone() });
         self.ended.insert(id.clone(), how.clone());
         self.destroyed.remove(id);
+        if let Some(board) = self.boards.remove(id) {
+            board.container_ended();
+        }
         if self.cgroups.is_some() {
             shared.leave(id);
         }
@@ -355,6 +397,8 @@ fn obey(shared: &Arc<Shared>, order: Order, orders: &Sender<Box<ContainerSpec>>)
                 shared.leave(&container);
             }
         }
+        // Only first on a connection of its own.
+        Order::Attach { .. } => {}
         Order::Forget { container } => {
             let mut state = shared.lock();
             if state.ended.remove(&container).is_some() {
@@ -394,26 +438,30 @@ fn spawner(shared: &Arc<Shared>, queue: &Mutex<Receiver<Box<ContainerSpec>>>) {
     loop {
         let spec = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(spec) = spec else { return };
-        let (isolation, cgroups) = {
+        let (isolation, cgroups, around) = {
             let mut state = shared.lock();
             if state.stopping || state.running.contains_key(&spec.id) || state.ended.contains_key(&spec.id) {
                 continue;
             }
             state.starting += 1;
-            (state.isolation.clone(), state.cgroups.clone())
+            let around = spec.id.parent().filter(|_| spec.session);
+            let around = around.and_then(|parent| state.running.get(&parent)).map(|c| c.pid);
+            (state.isolation.clone(), state.cgroups.clone(), around)
         };
-        let outcome = start(&spec, &isolation, cgroups.as_ref());
+        let outcome = start(&spec, &isolation, cgroups.as_ref(), around);
         let mut state = shared.lock();
         state.starting -= 1;
         match outcome {
-            Ok(started) => {
+            Ok((started, fronted, board)) => {
                 let pid = started.pid;
+                state.boards.extend(board.map(|board| (spec.id.clone(), board)));
                 let since = process::started(pid).unwrap_or_default();
                 state.keep(Line::Started { container: spec.id.clone(), pid: pid as u32, since });
                 let container = Container {
                     pid: pid as u32,
                     started: Some(started),
                     sandbox: spec.sandbox.clone(),
+                    fronted,
                     adopted: None,
                 };
                 state.running.insert(spec.id.clone(), container);
@@ -442,7 +490,8 @@ fn start(
     spec: &ContainerSpec,
     isolation: &Isolation,
     cgroups: Option<&Cgroups>,
-) -> Result<spawn::Started, String> {
+    around: Option<u32>,
+) -> Result<(spawn::Started, bool, Option<Board>), String> {
     let user = spec.user.as_deref().map(process::user).transpose()?;
     // Switching to oneself needs no privilege and changes nothing.
     let user = user.filter(|_| process::is_root());
@@ -451,29 +500,41 @@ fn start(
     if spec.shares_memory {
         amounts.memory_max = Some(u64::MAX);
     }
-    let groups = match cgroups {
-        Some(cgroups) => {
+    let groups = match (cgroups, spec.id.parent().filter(|_| spec.session || spec.shares_groups)) {
+        (Some(cgroups), Some(parent)) => {
+            cgroups.join(&parent.0).map_err(|e| format!("can't join the cgroups: {e}"))?
+        }
+        (Some(cgroups), None) => {
             cgroups.create(&spec.id.0, &amounts).map_err(|e| format!("can't make the cgroups: {e}"))?
         }
-        None => Vec::new(),
+        (None, _) => Vec::new(),
     };
-    let open = |name: &str| {
-        let path = PathBuf::from(&spec.sandbox).join(name);
-        let file = fs::OpenOptions::new().create(true).append(true).open(&path);
-        file.map_err(|e| format!("can't open {}: {e}", path.display()))
-    };
-    let (stdout, stderr) = (open("stdout")?, open("stderr")?);
+    let (ends, board) = switchboard::connect(spec.io, Path::new(&spec.sandbox), spec.session)?;
+    let enter =
+        match (around, isolation.pid_namespace || isolation.mount_namespace || isolation.ipc_namespace) {
+            (Some(pid), true) => {
+                spawn::namespaces_of(pid).map_err(|e| format!("can't join the container: {e}"))?
+            }
+            (None, _) if spec.session => return Err("the container around it is gone".to_owned()),
+            _ => Vec::new(),
+        };
+    let own = !spec.session;
+    let (stdout, stderr) = (ends.stdout, ends.stderr);
     let order = order(&spec.program, &spec.environment, &spec.sandbox, user.clone(), stdout, stderr)?;
     let order = spawn::Order {
         cgroups: groups,
-        pid_namespace: isolation.pid_namespace,
-        mount_namespace: isolation.mount_namespace,
-        ipc_namespace: isolation.ipc_namespace,
+        pid_namespace: own && isolation.pid_namespace,
+        mount_namespace: own && isolation.mount_namespace,
+        ipc_namespace: own && isolation.ipc_namespace,
         mounts: volumes::place(spec, isolation, user.as_ref())?,
         hold: spec.program == Program::Hold,
+        enter,
+        terminal: matches!(spec.io, Io::Terminal { .. }),
+        stdin: ends.stdin.unwrap_or(order.stdin),
         ..order
     };
-    spawn::spawn(&order).map_err(|e| format!("Failed to launch container: {e}"))
+    let started = spawn::spawn(&order).map_err(|e| format!("Failed to launch container: {e}"))?;
+    Ok((started, order.is_fronted(), board))
 }
 
 fn order(
@@ -509,6 +570,8 @@ fn order(
         ipc_namespace: false,
         mounts: Vec::new(),
         hold: false,
+        enter: Vec::new(),
+        terminal: false,
     })
 }
 
@@ -542,24 +605,31 @@ fn execute(
     user: Option<&str>,
     timeout: Duration,
 ) -> Result<Option<i32>, String> {
-    let (ended, pid) = {
+    let (ended, mut started) = {
         let mut state = shared.lock();
         let Some(container) = state.running.get(id) else { return Err("the container is gone".to_owned()) };
         let user = user.map(process::user).transpose()?.filter(|_| process::is_root());
         let null = || fs::OpenOptions::new().write(true).open("/dev/null").map_err(|e| e.to_string());
         let sandbox = if container.sandbox.is_empty() { "/".to_owned() } else { container.sandbox.clone() };
         let order = order(program, &environment, &sandbox, user, null()?, null()?)?;
+        let enter = match container.fronted {
+            true => spawn::namespaces_of(container.pid).map_err(|e| e.to_string())?,
+            false => Vec::new(),
+        };
+        let groups = state.cgroups.as_ref().filter(|c| c.exists(&id.0));
+        let cgroups = groups.map_or(Ok(Vec::new()), |c| c.join(&id.0)).map_err(|e| e.to_string())?;
+        let order = spawn::Order { enter, cgroups, ..order };
         let started = spawn::spawn(&order).map_err(|e| e.to_string())?;
         let (tell, ended) = channel();
         state.helpers.insert(started.pid, tell);
-        (ended, started.pid)
+        (ended, started)
     };
     shared.children.notify_all();
-    match ended.recv_timeout(timeout) {
+    match ended.recv_timeout(timeout).map(|seen| started.outcome(seen)) {
         Ok(Status::Exited(code)) => Ok(Some(code)),
         Ok(Status::Signaled(signal)) => Ok(Some(128 + signal)),
         Err(_) => {
-            for other in process::tree(pid) {
+            for other in process::tree(started.pid) {
                 process::signal(other, 9);
             }
             Ok(None)

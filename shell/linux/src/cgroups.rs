@@ -118,6 +118,13 @@ impl Cgroups {
             self.delegate(&self.mount)?;
             self.delegate(&parent)?;
         }
+        if let Some((parent, _)) = id.rsplit_once('.')
+            && self.unified
+            && !self.dirs(parent).iter().all(|dir| dir.join(LEAF).exists())
+        {
+            // Version 2 gives no groups below one that has processes itself.
+            return self.join(parent);
+        }
         let mut files = Vec::new();
         for dir in self.dirs(id) {
             fs::create_dir(&dir)

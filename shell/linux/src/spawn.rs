@@ -43,6 +43,23 @@ pub struct Order {
     pub mounts: Vec<(CString, CString, bool)>,
     /// Execute nothing: a process that only keeps the namespaces and cgroups open until it is killed.
     pub hold: bool,
+    /// Namespaces of a process that is there, which it joins: files of `/proc/PID/ns`.
+    pub enter: Vec<File>,
+    /// stdin is a terminal, which becomes its own.
+    pub terminal: bool,
+}
+
+impl Order {
+    /// Whether a process of ours stands before the task: the init of its pid namespace, or who entered another's.
+    pub fn is_fronted(&self) -> bool {
+        self.pid_namespace || !self.enter.is_empty()
+    }
+}
+
+/// The namespaces of a process, to be joined.
+pub fn namespaces_of(pid: u32) -> io::Result<Vec<File>> {
+    // The mount namespace last: the others are looked up in ours.
+    ["ipc", "pid", "mnt"].iter().map(|kind| File::open(format!("/proc/{pid}/ns/{kind}"))).collect()
 }
 
 /// A started process.
@@ -77,7 +94,7 @@ struct Prepared {
 /// Starts it. The error says which step failed in the child, if it was there.
 pub fn spawn(order: &Order) -> io::Result<Started> {
     let (failure_read, failure_write) = pipe()?;
-    let report = if order.pid_namespace && !order.hold { Some(pipe()?) } else { None };
+    let report = if order.is_fronted() && !order.hold { Some(pipe()?) } else { None };
     let pointers = |texts: &[CString]| {
         let mut pointers: Vec<_> = texts.iter().map(|t| t.as_ptr()).collect();
         pointers.push(ptr::null());
@@ -138,7 +155,7 @@ pub fn spawn(order: &Order) -> io::Result<Started> {
 }
 
 const EXECUTE: &str = "execute the command";
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 11] = [
     "join the cgroup",
     "make mounts private",
     "mount /proc",
@@ -148,6 +165,8 @@ const STEPS: [&str; 9] = [
     "enter the sandbox",
     EXECUTE,
     "mount a volume",
+    "join the namespaces",
+    "take the terminal",
 ];
 
 /// # Safety
@@ -167,6 +186,11 @@ unsafe fn child(order: &Order, prepared: &Prepared) -> ! {
         for signal in 1..32 {
             libc::signal(signal, libc::SIG_DFL);
         }
+        for namespace in &order.enter {
+            if libc::setns(namespace.as_raw_fd(), 0) < 0 {
+                fail(prepared, 9);
+            }
+        }
         if order.mount_namespace || order.pid_namespace {
             let root = c"/".as_ptr();
             if libc::mount(ptr::null(), root, ptr::null(), libc::MS_REC | libc::MS_PRIVATE, ptr::null()) < 0 {
@@ -183,7 +207,7 @@ unsafe fn child(order: &Order, prepared: &Prepared) -> ! {
                 fail(prepared, 8);
             }
         }
-        if !order.pid_namespace {
+        if !order.is_fronted() {
             if order.hold {
                 hold();
             }
@@ -191,7 +215,7 @@ unsafe fn child(order: &Order, prepared: &Prepared) -> ! {
         }
         let proc = c"proc".as_ptr();
         let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-        if libc::mount(proc, c"/proc".as_ptr(), proc, flags, ptr::null()) < 0 {
+        if order.pid_namespace && libc::mount(proc, c"/proc".as_ptr(), proc, flags, ptr::null()) < 0 {
             fail(prepared, 2);
         }
         if order.hold {
@@ -256,6 +280,13 @@ unsafe fn exec(order: &Order, prepared: &Prepared) -> ! {
                 fail(prepared, 5);
             }
         }
+        if order.terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+            fail(prepared, 10);
+        }
+        if !order.enter.is_empty() {
+            // Nobody else would end it: its namespaces live on.
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+        }
         if libc::chdir(order.directory.as_ptr()) < 0 {
             fail(prepared, 6);
         }
@@ -280,7 +311,7 @@ unsafe fn fail(prepared: &Prepared, step: i32) -> ! {
     }
 }
 
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [0; 2];
     // SAFETY: the pointer is to two live integers.
     crate::process::check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) })?;

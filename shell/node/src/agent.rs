@@ -2,6 +2,7 @@
 
 use crate::{
     Running, Stop,
+    attach::Desk,
     driver::{Driven, Saver, drive, now, system_rng},
     files,
     flags::Values,
@@ -13,10 +14,11 @@ use agent::{Agent, Config, Effect, Input};
 use anyhow::Context as _;
 use base::{Duration, Now};
 use containers::{Ended, Isolation, Launcher, Options};
-use endpoints::{Arrived, Routed};
+use endpoints::{Arrived, Routed, agent::Perform};
 use model::{
     container::{ContainerSpec, Termination},
     link::Upid,
+    request::Answer,
 };
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::sync::mpsc;
@@ -105,13 +107,17 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
             Box::new(move |effect| match effect {
                 Effect::Send(envelope) => link.send(*envelope),
                 Effect::Http(http) => hub.perform(http),
+                Effect::Respond { request, codec, response } => {
+                    hub.respond(request, endpoints::agent::respond(&response, codec));
+                }
                 Effect::Link(Upid { address, .. }) => link.link(address),
                 Effect::Save { save, batch } => saver.save(save, batch),
                 order => orders.send(order).unwrap_or_default(),
             })
         },
     );
-    tokio::spawn(keep_containers(driven.clone(), queue, words, launcher.clone(), options, stop.clone()));
+    let (current, now_living) = tokio::sync::watch::channel(launcher.clone());
+    tokio::spawn(keep_containers(driven.clone(), queue, words, current, options, stop.clone()));
     driven.send(Input::Recovered { running: known.running, ended: known.ended }).await;
     driven.send(Input::MasterDetected(Some(Upid::new("master", master)))).await;
     let inbox = driven.clone();
@@ -131,9 +137,15 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
             inbox.send(input).await;
         }
     });
-    let handler = move |incoming: web::Incoming| {
-        let (driven, hub) = (driven.clone(), hub.clone());
+    let desk = Desk { driven: driven.clone(), hub: hub.clone(), launcher: now_living };
+    let handler = move |mut incoming: web::Incoming| {
+        let (driven, hub, desk) = (driven.clone(), hub.clone(), desk.clone());
         async move {
+            if let Some(upload) = incoming.upload.take()
+                && endpoints::agent::is_api(incoming.request.uri().path())
+            {
+                return desk.input(&incoming.request, upload).await;
+            }
             let incoming = match sort(incoming, |id| id == "slave(1)") {
                 Came::Message(envelope, reply) => {
                     driven.send(Input::Message(envelope)).await;
@@ -146,6 +158,15 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
             let routed = endpoints::agent::route(&arrived, &driven.read());
             match routed {
                 Routed::Respond(response) => Reply::Full(response),
+                Routed::Perform(Perform::Session { container, call, style }) => {
+                    // Goes on though its client has gone meanwhile: only then it is ended.
+                    let session =
+                        tokio::spawn(async move { desk.session(arrived.id, container, call, style).await });
+                    session.await.unwrap_or_else(|error| {
+                        Reply::Full(endpoints::render(Answer::text(500, error.to_string())))
+                    })
+                }
+                Routed::Perform(Perform::Output { container, style }) => desk.output(container, style).await,
                 Routed::Perform(perform) => Reply::Full(files::perform(perform).await),
                 Routed::Step(input) => {
                     let answer = hub.expect(arrived.id);
@@ -185,10 +206,11 @@ async fn keep_containers(
     driven: Driven<Agent>,
     mut orders: mpsc::UnboundedReceiver<Effect>,
     mut words: mpsc::Receiver<Ended>,
-    mut launcher: Launcher,
+    current: tokio::sync::watch::Sender<Launcher>,
     options: Options,
     mut stop: Stop,
 ) {
+    let mut launcher = current.borrow().clone();
     loop {
         let input = tokio::select! {
             biased;
@@ -208,6 +230,7 @@ async fn keep_containers(
                     match Launcher::start(options.clone()).await {
                         Ok((fresh, known, fresh_words)) => {
                             (launcher, words) = (fresh, fresh_words);
+                            current.send_replace(launcher.clone());
                             for (container, how) in known.ended {
                                 driven.send(Input::Terminated { container, how }).await;
                             }
@@ -217,7 +240,9 @@ async fn keep_containers(
                                 let live = agent.tasks().values().filter(|t| t.is_live() && t.pid.is_some());
                                 let executors = agent.executors().values();
                                 let held = executors.filter(|e| e.is_live() && e.pid.is_some());
+                                let guests = agent.guests().values().filter(|g| g.is_live() && g.pid.is_some());
                                 let all = live.map(|t| &t.container).chain(held.map(|e| &e.container));
+                                let all = all.chain(guests.map(|g| &g.container));
                                 all.filter(|c| !running.contains(c)).cloned().collect()
                             };
                             for container in lost {
@@ -263,7 +288,18 @@ async fn obey(driven: &Driven<Agent>, launcher: &Launcher, order: Effect) {
                 driven.send(Input::Probed { probe: id, outcome }).await;
             });
         }
-        Effect::Send(_) | Effect::Link(_) | Effect::Save { .. } | Effect::Http(_) => {}
+        Effect::Discard { directory } => {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = std::fs::remove_dir_all(&directory) {
+                    tracing::warn!(directory, %error, "a sandbox stays behind");
+                }
+            });
+        }
+        Effect::Send(_)
+        | Effect::Link(_)
+        | Effect::Save { .. }
+        | Effect::Http(_)
+        | Effect::Respond { .. } => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! Roles: one driver loop per machine; wiring, flags, shutdown. Never decides what a machine decides.
 
 mod agent;
+mod attach;
 mod dev;
 mod driver;
 mod files;

@@ -11,10 +11,10 @@ use model::{
     container::{ContainerId, ContainerSpec, Limits},
     link::{Envelope, Message, Upid},
     mesos::{
-        AgentId, CommandInfo, FrameworkId, FrameworkInfo, TaskId, TaskInfo, TaskStatus, executor::Event,
-        internal,
+        AgentId, CommandInfo, FrameworkId, FrameworkInfo, TaskId, TaskInfo, TaskStatus, agent::Response,
+        executor::Event, internal,
     },
-    request::Http,
+    request::{Http, RequestId},
     resources::Resources,
     save::{Change, Records},
 };
@@ -34,6 +34,8 @@ pub struct World {
     pub destroyed: Vec<ContainerId>,
     pub limits: Vec<(ContainerId, Limits)>,
     pub http: Vec<Http<Event>>,
+    pub discarded: Vec<String>,
+    pub responses: Vec<(RequestId, Response)>,
 }
 
 pub fn master() -> Upid {
@@ -85,6 +87,8 @@ impl World {
             destroyed: Vec::new(),
             limits: Vec::new(),
             http: Vec::new(),
+            discarded: Vec::new(),
+            responses: Vec::new(),
         }
     }
 
@@ -122,6 +126,8 @@ impl World {
                     Effect::Destroy { container } => self.destroyed.push(container),
                     Effect::Limit { container, limits } => self.limits.push((container, limits)),
                     Effect::Http(http) => self.http.push(http),
+                    Effect::Respond { request, response, .. } => self.responses.push((request, *response)),
+                    Effect::Discard { directory } => self.discarded.push(directory),
                     Effect::Link(_) => {}
                 }
             }
