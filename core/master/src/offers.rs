@@ -9,7 +9,6 @@ use model::{
         resource::AllocationInfo,
         scheduler::{Event, call, event},
     },
-    request::Http,
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -112,16 +111,13 @@ impl Master {
     /// Ends an offer and tells its framework.
     pub(crate) fn rescind(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
         let Some(framework) = self.offers.get(id).map(|o| o.framework.clone()) else { return };
-        let session = self.frameworks.get(&*framework).and_then(|f| f.session.as_ref());
-        if let Some(session) = session {
-            let offer_id = OfferId { value: id.to_owned() };
-            let event = Event {
-                r#type: Some(event::Type::Rescind.into()),
-                rescind: Some(event::Rescind { offer_id }),
-                ..Default::default()
-            };
-            out.push(Http::Send { stream: session.stream, event });
-        }
+        let offer_id = OfferId { value: id.to_owned() };
+        let event = Event {
+            r#type: Some(event::Type::Rescind.into()),
+            rescind: Some(event::Rescind { offer_id }),
+            ..Default::default()
+        };
+        self.event(&framework, event, out);
         self.take_back(id, None, now);
     }
 

@@ -1,11 +1,11 @@
 //! Status updates: received, forwarded, acknowledged; tasks lost by the master's own finding. Order is the agent's.
 
-use crate::{Effect, Master, frameworks::partition_aware, is_terminal};
+use crate::{Effect, Master, frameworks::partition_aware, is_terminal, speak::NOBODY};
 use base::{Effects, Time};
 use model::{
     mesos::{
         FrameworkId, Task, TaskId, TaskState, TaskStatus, internal,
-        scheduler::{Event, call, event},
+        scheduler::call,
         task_status::{Reason, Source},
     },
     resources::Resources,
@@ -18,6 +18,7 @@ impl Master {
     pub(crate) fn status_update(
         &mut self,
         update: internal::StatusUpdate,
+        pid: Option<String>,
         now: Time,
         out: &mut Effects<Effect>,
     ) {
@@ -28,7 +29,8 @@ impl Master {
             self.counters.updates_dropped += 1;
             return;
         };
-        let mut status = update.status;
+        let mut update = update;
+        let mut status = update.status.clone();
         status.uuid = update.uuid.clone().filter(|u| !u.is_empty());
         if status.agent_id.is_none() {
             status.agent_id.clone_from(&update.slave_id);
@@ -65,7 +67,8 @@ impl Master {
         let Some(framework) = self.frameworks.get(&framework_id) else { return };
         let state = for_framework(status.state(), partition_aware(framework));
         status.set_state(state);
-        self.event(&framework_id, event(status), out);
+        update.status = status;
+        self.forward(&framework_id, update, pid, out);
     }
 
     pub(crate) fn acknowledge(
@@ -149,7 +152,7 @@ impl Master {
         }
         if !ended_before {
             self.free(framework_id, &before, now);
-            self.event(framework_id, event(status), out);
+            self.say(framework_id, status, Some(NOBODY), out);
         }
     }
 }
@@ -185,13 +188,5 @@ pub(crate) fn for_framework(state: TaskState, aware: bool) -> TaskState {
             TaskState::TaskLost
         }
         state => state,
-    }
-}
-
-pub(crate) fn event(status: TaskStatus) -> Event {
-    Event {
-        r#type: Some(event::Type::Update.into()),
-        update: Some(event::Update { status }),
-        ..Default::default()
     }
 }

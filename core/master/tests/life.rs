@@ -437,7 +437,7 @@ fn tasks_that_may_not_run_are_refused_with_the_reason() {
     w.launch(&client, &offer, "big", 100.0);
     let update = w.updates(&client).remove(0);
     assert_eq!((update.state(), update.reason()), (TaskState::TaskError, Reason::TaskInvalid));
-    assert!(update.message().contains("is more than available cpus:4; mem:1024"), "{}", update.message());
+    assert!(update.message().contains("is more than available cpus(allocated: *):4; mem(allocated: *):1024"), "{}", update.message());
     let mut stale = offer;
     stale.id = OfferId { value: "gone".into() };
     w.launch(&client, &stale, "late", 1.0);
