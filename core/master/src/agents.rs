@@ -234,9 +234,9 @@ impl Master {
         for framework in frameworks {
             self.recover_framework(framework, at);
         }
-        let mut reconciliations = Vec::new();
+        let (mut reconciliations, mut shut_down) = Default::default();
         if !fresh {
-            reconciliations = self.take_in_tasks(id, m.tasks, was_unreachable, at, out);
+            (reconciliations, shut_down) = self.take_in_tasks(id, m.tasks, was_unreachable, at, out);
             self.take_in_executors(id, m.executor_infos);
         }
         self.offer_agent(id);
@@ -252,6 +252,10 @@ impl Master {
                 internal::SlaveReregisteredMessage { slave_id, connection, reconciliations },
                 out,
             );
+        }
+        for framework in shut_down {
+            let framework_id = FrameworkId { value: framework };
+            self.tell(agent, internal::ShutdownFrameworkMessage { framework_id }, out);
         }
         self.send_ping(id, at, out);
         self.refresh_frameworks_on(id, out);
@@ -345,7 +349,8 @@ impl Master {
         self.allocator.activate_agent(id);
     }
 
-    /// Compares the tasks that an agent lists with those that are known of it.
+    /// Compares the tasks that an agent lists with those that are known of it. Which it lacks, and which frameworks it is
+    /// to shut down.
     fn take_in_tasks(
         &mut self,
         id: &str,
@@ -353,7 +358,7 @@ impl Master {
         was_unreachable: bool,
         now: Time,
         out: &mut Effects<Effect>,
-    ) -> Vec<internal::ReconcileTasksMessage> {
+    ) -> (Vec<internal::ReconcileTasksMessage>, BTreeSet<String>) {
         let mut kept = BTreeSet::new();
         let mut shut_down = BTreeSet::new();
         for mut task in listed {
@@ -379,14 +384,8 @@ impl Master {
                 self.say(&framework_id, status, Some(NOBODY), out);
             }
         }
-        let Some(agent) = self.agents.get_mut(id) else { return Vec::new() };
+        let Some(agent) = self.agents.get_mut(id) else { return (Vec::new(), shut_down) };
         let before = std::mem::replace(&mut agent.tasks, kept.clone());
-        for framework in shut_down {
-            let framework_id = FrameworkId { value: framework };
-            if let Some(agent) = self.agents.get(id) {
-                self.tell(agent, internal::ShutdownFrameworkMessage { framework_id }, out);
-            }
-        }
         let mut missing = Vec::new();
         for (framework_id, task_id) in before.difference(&kept) {
             let task = self.frameworks.get(framework_id).and_then(|f| f.tasks.get(task_id));
@@ -400,7 +399,7 @@ impl Master {
                 agent.tasks.insert((framework_id.clone(), task_id.clone()));
             }
         }
-        missing
+        (missing, shut_down)
     }
 
     /// The agent learns what connected frameworks with tasks on it say of themselves now.
@@ -539,12 +538,8 @@ impl Master {
         }
         let mut told: BTreeSet<String> = self.frameworks.keys().cloned().collect();
         for (framework, task) in tasks {
-            let aware = self.frameworks.get(&framework).is_some_and(crate::frameworks::partition_aware);
             let (state, message) = match loss {
-                Loss::Unreachable if aware => {
-                    (TaskState::TaskUnreachable, "health check timed out".to_owned())
-                }
-                Loss::Unreachable => (TaskState::TaskLost, "health check timed out".to_owned()),
+                Loss::Unreachable => (TaskState::TaskUnreachable, "health check timed out".to_owned()),
                 Loss::Unregistered => {
                     (TaskState::TaskLost, format!("Agent {host} removed: the agent unregistered"))
                 }

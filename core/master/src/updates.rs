@@ -126,15 +126,18 @@ impl Master {
     ) {
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
         let Some(mut task) = framework.tasks.remove(task_id) else { return };
+        let unreachable = state == TaskState::TaskUnreachable;
+        let state = for_framework(state, partition_aware(framework));
         let before = task.clone();
         let ended_before = is_terminal(task.state());
         if !ended_before {
             task.set_state(state);
         }
         let mut status = of_master(&task, state, now);
+        (status.healthy, status.container_status) = (None, None);
         status.message = Some(message.to_owned());
         status.set_reason(reason);
-        if state == TaskState::TaskUnreachable {
+        if unreachable {
             status.unreachable_time = Some(model::mesos::TimeInfo { nanoseconds: now.as_nanos() as i64 });
         }
         task.statuses.push(status.clone());

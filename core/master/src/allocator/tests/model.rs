@@ -25,8 +25,9 @@ const TOTALS: [&str; 6] = [
     "cpus:0.005;mem:16",
     "cpus:2;mem:200;disk:10;disk(x):20",
 ];
+type Units = &'static [(&'static str, i64)];
 /// Guarantees and limits, in whole units.
-const QUOTAS: [(&[(&str, i64)], &[(&str, i64)]); 6] = [
+const QUOTAS: [(Units, Units); 6] = [
     (&[], &[]),
     (&[("cpus", 3)], &[]),
     (&[], &[("cpus", 2)]),
@@ -309,7 +310,7 @@ impl World {
         }
         self.forget_left_roles();
     }
-    fn quota(&mut self, role: &str, (guarantees, limits): (&[(&str, i64)], &[(&str, i64)])) {
+    fn quota(&mut self, role: &str, (guarantees, limits): (Units, Units)) {
         let (guarantees, limits) = (milli(guarantees), milli(limits));
         let quota = Quota { guarantees: guarantees.clone(), limits: limits.clone() };
         assert!(self.real.set_quota(role, quota.clone()));
