@@ -127,7 +127,11 @@ impl Master {
     }
 
     /// Ends the offers that an ACCEPT names, and says what is wrong with them together.
-    fn take_offers(&mut self, framework_id: &str, accept: &call::Accept) -> (Vec<Outstanding>, Option<String>) {
+    fn take_offers(
+        &mut self,
+        framework_id: &str,
+        accept: &call::Accept,
+    ) -> (Vec<Outstanding>, Option<String>) {
         let mut fault = None;
         let mut offers: Vec<Outstanding> = Vec::new();
         let mut seen = BTreeSet::new();
@@ -229,11 +233,15 @@ impl Master {
                 return None;
             }
             let missing = if !agent.can(AgentCap::ResourceProvider) {
-                Some("Operation requested feedback, but agent {} does not have the required RESOURCE_PROVIDER \
-                      capability")
+                Some(
+                    "Operation requested feedback, but agent {} does not have the required RESOURCE_PROVIDER \
+                      capability",
+                )
             } else if !agent.can(AgentCap::AgentOperationFeedback) {
-                Some("Operation on agent default resources requested feedback, but agent {} does not have the \
-                      required AGENT_OPERATION_FEEDBACK and RESOURCE_PROVIDER capabilities")
+                Some(
+                    "Operation on agent default resources requested feedback, but agent {} does not have the \
+                      required AGENT_OPERATION_FEEDBACK and RESOURCE_PROVIDER capabilities",
+                )
             } else {
                 None
             };

@@ -107,7 +107,9 @@ impl Master {
         };
         let stream = match &framework.session {
             None => return Some(Answer::text(403, "Framework is not subscribed")),
-            Some(Session::Driver(_)) => return Some(Answer::text(403, "Framework is not connected via HTTP")),
+            Some(Session::Driver(_)) => {
+                return Some(Answer::text(403, "Framework is not connected via HTTP"));
+            }
             Some(Session::Http(stream)) => stream,
         };
         match stream_id {
@@ -176,7 +178,11 @@ impl Master {
             self.framework_updated(request, id, terms, now, out);
         } else {
             let batch = registry::framework(id, &terms.info);
-            self.save(batch, Then::UpdateFramework { request, id: id.to_owned(), terms: Box::new(terms) }, out);
+            self.save(
+                batch,
+                Then::UpdateFramework { request, id: id.to_owned(), terms: Box::new(terms) },
+                out,
+            );
         }
     }
 

@@ -56,7 +56,8 @@ impl Master {
                 (Type::Kill, Call { kill: Some(kill), ..of(m.framework_id) })
             }
             Message::StatusUpdateAcknowledgementMessage(m) => {
-                let acknowledge = call::Acknowledge { agent_id: m.slave_id, task_id: m.task_id, uuid: m.uuid };
+                let acknowledge =
+                    call::Acknowledge { agent_id: m.slave_id, task_id: m.task_id, uuid: m.uuid };
                 (Type::Acknowledge, Call { acknowledge: Some(acknowledge), ..of(m.framework_id) })
             }
             Message::FrameworkToExecutorMessage(m) => {
@@ -65,8 +66,10 @@ impl Master {
                 (Type::Message, Call { message: Some(message), ..of(m.framework_id) })
             }
             Message::ReconcileTasksMessage(m) => {
-                let task =
-                    |s: model::mesos::TaskStatus| call::reconcile::Task { task_id: s.task_id, agent_id: s.agent_id };
+                let task = |s: model::mesos::TaskStatus| call::reconcile::Task {
+                    task_id: s.task_id,
+                    agent_id: s.agent_id,
+                };
                 let tasks = m.statuses.into_iter().map(task).collect();
                 (Type::Reconcile, Call { reconcile: Some(call::Reconcile { tasks }), ..of(m.framework_id) })
             }
@@ -86,16 +89,31 @@ impl Master {
         self.act(now, &id.value, call, out);
     }
 
-    fn driver_call(&mut self, now: &mut Now<'_>, from: &Upid, call: SchedulerCall, out: &mut Effects<Effect>) {
+    fn driver_call(
+        &mut self,
+        now: &mut Now<'_>,
+        from: &Upid,
+        call: SchedulerCall,
+        out: &mut Effects<Effect>,
+    ) {
         let (call, force) = call.into_call();
         if validate::call(&call).is_some() {
             self.counters.messages_dropped += 1;
             return;
         }
         self.counters.calls += 1;
-        if let Some(subscribe) = call.subscribe.filter(|_| call.r#type == Some(call::Type::Subscribe.into())) {
+        if let Some(subscribe) = call.subscribe.filter(|_| call.r#type == Some(call::Type::Subscribe.into()))
+        {
             let call::Subscribe { framework_info, suppressed_roles, offer_constraints } = subscribe;
-            self.driver_subscribes(now, from, force, framework_info, suppressed_roles, offer_constraints, out);
+            self.driver_subscribes(
+                now,
+                from,
+                force,
+                framework_info,
+                suppressed_roles,
+                offer_constraints,
+                out,
+            );
             return;
         }
         let call = Call { subscribe: None, ..call };

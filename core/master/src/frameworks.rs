@@ -149,13 +149,7 @@ impl Master {
         }
     }
 
-    fn refuse_newcomer(
-        &self,
-        now: &mut Now<'_>,
-        who: &Newcomer,
-        message: &str,
-        out: &mut Effects<Effect>,
-    ) {
+    fn refuse_newcomer(&self, now: &mut Now<'_>, who: &Newcomer, message: &str, out: &mut Effects<Effect>) {
         match who {
             Newcomer::Http { request, codec } => {
                 let stream = StreamId(request.0);
@@ -289,7 +283,8 @@ impl Master {
     /// Agents with tasks of it learn what a framework now says of itself.
     pub(crate) fn tell_agents_of(&self, id: &str, out: &mut Effects<Effect>) {
         let Some(framework) = self.frameworks.get(id) else { return };
-        for agent in framework.agents().into_iter().filter_map(|a| self.agents.get(a)).filter(|a| a.connected) {
+        for agent in framework.agents().into_iter().filter_map(|a| self.agents.get(a)).filter(|a| a.connected)
+        {
             let message = internal::UpdateFrameworkMessage {
                 framework_id: FrameworkId { value: id.to_owned() },
                 pid: Some(pid_of(framework)),
@@ -314,7 +309,8 @@ impl Master {
     }
 
     pub(crate) fn stream_closed(&mut self, stream: StreamId, now: Time, out: &mut Effects<Effect>) {
-        let its = |f: &&Framework| f.session.as_ref().and_then(Session::stream).is_some_and(|s| s.id == stream);
+        let its =
+            |f: &&Framework| f.session.as_ref().and_then(Session::stream).is_some_and(|s| s.id == stream);
         let found = self.frameworks.values().find(its);
         let Some(id) = found.map(|f| f.id().to_owned()) else { return };
         self.framework_left(&id, now, out);

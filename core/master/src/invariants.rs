@@ -74,7 +74,10 @@ fn executors_and_operations_are_known_on_both_sides(master: &Master) {
         }
         for (uuid, agent) in &framework.operations {
             let known = master.agents.get(agent);
-            assert!(known.is_some_and(|a| a.operations.contains_key(uuid)), "framework {id} has a lost operation");
+            assert!(
+                known.is_some_and(|a| a.operations.contains_key(uuid)),
+                "framework {id} has a lost operation"
+            );
         }
     }
 }

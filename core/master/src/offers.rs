@@ -2,13 +2,11 @@
 
 use crate::{Effect, Master, Outstanding, config::TIMEOUT_MAX, timers::Timer};
 use base::{Duration, Effects, Now, Time};
-use model::{
-    mesos::{
-        Address, AgentId, Filters, FrameworkId, Offer, OfferId, Url,
-        framework_info::capability::Type as Cap,
-        resource::AllocationInfo,
-        scheduler::{Event, call, event},
-    },
+use model::mesos::{
+    Address, AgentId, Filters, FrameworkId, Offer, OfferId, Url,
+    framework_info::capability::Type as Cap,
+    resource::AllocationInfo,
+    scheduler::{Event, call, event},
 };
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -96,7 +96,13 @@ impl Master {
     }
 
     /// Offers that hold some of these are taken back.
-    fn rescind_offers_of(&mut self, agent: &str, resources: &Resources, now: Time, out: &mut Effects<Effect>) {
+    fn rescind_offers_of(
+        &mut self,
+        agent: &str,
+        resources: &Resources,
+        now: Time,
+        out: &mut Effects<Effect>,
+    ) {
         let Some(known) = self.agents.get(agent) else { return };
         let holds = |id: &&String| {
             let offer = self.offers.get(*id);
@@ -192,7 +198,8 @@ impl Master {
     pub(crate) fn adopt_operations(&mut self, framework_id: &str) {
         let mut found = Vec::new();
         for agent in self.agents.values().filter(|a| !a.operations.is_empty()) {
-            let its = |o: &&mesos::Operation| o.framework_id.as_ref().is_some_and(|id| id.value == framework_id);
+            let its =
+                |o: &&mesos::Operation| o.framework_id.as_ref().is_some_and(|id| id.value == framework_id);
             found.extend(agent.operations.values().filter(its).map(|o| {
                 (o.uuid.value.clone(), agent.id().to_owned(), o.info.id.as_ref().map(|id| id.value.clone()))
             }));
@@ -360,9 +367,7 @@ impl Master {
                     Some(a) if self.unreachable.contains_key(a) => {
                         (S::OperationUnreachable, "Reconciliation: Agent is unreachable")
                     }
-                    Some(_) => {
-                        (S::OperationUnknown, "Reconciliation: Both operation and agent are unknown")
-                    }
+                    Some(_) => (S::OperationUnknown, "Reconciliation: Both operation and agent are unknown"),
                 };
                 let mut status = OperationStatus {
                     operation_id: Some(id.clone()),
@@ -397,12 +402,12 @@ impl Master {
             })
             .collect();
         if !missing.is_empty() {
-            let message =
-                internal::ReconcileOperationsMessage { operations: missing, ..Default::default() };
+            let message = internal::ReconcileOperationsMessage { operations: missing, ..Default::default() };
             self.tell(agent, message, out);
         }
         for mut operation in listed {
-            let known = self.agents.get(agent_id).is_some_and(|a| a.operations.contains_key(&operation.uuid.value));
+            let known =
+                self.agents.get(agent_id).is_some_and(|a| a.operations.contains_key(&operation.uuid.value));
             if !known {
                 valid::resources_of(&mut operation.info)
                     .into_iter()
@@ -420,7 +425,10 @@ impl Master {
         out: &mut Effects<Effect>,
     ) {
         let operations = self.agents.get(agent_id).map_or_else(Vec::new, |a| {
-            a.operations.values().map(|o| (o.uuid.value.clone(), o.framework_id.clone(), o.info.id.clone())).collect()
+            a.operations
+                .values()
+                .map(|o| (o.uuid.value.clone(), o.framework_id.clone(), o.info.id.clone()))
+                .collect()
         });
         for (uuid, framework, id) in operations {
             if let (Some(framework), Some(id), Some((state, message))) = (framework, id, news) {
@@ -478,7 +486,8 @@ impl Master {
             return Err(Answer::text(400, "No agent found with specified ID"));
         };
         let kind = operation.r#type().as_str_name();
-        let invalid = |why: String| Answer::text(400, format!("Invalid {kind} operation on agent {agent}: {why}"));
+        let invalid =
+            |why: String| Answer::text(400, format!("Invalid {kind} operation on agent {agent}: {why}"));
         let refused = {
             let all = valid::resources_of(operation);
             Resources::from_messages(all.iter().map(|r| &**r)).err()

@@ -98,7 +98,9 @@ impl Master {
             }
             event::Type::InverseOffers => {
                 let inverse_offers = event.inverse_offers?.inverse_offers;
-                let of = |o: &model::mesos::InverseOffer| o.agent_id.as_ref().map_or("", |id| &id.value).to_owned();
+                let of = |o: &model::mesos::InverseOffer| {
+                    o.agent_id.as_ref().map_or("", |id| &id.value).to_owned()
+                };
                 let pids = inverse_offers.iter().map(|o| pid(&of(o))).collect();
                 internal::InverseOffersMessage { inverse_offers, pids }.into()
             }
@@ -111,7 +113,8 @@ impl Master {
             }
             event::Type::Message => {
                 let event::Message { agent_id, executor_id, data } = event.message?;
-                internal::ExecutorToFrameworkMessage { slave_id: agent_id, framework_id, executor_id, data }.into()
+                internal::ExecutorToFrameworkMessage { slave_id: agent_id, framework_id, executor_id, data }
+                    .into()
             }
             event::Type::Failure => match event.failure? {
                 event::Failure { agent_id: Some(slave_id), executor_id: None, .. } => {

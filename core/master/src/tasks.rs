@@ -277,7 +277,10 @@ impl Master {
 
 /// The state of an agent's resources that a launch means, so that it refuses what was decided on an older one.
 fn versions(agent: &crate::Agent) -> Vec<internal::ResourceVersionUuid> {
-    let version = |uuid: &model::mesos::Uuid| internal::ResourceVersionUuid { uuid: uuid.clone(), ..Default::default() };
+    let version = |uuid: &model::mesos::Uuid| internal::ResourceVersionUuid {
+        uuid: uuid.clone(),
+        ..Default::default()
+    };
     agent.resource_version.iter().map(version).collect()
 }
 

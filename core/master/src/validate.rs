@@ -82,9 +82,8 @@ pub fn call(call: &Call) -> Option<String> {
             None => expecting("update_framework"),
             Some(update) => {
                 let inner = update.framework_info.id.as_ref().map(|id| id.value.as_str());
-                (framework_id != inner).then(|| {
-                    "'framework_id' differs from 'update_framework.framework_info.id'".to_owned()
-                })
+                (framework_id != inner)
+                    .then(|| "'framework_id' differs from 'update_framework.framework_info.id'".to_owned())
             }
         },
         _ => None,
@@ -111,7 +110,8 @@ pub fn framework(info: &FrameworkInfo) -> Option<String> {
     }
     let roles = crate::roles(info);
     let mut seen = BTreeSet::new();
-    let doubled: BTreeSet<_> = roles.iter().filter(|r| !seen.insert(r.as_str())).map(String::as_str).collect();
+    let doubled: BTreeSet<_> =
+        roles.iter().filter(|r| !seen.insert(r.as_str())).map(String::as_str).collect();
     if !doubled.is_empty() {
         return Some(format!("'FrameworkInfo.roles' contains duplicate items: {}", set(doubled)));
     }
@@ -187,7 +187,9 @@ pub fn update(old: &FrameworkInfo, new: &FrameworkInfo) -> Option<String> {
         return Some("Changing framework's principal is not allowed.".to_owned());
     }
     let fixed = |field: &str, from: &str, to: &str| {
-        Some(format!("Updating 'FrameworkInfo.{field}' is unsupported; attempted to update from '{from}' to '{to}'"))
+        Some(format!(
+            "Updating 'FrameworkInfo.{field}' is unsupported; attempted to update from '{from}' to '{to}'"
+        ))
     };
     if old.user != new.user {
         return fixed("user", &old.user, &new.user);

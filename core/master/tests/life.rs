@@ -9,7 +9,6 @@ mod operations;
 #[path = "life/world.rs"]
 mod world;
 
-use world::*;
 use base::Duration;
 use master::Input;
 use model::{
@@ -21,6 +20,7 @@ use model::{
     },
     request::{Answer, RequestId, StreamId},
 };
+use world::*;
 
 #[test]
 fn a_task_runs_and_its_resources_come_back_at_once() {
@@ -210,7 +210,11 @@ fn tasks_that_may_not_run_are_refused_with_the_reason() {
     w.launch(&client, &offer, "big", 100.0);
     let update = w.updates(&client).remove(0);
     assert_eq!((update.state(), update.reason()), (TaskState::TaskError, Reason::TaskInvalid));
-    assert!(update.message().contains("is more than available cpus(allocated: *):4; mem(allocated: *):1024"), "{}", update.message());
+    assert!(
+        update.message().contains("is more than available cpus(allocated: *):4; mem(allocated: *):1024"),
+        "{}",
+        update.message()
+    );
     let mut stale = offer;
     stale.id = OfferId { value: "gone".into() };
     w.launch(&client, &stale, "late", 1.0);

@@ -95,7 +95,8 @@ impl Constraints {
                          RoleConstraints::Group"
                     ));
                 }
-                let read = group.attribute_constraints.iter().map(Constraint::new).collect::<Result<Vec<_>, _>>();
+                let read =
+                    group.attribute_constraints.iter().map(Constraint::new).collect::<Result<Vec<_>, _>>();
                 groups.push(
                     read.map_err(|why| format!("A role {role} has an invalid 'AttributeConstraint': {why}"))?,
                 );
@@ -181,13 +182,11 @@ fn whole(pattern: &str) -> Result<Regex, String> {
     }
     // The pattern alone first: what closes the group below must not pass.
     let build = |text: &str| RegexBuilder::new(text).size_limit(REGEX_BYTES_MAX).build();
-    build(pattern).and_then(|_| build(&format!("^(?:{pattern})$"))).map_err(
-        |error| {
-            let why = error.to_string();
-            let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            format!("Failed to construct regex from pattern '{pattern}': {why}")
-        },
-    )
+    build(pattern).and_then(|_| build(&format!("^(?:{pattern})$"))).map_err(|error| {
+        let why = error.to_string();
+        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        format!("Failed to construct regex from pattern '{pattern}': {why}")
+    })
 }
 
 #[cfg(test)]
@@ -195,7 +194,10 @@ mod tests {
     use super::*;
     use model::mesos::scheduler::offer_constraints::{RoleConstraints, role_constraints::Group};
 
-    fn constraint(selector: &str, fill: impl FnOnce(&mut attribute_constraint::Predicate)) -> AttributeConstraint {
+    fn constraint(
+        selector: &str,
+        fill: impl FnOnce(&mut attribute_constraint::Predicate),
+    ) -> AttributeConstraint {
         use attribute_constraint::selector::PseudoattributeType as Pseudo;
         let mut made = AttributeConstraint::default();
         match selector {
@@ -208,7 +210,8 @@ mod tests {
     }
 
     fn of(groups: Vec<Vec<AttributeConstraint>>) -> Result<Constraints, String> {
-        let groups = groups.into_iter().map(|attribute_constraints| Group { attribute_constraints }).collect();
+        let groups =
+            groups.into_iter().map(|attribute_constraints| Group { attribute_constraints }).collect();
         let role_constraints = [("r".to_owned(), RoleConstraints { groups })].into_iter().collect();
         Constraints::new(&OfferConstraints { role_constraints })
     }
@@ -246,14 +249,16 @@ mod tests {
 
     #[test]
     fn what_is_absent_or_no_text() {
-        let exists = |name: &str| {
-            of(vec![vec![constraint(name, |p| p.exists = Some(Default::default()))]]).unwrap()
-        };
+        let exists =
+            |name: &str| of(vec![vec![constraint(name, |p| p.exists = Some(Default::default()))]]).unwrap();
         assert!(exists("level").admit("r", &agent("x")) && !exists("ZONE").admit("r", &agent("x")));
         let level = constraint("level", |p| {
             p.text_equals = Some(attribute_constraint::predicate::TextEquals { value: "9".into() });
         });
-        assert!(of(vec![vec![level]]).unwrap().admit("r", &agent("x")), "predicates on texts hold for numbers");
+        assert!(
+            of(vec![vec![level]]).unwrap().admit("r", &agent("x")),
+            "predicates on texts hold for numbers"
+        );
         let absent = constraint("none", |p| {
             p.text_not_matches = Some(attribute_constraint::predicate::TextNotMatches { regex: ".*".into() });
         });
@@ -264,7 +269,9 @@ mod tests {
     fn nonsense_is_refused_by_name() {
         assert!(of(vec![]).unwrap_err().contains("has an empty 'RoleConstraints::groups' for role r"));
         assert!(of(vec![vec![]]).unwrap_err().contains("contains an empty RoleConstraints::Group"));
-        assert!(of(vec![vec![matches("(")]]).unwrap_err().contains("Failed to construct regex from pattern '('"));
+        assert!(
+            of(vec![vec![matches("(")]]).unwrap_err().contains("Failed to construct regex from pattern '('")
+        );
         assert!(of(vec![vec![matches("a)|(b")]]).is_err());
         assert!(of(vec![vec![matches("(((a{100}){100}){100})")]]).is_err(), "too large when compiled");
         assert!(of(vec![vec![matches(&"a".repeat(2000))]]).unwrap_err().contains("too complex"));

@@ -328,7 +328,8 @@ impl Allocator {
     /// Brings what an agent adds to the available up to date.
     pub(super) fn recount(&mut self, ix: AgentIx) {
         let agent = &mut self.agents[ix];
-        let now = if agent.active { self.quotas.free_for_all(&agent.free) } else { [0; quota::QUOTA_KINDS_MAX] };
+        let now =
+            if agent.active { self.quotas.free_for_all(&agent.free) } else { [0; quota::QUOTA_KINDS_MAX] };
         let before = std::mem::replace(&mut agent.counted, now);
         self.quotas.freed(&before, &now);
     }
@@ -343,7 +344,8 @@ impl Allocator {
             all.into_iter().for_each(|ix| self.dirty.agents.insert(ix));
             return;
         }
-        let role = client.and_then(|client| self.tree.role_of(client)).map(|path| quota::top(path).to_owned());
+        let role =
+            client.and_then(|client| self.tree.role_of(client)).map(|path| quota::top(path).to_owned());
         let same = |path: &str| role.as_deref().is_none_or(|role| quota::top(path) == role);
         let limited: Vec<_> = self
             .tree

@@ -32,7 +32,9 @@ impl Allocator {
             None => agent.free.usable_by(role),
         };
         let mut stage = match client {
-            Some(client) => self.gate(ix, agent, client, Round::Shares).map_or_else(|stage| stage, |_| Stage::Offerable),
+            Some(client) => {
+                self.gate(ix, agent, client, Round::Shares).map_or_else(|stage| stage, |_| Stage::Offerable)
+            }
             None if known => Stage::NotSubscribed,
             None => Stage::FrameworkInactive,
         };

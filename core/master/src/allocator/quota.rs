@@ -212,9 +212,8 @@ impl Quotas {
             let unmet = ledger.map_or(0, |ledger| ledger.unmet[at]);
             if round == Round::Guarantees && unmet > 0 {
                 *cap = (*cap).min(unmet);
-                wanted |= *cap > 0 && free.iter().any(|item| {
-                    is_free_for_all(item) && *item.kind.name() == self.names[at]
-                });
+                wanted |= *cap > 0
+                    && free.iter().any(|item| is_free_for_all(item) && *item.kind.name() == self.names[at]);
             } else if self.required[at] > 0 {
                 *cap = (*cap).min(self.available[at].saturating_sub(self.required[at]).max(0));
             }

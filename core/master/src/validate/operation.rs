@@ -4,7 +4,8 @@
 use super::resource::{self, is_dynamically_reserved, reservation_role};
 use model::{
     mesos::{
-        FrameworkInfo, Resource, agent_info::capability::Type as AgentCap,
+        FrameworkInfo, Resource,
+        agent_info::capability::Type as AgentCap,
         framework_info::capability::Type as Cap,
         offer::{Operation, operation},
         resource::disk_info::source,
@@ -51,12 +52,12 @@ pub fn operation(operation: &Operation, asked: Asked<'_>, agent: &OnAgent<'_>) -
 
 /// Disks come from resource providers, and no agent here has one.
 fn provided(source: &Resource) -> Option<String> {
-    resource::all(std::slice::from_ref(source)).map(|fault| fault.replacen("resources", "resource", 1)).or_else(
-        || match source.provider_id {
+    resource::all(std::slice::from_ref(source))
+        .map(|fault| fault.replacen("resources", "resource", 1))
+        .or_else(|| match source.provider_id {
             None => Some("'source' is not managed by a resource provider".to_owned()),
             Some(_) => Some("Resource providers are not supported".to_owned()),
-        },
-    )
+        })
 }
 
 fn reserve(reserve: &operation::Reserve, asked: Asked<'_>, agent: &OnAgent<'_>) -> Option<String> {
@@ -69,9 +70,10 @@ fn reserve(reserve: &operation::Reserve, asked: Asked<'_>, agent: &OnAgent<'_>) 
         .or_else(|| resource::one_provider(resources).map(invalid))
         .or_else(|| resources.iter().find_map(|r| reserve_one(r, asked, agent)))
         .or_else(|| {
-            asked.framework.and_then(|_| resource::one_allocation_role(resources)).map(|fault| {
-                format!("Invalid reservation resources: {fault}")
-            })
+            asked
+                .framework
+                .and_then(|_| resource::one_allocation_role(resources))
+                .map(|fault| format!("Invalid reservation resources: {fault}"))
         })
 }
 
@@ -98,7 +100,9 @@ fn source_fits(reserve: &operation::Reserve) -> Option<String> {
     };
     let (source, target) = (bare(source), bare(target));
     (source != target).then(|| {
-        format!("Source and target resources should refer to identical resource quantities: {source} vs. {target}")
+        format!(
+            "Source and target resources should refer to identical resource quantities: {source} vs. {target}"
+        )
     })
 }
 
@@ -196,9 +200,10 @@ fn create(create: &operation::Create, asked: Asked<'_>, agent: &OnAgent<'_>) -> 
         .or_else(|| resource::unique_persistence_ids(known.iter().chain(volumes)))
         .or_else(|| volumes.iter().find_map(|volume| create_one(volume, asked, agent)))
         .or_else(|| {
-            asked.framework.and_then(|_| resource::one_allocation_role(volumes)).map(|fault| {
-                format!("Invalid volume resources: {fault}")
-            })
+            asked
+                .framework
+                .and_then(|_| resource::one_allocation_role(volumes))
+                .map(|fault| format!("Invalid volume resources: {fault}"))
         })
 }
 
@@ -228,7 +233,8 @@ fn create_one(volume: &Resource, asked: Asked<'_>, agent: &OnAgent<'_>) -> Optio
         ));
     }
     let principal = asked.principal?;
-    let given = volume.disk.as_ref().and_then(|d| d.persistence.as_ref()).and_then(|p| p.principal.as_deref());
+    let given =
+        volume.disk.as_ref().and_then(|d| d.persistence.as_ref()).and_then(|p| p.principal.as_deref());
     match given {
         None => Some(format!(
             "Create volume operation attempted by principal '{principal}', but there is a volume in the \

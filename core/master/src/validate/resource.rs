@@ -15,9 +15,7 @@ pub fn all(resources: &[Resource]) -> Option<String> {
     }
     let whole = |r: &&Resource| r.scalar.as_ref().is_none_or(|s| s.value.fract() == 0.0);
     if resources.iter().any(|r| r.name == "gpus" && !whole(&r)) {
-        return Some(
-            "Invalid 'gpus' resource: The 'gpus' resource must be an unsigned integer".to_owned(),
-        );
+        return Some("Invalid 'gpus' resource: The 'gpus' resource must be an unsigned integer".to_owned());
     }
     if let Some(fault) = resources.iter().find_map(disk) {
         return Some(format!("Invalid DiskInfo: {fault}"));

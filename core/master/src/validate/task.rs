@@ -61,10 +61,9 @@ pub fn task(task: &TaskInfo, place: &Place<'_>) -> Result<Resources, String> {
             needed.push(&executor.resources);
         }
     }
-    let total = take(&needed, place)
-        .map_err(|(total, left)| {
-            format!("Total resources {total} required by task and its executor is more than available {left}")
-        })?;
+    let total = take(&needed, place).map_err(|(total, left)| {
+        format!("Total resources {total} required by task and its executor is more than available {left}")
+    })?;
     if share_cgroups(task.container.as_ref()) == Some(false) {
         return Err("Only tasks in a task group may have 'share_cgroups' set to 'false'".to_owned());
     }
@@ -72,16 +71,13 @@ pub fn task(task: &TaskInfo, place: &Place<'_>) -> Result<Resources, String> {
 }
 
 /// What a group and its executor take of their offers, or why they may not run.
-pub fn group(
-    group: &TaskGroupInfo,
-    executor: &ExecutorInfo,
-    place: &Place<'_>,
-) -> Result<Resources, String> {
+pub fn group(group: &TaskGroupInfo, executor: &ExecutorInfo, place: &Place<'_>) -> Result<Resources, String> {
     let mut ids = std::collections::BTreeSet::new();
     for task in &group.tasks {
         let fault = common(task, place).or_else(|| in_group(task)).or_else(|| {
             // Upstream's master aborts on this.
-            (!ids.insert(&task.task_id.value)).then(|| format!("Task has duplicate ID: {}", task.task_id.value))
+            (!ids.insert(&task.task_id.value))
+                .then(|| format!("Task has duplicate ID: {}", task.task_id.value))
         });
         if let Some(fault) = fault {
             return Err(format!("Task '{}' is invalid: {fault}", task.task_id.value));
@@ -98,7 +94,9 @@ pub fn group(
         needed.push(&executor.resources);
     }
     let total = take(&needed, place).map_err(|(total, left)| {
-        format!("Total resources {total} required by task group and its executor are more than available {left}")
+        format!(
+            "Total resources {total} required by task group and its executor are more than available {left}"
+        )
     })?;
     if let Some(fault) = executor.command.as_ref().and_then(checks::command) {
         let id = &executor.executor_id.value;
@@ -174,7 +172,8 @@ fn own_resources(resources: &[Resource]) -> Option<String> {
     resource::all(resources)
         .map(|f| format!("Task uses invalid resources: {f}"))
         .or_else(|| {
-            resource::unique_persistence_ids(resources).map(|f| format!("Task uses duplicate persistence ID: {f}"))
+            resource::unique_persistence_ids(resources)
+                .map(|f| format!("Task uses duplicate persistence ID: {f}"))
         })
         .or_else(|| resource::one_allocation_role(resources).map(|f| format!("Invalid task resources: {f}")))
         .or_else(|| {
@@ -247,7 +246,9 @@ fn executor(executor: &ExecutorInfo, place: &Place<'_>) -> Option<String> {
             fault.map(|f| format!("Executor's `CommandInfo` is invalid: {f}"))
         })
         .or_else(|| {
-            container.and_then(checks::container).map(|f| format!("Executor's `ContainerInfo` is invalid: {f}"))
+            container
+                .and_then(checks::container)
+                .map(|f| format!("Executor's `ContainerInfo` is invalid: {f}"))
         })
         .or_else(|| match &executor.framework_id {
             None => invalid("'ExecutorInfo.framework_id' must be set"),
@@ -302,7 +303,9 @@ fn custom(executor: &ExecutorInfo) -> Option<String> {
 fn together(task: &TaskInfo, executor: &ExecutorInfo) -> Option<String> {
     let both = || task.resources.iter().chain(&executor.resources);
     if resource::overlap(&[&task.resources, &executor.resources]) {
-        return Some("There are overlapping resources in the task resources and executor resources".to_owned());
+        return Some(
+            "There are overlapping resources in the task resources and executor resources".to_owned(),
+        );
     }
     resource::unique_persistence_ids(both())
         .map(|f| format!("Task and its executor use duplicate persistence ID: {f}"))
@@ -317,9 +320,10 @@ fn in_group(task: &TaskInfo) -> Option<String> {
     if task.executor.is_none() {
         return Some("'TaskInfo.executor' must be set".to_owned());
     }
-    let probed = task.health_check.as_ref().is_some_and(|h| {
-        matches!(h.r#type(), health_check::Type::Http | health_check::Type::Tcp)
-    });
+    let probed = task
+        .health_check
+        .as_ref()
+        .is_some_and(|h| matches!(h.r#type(), health_check::Type::Http | health_check::Type::Tcp));
     if probed && container.is_some_and(|c| !c.network_infos.is_empty()) {
         return Some(
             "HTTP and TCP health checks are not supported for nested containers not joining parent's network"

@@ -6,7 +6,8 @@ use base::Duration;
 use model::{
     link::{Message, Upid},
     mesos::{
-        AgentInfo, CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, Offer, TaskGroupInfo, TaskId, TaskInfo, TaskState, internal,
+        AgentInfo, CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, Offer, TaskGroupInfo,
+        TaskId, TaskInfo, TaskState, internal,
         offer::{Operation, operation},
         scheduler::call,
         task_status::Reason,
@@ -108,9 +109,12 @@ fn messages_and_shutdowns_reach_the_agent() {
     let client = w.subscribe(full());
     let agent = w.offers(&client).remove(0).agent_id;
     let executor = ExecutorId { value: "e".into() };
-    let message = call::Message { agent_id: agent.clone(), executor_id: executor.clone(), data: b"hi".to_vec() };
+    let message =
+        call::Message { agent_id: agent.clone(), executor_id: executor.clone(), data: b"hi".to_vec() };
     w.call(&client, call::Type::Message, |c| c.message = Some(message));
-    let Message::FrameworkToExecutorMessage(sent) = &w.sent.last().unwrap().message else { panic!("a message") };
+    let Message::FrameworkToExecutorMessage(sent) = &w.sent.last().unwrap().message else {
+        panic!("a message")
+    };
     assert_eq!((&sent.framework_id, sent.data.as_slice()), (&client.id, &b"hi"[..]));
     let shutdown = call::Shutdown { executor_id: executor.clone(), agent_id: agent.clone() };
     w.call(&client, call::Type::Shutdown, |c| c.shutdown = Some(shutdown));
@@ -176,7 +180,9 @@ fn a_kill_of_a_task_on_an_agent_that_is_away_is_said_when_it_is_back() {
     slave.resources = Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages();
     let again = internal::ReregisterSlaveMessage { slave, tasks: vec![task], ..Default::default() };
     w.agent_says(&pid, again);
-    assert!(w.sent.iter().any(|e| matches!(&e.message, Message::KillTaskMessage(m) if m.task_id.value == "t")));
+    assert!(
+        w.sent.iter().any(|e| matches!(&e.message, Message::KillTaskMessage(m) if m.task_id.value == "t"))
+    );
 }
 
 #[test]

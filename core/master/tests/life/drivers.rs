@@ -136,7 +136,8 @@ impl Play {
     /// What was said to one peer, in words that can be compared.
     fn expected(&self, peer: &str, host: &str) -> Vec<(String, Vec<u8>)> {
         let messages = self.file["messages"].as_array().unwrap().iter();
-        let to_it = messages.filter(|m| m["from"] == "master" && m["to"] == peer && m["headers"]["Host"] == host);
+        let to_it =
+            messages.filter(|m| m["from"] == "master" && m["to"] == peer && m["headers"]["Host"] == host);
         to_it.filter_map(|m| comparable(self.decode(m))).collect()
     }
 
@@ -179,7 +180,8 @@ impl Play {
         };
         let all = self.file["messages"].as_array().unwrap().iter();
         let recorded = all.filter(|m| m["message"] == "mesos.internal.ResourceOffersMessage");
-        let Message::ResourceOffersMessage(recorded) = recorded.map(|m| self.decode(m)).next().unwrap() else {
+        let Message::ResourceOffersMessage(recorded) = recorded.map(|m| self.decode(m)).next().unwrap()
+        else {
             panic!("an offer")
         };
         let ours = self.w.sent.iter().find_map(|e| match &e.message {

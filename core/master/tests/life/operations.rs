@@ -5,9 +5,8 @@ use base::Duration;
 use model::{
     link::{Message, Upid},
     mesos::{
-        AgentId, AgentInfo, FrameworkInfo, OperationId,
-        OperationState, OperationStatus, Resource, Uuid, Volume,
-        agent_info, framework_info, internal,
+        AgentId, AgentInfo, FrameworkInfo, OperationId, OperationState, OperationStatus, Resource, Uuid,
+        Volume, agent_info, framework_info, internal,
         offer::{Operation, operation},
         resource::{DiskInfo, ReservationInfo, disk_info::Persistence, reservation_info},
         scheduler::{call, event},
@@ -96,7 +95,13 @@ fn applied(w: &mut World) -> Vec<internal::ApplyOperationMessage> {
         .collect()
 }
 
-fn ended(w: &mut World, pid: &Upid, agent: &AgentId, of: &internal::ApplyOperationMessage, state: OperationState) {
+fn ended(
+    w: &mut World,
+    pid: &Upid,
+    agent: &AgentId,
+    of: &internal::ApplyOperationMessage,
+    state: OperationState,
+) {
     let mut status = OperationStatus { uuid: Some(Uuid { value: vec![0x41; 16] }), ..Default::default() };
     status.operation_id.clone_from(&of.operation_info.id);
     status.set_state(state);
@@ -118,8 +123,7 @@ fn a_volume_is_made_of_a_reservation_used_and_given_back_with_feedback() {
     let offer = w.offers(&client).remove(0);
     let agent = offer.agent_id.clone();
     let disk = scalar("disk", 64.0, &["web"]);
-    let ops =
-        vec![named("r", reserve(vec![disk.clone()])), named("c", create(vec![volume_of(64.0, "v")]))];
+    let ops = vec![named("r", reserve(vec![disk.clone()])), named("c", create(vec![volume_of(64.0, "v")]))];
     accept(&mut w, &client, &offer, ops);
     let sent = applied(&mut w);
     assert_eq!(sent.len(), 2, "one message for each operation");
@@ -128,7 +132,10 @@ fn a_volume_is_made_of_a_reservation_used_and_given_back_with_feedback() {
     // What came of it is offered at once.
     let again = w.offers(&client).remove(0);
     let shown = text(&again.resources);
-    assert!(shown.contains("(reservations: [(DYNAMIC,web)])[v:data]:64") && shown.contains("disk:936"), "{shown}");
+    assert!(
+        shown.contains("(reservations: [(DYNAMIC,web)])[v:data]:64") && shown.contains("disk:936"),
+        "{shown}"
+    );
     for one in &sent {
         ended(&mut w, &pid, &agent, one, OperationState::OperationFinished);
     }
@@ -206,7 +213,11 @@ fn operations_that_may_not_be_are_refused_by_name() {
         )
     );
     assert!(told[2].message().contains("does not contain cpus(allocated: web):100"), "{}", told[2].message());
-    assert!(told[3].message().ends_with(&format!("is not dynamically reserved{on}")), "{}", told[3].message());
+    assert!(
+        told[3].message().ends_with(&format!("is not dynamically reserved{on}")),
+        "{}",
+        told[3].message()
+    );
     assert_eq!(told[4].message(), format!("Persistent volumes not found{on}"));
     assert!(applied(&mut w).is_empty());
 }
@@ -260,10 +271,15 @@ fn operations_survive_a_master_and_are_asked_about_when_an_agent_lacks_them() {
     w.agent_says(&pid, again);
     w.agent_says(&pid, update(vec![known]));
     let client = w.subscribe(FrameworkInfo { id: Some(client.id.clone()), ..full() });
-    w.call(&client, call::Type::ReconcileOperations, |call| call.reconcile_operations = Some(Default::default()));
+    w.call(&client, call::Type::ReconcileOperations, |call| {
+        call.reconcile_operations = Some(Default::default())
+    });
     let told = feedback(&mut w, &client);
     assert_eq!((told.len(), told[0].state()), (1, OperationState::OperationPending));
-    assert!(text(&w.offers(&client).remove(0).resources).contains("(DYNAMIC,web)"), "checkpointed resources count");
+    assert!(
+        text(&w.offers(&client).remove(0).resources).contains("(DYNAMIC,web)"),
+        "checkpointed resources count"
+    );
 }
 
 #[test]
@@ -296,7 +312,10 @@ fn feedback_of_operations_on_a_stale_agent_ends_nothing() {
     w.pass(Duration::from_secs(91));
     let told = feedback(&mut w, &client);
     let last = told.last().expect("news of the operation");
-    assert_eq!((last.state(), last.message()), (OperationState::OperationUnreachable, "Agent was marked unreachable"));
+    assert_eq!(
+        (last.state(), last.message()),
+        (OperationState::OperationUnreachable, "Agent was marked unreachable")
+    );
     ended(&mut w, &pid, &offer.agent_id, &sent[0], OperationState::OperationFinished);
 }
 
@@ -345,7 +364,11 @@ fn frameworks_without_refinement_get_and_give_the_flat_format() {
     accept(&mut w, &client, &offer, vec![reserve(vec![cpus])]);
     let sent = applied(&mut w);
     let resources = &sent[0].operation_info.reserve.as_ref().unwrap().resources;
-    assert_eq!(resources[0].reservations, [reservation("web")], "agents with refinement get the stacked format");
+    assert_eq!(
+        resources[0].reservations,
+        [reservation("web")],
+        "agents with refinement get the stacked format"
+    );
     let offer = w.offers(&client).remove(0);
     assert!(offer.resources.iter().any(|r| flat_role(r) == "web" && r.reservations.is_empty()));
 }

@@ -5,8 +5,8 @@ use master::{Config, Effect, Input, Master};
 use model::{
     link::{Envelope, Message, Upid},
     mesos::{
-        AgentId, AgentInfo, CommandInfo, ExecutorId, FrameworkId, FrameworkInfo, Offer, TaskId,
-        Resource, TaskInfo, TaskState, TaskStatus, Uuid, agent_info, framework_info, internal,
+        AgentId, AgentInfo, CommandInfo, ExecutorId, FrameworkId, FrameworkInfo, Offer, Resource, TaskId,
+        TaskInfo, TaskState, TaskStatus, Uuid, agent_info, framework_info, internal,
         offer::{Operation, operation},
         scheduler::{Call, Event, call, event},
     },
@@ -255,8 +255,7 @@ pub(crate) fn cpus(offer: &Offer) -> f64 {
 pub(crate) fn full() -> FrameworkInfo {
     use framework_info::capability::Type as T;
     let caps = [T::PartitionAware, T::MultiRole, T::ReservationRefinement, T::SharedResources];
-    let capabilities =
-        caps.map(|t| framework_info::Capability { r#type: Some(t.into()) }).to_vec();
+    let capabilities = caps.map(|t| framework_info::Capability { r#type: Some(t.into()) }).to_vec();
     FrameworkInfo { roles: vec!["web".into()], capabilities, ..aware(60.0) }
 }
 

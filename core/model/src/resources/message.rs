@@ -2,7 +2,9 @@
 
 #![allow(deprecated)] // The flat format is spoken by every framework without RESERVATION_REFINEMENT.
 
-use super::{Amount, Invalid, Item, Items, Kind, Ranges, Resources, fault::fault, text::describe, to_float, to_milli};
+use super::{
+    Amount, Invalid, Item, Items, Kind, Ranges, Resources, fault::fault, text::describe, to_float, to_milli,
+};
 use crate::mesos::{
     self,
     resource::{ReservationInfo, reservation_info},

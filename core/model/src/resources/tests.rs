@@ -2,7 +2,10 @@
 
 #![allow(deprecated)]
 
-use super::{Allocated, Amount, Conversion, Format, Item, Kind, Ranges, Resources, downgrade, role_fault, to_float, upgrade};
+use super::{
+    Allocated, Amount, Conversion, Format, Item, Kind, Ranges, Resources, downgrade, role_fault, to_float,
+    upgrade,
+};
 use crate::mesos;
 use proptest::prelude::*;
 
@@ -145,7 +148,10 @@ fn operations_convert_resources_and_back() {
     let mut disk = scalar("disk", 100.0);
     disk.reservations = vec![reservation("eng")];
     let bare = Resources::from_messages([&disk]).unwrap();
-    let mut reserve = Operation { reserve: Some(operation::Reserve { resources: vec![disk], source: vec![] }), ..Default::default() };
+    let mut reserve = Operation {
+        reserve: Some(operation::Reserve { resources: vec![disk], source: vec![] }),
+        ..Default::default()
+    };
     reserve.set_type(operation::Type::Reserve);
     let made = Conversion::of(&reserve).unwrap();
     assert_eq!((made.consumed.to_string(), &made.converted), ("disk:100".into(), &bare));

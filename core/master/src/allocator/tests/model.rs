@@ -4,7 +4,8 @@
 mod reference;
 
 use super::super::{
-    AgentTerms, Allocator, Constraints, FrameworkCaps, FrameworkTerms, Options, Order, Quota, Traits, quota::Round,
+    AgentTerms, Allocator, Constraints, FrameworkCaps, FrameworkTerms, Options, Order, Quota, Traits,
+    quota::Round,
 };
 use super::parse;
 use ::model::{
@@ -38,23 +39,48 @@ const QUOTAS: [(Units, Units); 6] = [
 
 #[derive(Clone, Debug)]
 enum Event {
-    AddFramework { id: usize, roles: u8, suppressed: u8 },
-    UpdateFramework { id: usize, roles: u8, suppressed: u8 },
+    AddFramework {
+        id: usize,
+        roles: u8,
+        suppressed: u8,
+    },
+    UpdateFramework {
+        id: usize,
+        roles: u8,
+        suppressed: u8,
+    },
     RemoveFramework(usize),
     Active(usize, bool),
-    AddAgent { id: usize, total: usize },
-    UpdateAgent { id: usize, total: usize },
+    AddAgent {
+        id: usize,
+        total: usize,
+    },
+    UpdateAgent {
+        id: usize,
+        total: usize,
+    },
     RemoveAgent(usize),
     AgentActive(usize, bool),
-    Recover { at: usize, half: bool, refuse: Option<u64> },
+    Recover {
+        at: usize,
+        half: bool,
+        refuse: Option<u64>,
+    },
     Suppress(usize, usize),
     Revive(usize, usize),
     Weight(usize, u8),
     Quota(usize, usize),
     /// What is held becomes something else: see `World::convert`.
-    Convert { at: usize, how: u8 },
+    Convert {
+        at: usize,
+        how: u8,
+    },
     /// An operator reserves, or gives free, what nobody holds.
-    ConvertFree { agent: usize, role: usize, back: bool },
+    ConvertFree {
+        agent: usize,
+        role: usize,
+        back: bool,
+    },
     /// A shared volume is used once more than it was offered.
     Hold(usize),
     Allocate(u64),
@@ -111,7 +137,8 @@ fn reserved(item: &Item, role: &str) -> Resources {
 fn volume(item: &Item, shared: bool) -> Resources {
     let mut messages = one(item).to_messages();
     let persistence = mesos::resource::disk_info::Persistence { id: "v".into(), principal: None };
-    messages[0].disk = Some(mesos::resource::DiskInfo { persistence: Some(persistence), ..Default::default() });
+    messages[0].disk =
+        Some(mesos::resource::DiskInfo { persistence: Some(persistence), ..Default::default() });
     messages[0].shared = shared.then(Default::default);
     Resources::from_messages(&messages).unwrap()
 }
@@ -122,12 +149,16 @@ fn one(item: &Item) -> Resources {
 
 /// The third framework wants only one agent in role `x`.
 fn constraints() -> Arc<Constraints> {
-    use scheduler::{AttributeConstraint, OfferConstraints, attribute_constraint as ac, offer_constraints as oc};
+    use scheduler::{
+        AttributeConstraint, OfferConstraints, attribute_constraint as ac, offer_constraints as oc,
+    };
     let mut selector = ac::Selector::default();
     selector.pseudoattribute_type = Some(ac::selector::PseudoattributeType::Hostname.into());
     let text_equals = Some(ac::predicate::TextEquals { value: "host-1".into() });
     let predicate = ac::Predicate { text_equals, ..Default::default() };
-    let group = oc::role_constraints::Group { attribute_constraints: vec![AttributeConstraint { selector, predicate }] };
+    let group = oc::role_constraints::Group {
+        attribute_constraints: vec![AttributeConstraint { selector, predicate }],
+    };
     let role = oc::RoleConstraints { groups: vec![group] };
     let said = OfferConstraints { role_constraints: [("x".to_owned(), role)].into() };
     Arc::new(Constraints::new(&said).unwrap())
@@ -338,7 +369,11 @@ impl World {
             4 if item.kind.is_dynamically_reserved() && !item.kind.is_persistent_volume() => {
                 one(&Item::new(item.kind.without_last_reservation(), item.amount.clone()))
             }
-            5 | 6 if item.kind.name().as_str() == "disk" && to.is_some() && !item.kind.is_persistent_volume() => {
+            5 | 6
+                if item.kind.name().as_str() == "disk"
+                    && to.is_some()
+                    && !item.kind.is_persistent_volume() =>
+            {
                 volume(item, how % 8 == 5)
             }
             7 if item.kind.is_persistent_volume() => {
@@ -385,7 +420,12 @@ impl World {
         let at = at % self.reference.held.len();
         let (agent, framework, role, held) = self.reference.held[at].clone();
         if held.has_shared() {
-            let more: Resources = held.shared().iter().take(1).map(|item| Item::new(item.kind.clone(), item.amount.clone())).collect();
+            let more: Resources = held
+                .shared()
+                .iter()
+                .take(1)
+                .map(|item| Item::new(item.kind.clone(), item.amount.clone()))
+                .collect();
             assert!(self.real.hold(&framework, &agent, &role, &more));
             self.reference.held[at].3 += &more;
         }

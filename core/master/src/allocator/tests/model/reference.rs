@@ -125,7 +125,14 @@ impl Reference {
         if round == Round::Guarantees && !wanted { Resources::new() } else { cut }
     }
     /// What a framework may be given in a role on an agent now.
-    fn may_have(&self, framework: &str, role: &str, agent: &str, round: Round, now: Time) -> Option<Resources> {
+    fn may_have(
+        &self,
+        framework: &str,
+        role: &str,
+        agent: &str,
+        round: Round,
+        now: Time,
+    ) -> Option<Resources> {
         let f = &self.frameworks[framework];
         let subscribed = f.roles.iter().any(|r| r == role) && !f.suppressed.iter().any(|r| r == role);
         if !f.active || !subscribed || !self.agents[agent].active {
