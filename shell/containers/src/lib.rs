@@ -14,7 +14,7 @@ mod switchboard;
 mod volumes;
 
 pub use client::{AttachedInput, AttachedOutput, Ended, Known, Launcher, Options};
-pub use fetch::fetch_all;
+pub use fetch::{fetch_all, main as fetcher_main};
 pub use isolation::{Isolation, NAMES as ISOLATORS};
 pub use launcher::main as launcher_main;
 pub use probe::probe;

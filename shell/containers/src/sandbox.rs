@@ -1,7 +1,14 @@
 //! Sandboxes: made before the fetch, owned by the task's user, found by `runs/latest`.
 
 use model::container::ContainerSpec;
-use std::{fs, os::unix::fs as unix, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{self as unix, PermissionsExt as _},
+    path::Path,
+};
+
+/// As upstream's (`src/slave/paths.cpp`): others don't see what a task wrote.
+const MODE: u32 = 0o750;
 
 /// Makes the sandbox of a container. The error reads as upstream's, with the reason.
 pub fn make(spec: &ContainerSpec) -> Result<(), String> {
@@ -11,7 +18,9 @@ pub fn make(spec: &ContainerSpec) -> Result<(), String> {
     }
     let path = Path::new(&spec.sandbox);
     let failed = |why: String| format!("Failed to create executor directory '{}': {why}", spec.sandbox);
-    fs::create_dir_all(path).map_err(|e| failed(e.to_string()))?;
+    fs::create_dir_all(path)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(MODE)))
+        .map_err(|e| failed(e.to_string()))?;
     if let Some(user) = &spec.user
         && linux::process::is_root()
     {

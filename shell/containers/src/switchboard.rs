@@ -10,7 +10,7 @@ use model::container::Io;
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read, Write as _},
-    os::unix::net::UnixStream,
+    os::unix::{fs::OpenOptionsExt as _, net::UnixStream},
     path::Path,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
@@ -77,7 +77,12 @@ impl Inner {
 pub fn connect(io: Io, sandbox: &Path, session: bool) -> Result<(Ends, Option<Board>), String> {
     let open = |name: &str| {
         let path = sandbox.join(name);
-        let file = OpenOptions::new().create(true).append(true).open(&path);
+        // What an archive left under this name may lead anywhere, and we open it with our own rights.
+        if path.symlink_metadata().is_ok_and(|m| !m.is_file()) {
+            return Err(format!("{} is not a regular file", path.display()));
+        }
+        let mut options = OpenOptions::new();
+        let file = options.create(true).append(true).custom_flags(linux::process::NO_FOLLOW).open(&path);
         file.map_err(|e| format!("can't open {}: {e}", path.display()))
     };
     let kept = |name: &str| if session { Ok(None) } else { open(name).map(Some) };

@@ -349,3 +349,19 @@ async fn a_session_is_inside_the_container_around_it() {
     assert!(left.stdout.is_empty(), "{}", String::from_utf8_lossy(&left.stdout));
     world.launcher.stop().await;
 }
+
+#[tokio::test]
+async fn output_never_follows_a_link_that_was_fetched() {
+    let mut world = World::posix().await;
+    let victim = world.dir.path().join("victim");
+    std::fs::write(&victim, "mine").unwrap();
+    let spec = spec(world.dir.path(), "linked", "echo stolen");
+    std::os::unix::fs::symlink(&victim, Path::new(&spec.sandbox).join("stdout")).unwrap();
+    world.launcher.launch(spec).await;
+    match world.word().await {
+        Ended::Failed { why, .. } => assert!(why.contains("stdout is not a regular file"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+    world.stop().await;
+}

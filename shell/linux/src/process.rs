@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, fs, io};
 
+/// For opening a file that must not be a link.
+pub const NO_FOLLOW: i32 = libc::O_NOFOLLOW;
+
 /// Whether this process may do everything.
 pub fn is_root() -> bool {
     // SAFETY: geteuid takes nothing and can't fail.
@@ -140,6 +143,16 @@ pub fn user(name: &str) -> Result<User, String> {
         }
     }
     Ok(User { uid: number(&found[2])?, gid, groups })
+}
+
+/// Becomes this user for good, with all of its groups and nothing of what this process was.
+pub fn become_user(user: &User) -> io::Result<()> {
+    // SAFETY: the pointer and the length are of one live vector of gid_t; the other calls take plain numbers.
+    unsafe {
+        check(libc::setgroups(user.groups.len(), user.groups.as_ptr()))?;
+        check(libc::setresgid(user.gid, user.gid, user.gid))?;
+        check(libc::setresuid(user.uid, user.uid, user.uid))
+    }
 }
 
 pub(crate) fn check(result: i32) -> io::Result<()> {

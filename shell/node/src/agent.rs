@@ -303,10 +303,17 @@ async fn obey(driven: &Driven<Agent>, launcher: &Launcher, order: Effect) {
     }
 }
 
+async fn fetch(spec: &ContainerSpec) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|e| e.to_string())?.display().to_string();
+    let sandbox = Path::new(&spec.sandbox);
+    let program = [program, "fetcher".to_owned()];
+    containers::fetch_all(&program, &spec.id, &spec.fetch, sandbox, spec.user.as_deref()).await
+}
+
 async fn fetch_and_launch(driven: Driven<Agent>, launcher: Launcher, spec: ContainerSpec) {
     let made = containers::make_sandbox(&spec);
     let fetched = match made {
-        Ok(()) => containers::fetch_all(&spec.id, &spec.fetch, Path::new(&spec.sandbox)).await,
+        Ok(()) => fetch(&spec).await,
         Err(why) => Err(why),
     };
     match fetched {
