@@ -1,25 +1,15 @@
-//! An agent driven by hand in virtual time; every invariant after every step.
-//!
-//! Never: assertions about what it does, beyond its own invariants.
-
-// Each test binary uses its own part of this.
-#![allow(dead_code)]
+//! An agent driven by hand in virtual time: its disk, its launcher and its master are this file.
 
 use agent::{Agent, Config, Effect, Input, ProbeId};
 use base::{Duration, Effects, Machine, Now, Rng, Time};
 use model::{
-    container::{ContainerId, ContainerSpec, Limits},
+    container::{ContainerId, ContainerSpec, Termination},
     link::{Envelope, Message, Upid},
-    mesos::{
-        AgentId, CommandInfo, FrameworkId, FrameworkInfo, TaskId, TaskInfo, TaskStatus, agent::Response,
-        executor::Event, internal,
-    },
-    request::{Http, RequestId},
+    mesos::{AgentId, CommandInfo, FrameworkId, FrameworkInfo, TaskId, TaskInfo, TaskStatus, internal},
     resources::Resources,
-    save::{Change, Records},
+    save::{Change, Records, SaveId},
 };
 
-/// An agent, its disk, and what it asked for.
 pub struct World {
     pub agent: Agent,
     pub records: Records,
@@ -30,12 +20,11 @@ pub struct World {
     pub signals: Vec<(ContainerId, i32)>,
     pub forgotten: Vec<ContainerId>,
     pub probes: Vec<ProbeId>,
-    pub disk_full: bool,
     pub destroyed: Vec<ContainerId>,
-    pub limits: Vec<(ContainerId, Limits)>,
-    pub http: Vec<Http<Event>>,
-    pub discarded: Vec<String>,
-    pub responses: Vec<(RequestId, Response)>,
+    pub disk_full: bool,
+    /// Nothing becomes durable until `catch_up`; a restart finds none of it.
+    pub disk_slow: bool,
+    late: Vec<(SaveId, Vec<Change>)>,
 }
 
 pub fn master() -> Upid {
@@ -55,7 +44,6 @@ pub fn config() -> Config {
         switch_user: true,
         boot_id: "boot".into(),
         completed_tasks_max: 10,
-        executors: Default::default(),
     }
 }
 
@@ -83,12 +71,10 @@ impl World {
             signals: Vec::new(),
             forgotten: Vec::new(),
             probes: Vec::new(),
-            disk_full: false,
             destroyed: Vec::new(),
-            limits: Vec::new(),
-            http: Vec::new(),
-            discarded: Vec::new(),
-            responses: Vec::new(),
+            disk_full: false,
+            disk_slow: false,
+            late: Vec::new(),
         }
     }
 
@@ -110,28 +96,46 @@ impl World {
                         self.disk_full = false;
                         inputs.push(Input::SaveFailed { save, why: "full".into() });
                     }
-                    Effect::Save { save, batch } => {
-                        for change in batch {
-                            match change {
-                                Change::Put { key, value } => self.records.insert(key, value),
-                                Change::Delete { key } => self.records.remove(&key),
-                            };
-                        }
-                        inputs.push(Input::Saved { save });
-                    }
+                    Effect::Save { save, batch } if self.disk_slow => self.late.push((save, batch)),
+                    Effect::Save { save, batch } => inputs.push(self.durable(save, batch)),
                     Effect::Launch(spec) => self.launches.push(*spec),
                     Effect::Signal { container, signal } => self.signals.push((container, signal)),
                     Effect::Forget { container } => self.forgotten.push(container),
                     Effect::Probe { id, .. } => self.probes.push(id),
                     Effect::Destroy { container } => self.destroyed.push(container),
-                    Effect::Limit { container, limits } => self.limits.push((container, limits)),
-                    Effect::Http(http) => self.http.push(http),
-                    Effect::Respond { request, response, .. } => self.responses.push((request, *response)),
-                    Effect::Discard { directory } => self.discarded.push(directory),
                     Effect::Link(_) => {}
                 }
             }
         }
+    }
+
+    fn durable(&mut self, save: SaveId, batch: Vec<Change>) -> Input {
+        for change in batch {
+            match change {
+                Change::Put { key, value } => self.records.insert(key, value),
+                Change::Delete { key } => self.records.remove(&key),
+            };
+        }
+        Input::Saved { save }
+    }
+
+    /// The disk is as fast as ever, and what waited is durable.
+    pub fn catch_up(&mut self) {
+        self.disk_slow = false;
+        for (save, batch) in std::mem::take(&mut self.late) {
+            let saved = self.durable(save, batch);
+            self.step(saved);
+        }
+    }
+
+    /// The agent starts anew from what is durable, finds these containers and registers.
+    pub fn restarted(self, running: Vec<(ContainerId, u32)>, ended: Vec<(ContainerId, Termination)>) -> Self {
+        let mut w = Self::from(self.records, self.now + Duration::from_secs(5));
+        w.step(Input::Recovered { running, ended });
+        w.step(Input::MasterDetected(Some(master())));
+        let slave_id = AgentId { value: "S0".into() };
+        w.hear(internal::SlaveReregisteredMessage { slave_id, ..Default::default() });
+        w
     }
 
     pub fn hear(&mut self, message: impl Into<Message>) {
@@ -149,15 +153,19 @@ impl World {
         self.step(Input::Tick);
     }
 
-    pub fn run(&mut self, id: &str, change: impl FnOnce(&mut TaskInfo)) -> ContainerId {
-        let mut task = TaskInfo {
+    pub fn order(&self, id: &str) -> TaskInfo {
+        TaskInfo {
             name: id.into(),
             task_id: TaskId { value: id.into() },
             agent_id: AgentId { value: "S0".into() },
             resources: Resources::scalars([("cpus", 0.5), ("mem", 64.0)]).to_messages(),
             command: Some(CommandInfo { value: Some("true".into()), ..Default::default() }),
             ..Default::default()
-        };
+        }
+    }
+
+    pub fn run(&mut self, id: &str, change: impl FnOnce(&mut TaskInfo)) -> ContainerId {
+        let mut task = self.order(id);
         change(&mut task);
         let framework = FrameworkInfo {
             user: "root".into(),

@@ -1,5 +1,6 @@
 //! The life of tasks on an agent, driven by hand in virtual time; every invariant after every step.
 
+mod faults;
 mod world;
 
 use agent::Input;
@@ -7,9 +8,7 @@ use base::{Duration, Time};
 use model::{
     container::{Probed, Program, Termination},
     link::{Envelope, Message, Upid},
-    mesos::{
-        AgentId, CheckInfo, HealthCheck, TaskState, check_info, health_check, internal, task_status::Reason,
-    },
+    mesos::{AgentId, HealthCheck, TaskState, health_check, internal, task_status::Reason},
     save::Records,
 };
 use world::{World, master};
@@ -186,48 +185,6 @@ fn an_unhealthy_task_is_killed() {
         (TaskKilled, Some(false)),
     ];
     assert_eq!(said, expected);
-}
-
-#[test]
-fn a_check_says_what_it_sees_and_ends_nothing() {
-    let mut w = World::fresh();
-    let container = w.run("t", |task| {
-        let mut check = CheckInfo {
-            delay_seconds: Some(0.0),
-            interval_seconds: Some(1.0),
-            http: Some(check_info::Http { port: 80, path: Some("/up".into()) }),
-            ..Default::default()
-        };
-        check.set_type(check_info::Type::Http);
-        task.check = Some(check);
-    });
-    w.step(Input::Launched { container: container.clone(), pid: 1 });
-    w.pass(Duration::from_millis(1));
-    w.step(Input::Probed { probe: w.probes[0], outcome: Probed::Http(200) });
-    for (at, outcome) in
-        [Probed::Http(200), Probed::Http(503), Probed::Failed("refused".into())].into_iter().enumerate()
-    {
-        w.pass(Duration::from_secs(1));
-        w.step(Input::Probed { probe: w.probes[at + 1], outcome });
-    }
-    w.step(Input::Terminated { container, how: Termination::Exited(0) });
-    let mut said = Vec::new();
-    while let Some(status) = w.statuses().pop() {
-        w.acknowledge(&status);
-        let seen = status.check_status.expect("every word says what the check saw last");
-        let code = seen.http.expect("of its own kind").status_code;
-        said.push((status.state(), (status.reason() == Reason::TaskCheckStatusUpdated, code)));
-    }
-    use TaskState::{TaskFinished, TaskRunning, TaskStarting};
-    let expected = [
-        (TaskStarting, (false, None)),
-        (TaskRunning, (false, None)),
-        (TaskRunning, (true, Some(200))),
-        (TaskRunning, (true, Some(503))),
-        (TaskRunning, (true, None)),
-        (TaskFinished, (false, None)),
-    ];
-    assert_eq!(said, expected, "only what changed is news");
 }
 
 #[test]
