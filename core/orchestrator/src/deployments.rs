@@ -4,14 +4,12 @@
 
 use crate::{
     App, Orchestrator,
-    definitions::Draft,
-    groups::{Changes, GroupState},
-    plan::{Action, Change, Edges, Kind, Step, plan},
+    config::DEPLOYMENTS_MAX,
+    plan::{Kind, Step, plan},
     scaling::Phase,
     spec::Spec,
 };
 use base::{Now, Time};
-use model::request::Answer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
@@ -33,18 +31,12 @@ pub struct Deployment {
     pub original: BTreeMap<String, Option<Arc<App>>>,
     /// Each affected app as it will be; none = it will be gone.
     pub target: BTreeMap<String, Option<Arc<App>>>,
-    /// Each affected group as it was, and as it will be.
-    #[serde(default)]
-    pub groups: BTreeMap<String, (Option<GroupState>, Option<GroupState>)>,
     /// The running step, from 0; not in the record.
     #[serde(skip)]
     pub current: usize,
-    /// Apps whose action in the running step is not done; not in the record.
+    /// Apps whose action in the running step is done; not in the record.
     #[serde(skip)]
-    left: BTreeSet<String>,
-    /// By app, the steps it is in and what is done to it there; not in the record.
-    #[serde(skip)]
-    turns: BTreeMap<String, Vec<(usize, Kind)>>,
+    pub done: BTreeSet<String>,
     #[serde(skip)]
     specs: BTreeMap<String, Arc<Spec>>,
     #[serde(skip)]
@@ -64,29 +56,18 @@ impl Deployment {
     pub(crate) fn original_spec(&self, app: &str) -> Option<Arc<Spec>> {
         self.specs.get(app).cloned()
     }
-    fn index(&mut self) {
+    fn read_specs(&mut self) {
         let read = |(id, app): (&String, &Option<Arc<App>>)| {
             Some((id.clone(), Arc::new(crate::apps::spec(app.as_ref()?))))
         };
         self.specs = self.original.iter().filter_map(read).collect();
-        for (at, step) in self.steps.iter().enumerate() {
-            for action in &step.actions {
-                self.turns.entry(action.app.clone()).or_default().push((at, action.action));
-            }
-        }
-        self.begin_step();
-    }
-    fn begin_step(&mut self) {
-        let actions = self.steps.get(self.current).into_iter().flat_map(|step| &step.actions);
-        self.left = actions.map(|action| action.app.clone()).collect();
     }
     /// The plan as events say it.
     pub fn said(&self) -> Value {
-        let steps: Vec<_> = self.steps.iter().map(Step::said).collect();
-        json!({ "id": self.id, "version": self.version, "steps": steps })
+        json!({ "id": self.id, "version": self.version, "steps": self.steps })
     }
     fn step(&self) -> Value {
-        self.steps.get(self.current).map_or_else(|| json!({ "actions": [] }), Step::said)
+        self.steps.get(self.current).map_or_else(|| json!({ "actions": [] }), |step| json!(step))
     }
 }
 
@@ -96,124 +77,74 @@ impl Orchestrator {
         let Some(deployment) = self.locks.get(app).and_then(|id| self.deployments.get(id)) else {
             return Phase::Free;
         };
-        let turns = deployment.turns.get(app).map_or(&[][..], Vec::as_slice);
-        let now =
-            turns.iter().find(|(at, _)| *at == deployment.current).filter(|_| deployment.left.contains(app));
-        if let Some((_, kind)) = now {
-            return Phase::Active(deployment.id.clone(), *kind);
+        let action = |step: &Step| step.actions.iter().find(|a| a.app == app).map(|a| a.action);
+        if let Some(kind) = deployment.steps.get(deployment.current).and_then(action)
+            && !deployment.done.contains(app)
+        {
+            return Phase::Active(deployment.id.clone(), kind);
         }
-        let later = turns.iter().any(|(at, _)| *at > deployment.current);
+        let later = deployment.steps.iter().skip(deployment.current + 1).any(|step| action(step).is_some());
         if later { Phase::Waiting(deployment.id.clone()) } else { Phase::Free }
     }
 
     /// Whether a change may begin; gives the deployments that it would break.
-    fn admit(&self, draft: &Draft, force: bool) -> Result<BTreeSet<String>, Refused> {
-        let mut others: BTreeSet<String> =
-            draft.changes.apps.keys().filter_map(|app| self.locks.get(app)).cloned().collect();
-        let locked = others.iter().filter(|other| !draft.breaks.contains(*other));
-        if !force && locked.clone().next().is_some() {
-            return Err(Refused::Locked(locked.cloned().collect()));
+    pub(crate) fn admit(
+        &self,
+        changes: &BTreeMap<String, Option<Arc<App>>>,
+        force: bool,
+    ) -> Result<BTreeSet<String>, Refused> {
+        let others: BTreeSet<String> =
+            changes.keys().filter_map(|app| self.locks.get(app)).cloned().collect();
+        if !force && !others.is_empty() {
+            return Err(Refused::Locked(others.into_iter().collect()));
         }
-        others.extend(draft.breaks.iter().filter(|id| self.deployments.contains_key(*id)).cloned());
-        if self.deployments.len() - others.len() >= self.config.max_running_deployments {
+        if self.deployments.len() - others.len() >= DEPLOYMENTS_MAX {
             return Err(Refused::TooMany);
         }
         Ok(others)
     }
 
-    /// The steps that these changes would take; they are right as a whole.
-    pub(crate) fn planned(
-        &self,
-        changes: &Changes,
-        edges: &Edges,
-    ) -> (Vec<Step>, BTreeMap<String, Arc<Spec>>) {
-        let mut specs = BTreeMap::new();
-        let mut all = BTreeMap::<String, Change>::new();
-        for (id, app) in &changes.apps {
-            let new = app.as_ref().map(|app| Arc::new(crate::apps::spec(app)));
-            specs.extend(new.iter().map(|spec| (id.clone(), spec.clone())));
-            all.insert(id.clone(), (self.apps.get(id).map(|state| state.spec.clone()), new));
-        }
-        (plan(&all, edges), specs)
-    }
-
-    /// Takes a change and begins to bring it about; gives the deployment's id. `at` is the group it is told of.
+    /// Takes a change of apps (none = delete) and begins to bring it about; gives the deployment's id.
     pub(crate) fn deploy(
         &mut self,
         now: &mut Now<'_>,
-        at: &str,
-        draft: Draft,
+        version: &str,
+        changes: BTreeMap<String, Option<Arc<App>>>,
         force: bool,
-    ) -> Result<String, Answer> {
-        let version = draft.version.clone();
-        let taken = self.take(now, at, draft, force);
-        if let Err(answer) = &taken
-            && self.heard("group_change_failed")
-        {
-            let reason = match &answer.body {
-                model::request::Body::Json(text) => serde_json::from_str::<Value>(text)
-                    .ok()
-                    .and_then(|body| Some(body.get("message")?.as_str()?.to_owned())),
-                _ => None,
-            };
-            let fields = json!({ "groupId": at, "version": version, "reason": reason.unwrap_or_default() });
-            self.emit(now.time, "group_change_failed", fields);
-        }
-        taken
-    }
-
-    fn take(&mut self, now: &mut Now<'_>, at: &str, mut draft: Draft, force: bool) -> Result<String, Answer> {
-        self.round_off(&mut draft.changes, &draft.version);
-        let edges = self.whole_is_right(&draft.changes)?;
-        let others = self.admit(&draft, force).map_err(crate::commands::refusal)?;
-        let Draft { version, changes, .. } = draft;
+    ) -> Result<String, Refused> {
+        let others = self.admit(&changes, force)?;
         let mut torn = BTreeSet::new();
-        for other in &others {
-            torn.extend(self.deployments.get(other).into_iter().flat_map(|d| d.target.keys().cloned()));
-            self.abandon(now.time, other);
+        for other in others {
+            torn.extend(self.deployments.get(&other).into_iter().flat_map(|d| d.target.keys().cloned()));
+            self.abandon(now.time, &other);
         }
-        let (mut steps, specs) = self.planned(&changes, &edges);
-        self.mend(&mut steps, &changes, &specs, &torn);
-        let was = |id: &String| self.groups.get(id).cloned();
+        let old: crate::plan::Apps =
+            self.apps.iter().map(|(id, app)| (id.clone(), app.spec.clone())).collect();
+        let original =
+            changes.keys().map(|id| (id.clone(), self.apps.get(id).map(|app| app.app.clone()))).collect();
+        for (id, app) in &changes {
+            self.put_app(id, app.clone());
+        }
+        let new = self.apps.iter().map(|(id, app)| (id.clone(), app.spec.clone())).collect();
+        let mut steps = plan(&old, &new);
+        self.mend(&mut steps, &changes, &torn);
         let id = now.rng.uuid().to_string();
         let mut deployment = Deployment {
             id: id.clone(),
-            version: version.clone(),
+            version: version.to_owned(),
             steps,
-            original: changes
-                .apps
-                .keys()
-                .map(|id| (id.clone(), self.apps.get(id).map(|a| a.app.clone())))
-                .collect(),
-            target: changes.apps.clone(),
-            groups: changes.groups.iter().map(|(id, group)| (id.clone(), (was(id), group.clone()))).collect(),
+            original,
+            target: changes,
             current: 0,
-            left: BTreeSet::new(),
-            turns: BTreeMap::new(),
+            done: BTreeSet::new(),
             specs: BTreeMap::new(),
             old: BTreeMap::new(),
         };
-        deployment.index();
-        // what follows may take several batches: the deployment is first, so that a restart can finish them
-        if !deployment.steps.is_empty() {
-            let record = serde_json::to_vec(&deployment).unwrap_or_default();
-            self.saves.put_long(&format!("deployments/{id}"), record);
-        }
-        self.remember(&version, &changes);
-        for (id, app) in &changes.apps {
-            let app = app.clone().zip(specs.get(id).cloned());
-            self.put_app(id, app);
-        }
-        for (id, group) in changes.groups {
-            self.put_group(&id, group);
-        }
-        for other in others {
-            self.saves.delete_last(&format!("deployments/{other}"));
-        }
-        self.emit(now.time, "group_change_success", json!({ "groupId": at, "version": version }));
+        deployment.read_specs();
+        self.saves.put(format!("deployments/{id}"), serde_json::to_vec(&deployment).unwrap_or_default());
+        self.emit(now.time, "group_change_success", json!({ "groupId": "/", "version": version }));
         self.begin(now.time, deployment);
         self.dirty.extend(torn);
-        self.roles_changed();
         Ok(id)
     }
 
@@ -221,26 +152,21 @@ impl Orchestrator {
     fn mend(
         &self,
         steps: &mut Vec<Step>,
-        changes: &Changes,
-        specs: &BTreeMap<String, Arc<Spec>>,
+        changes: &BTreeMap<String, Option<Arc<App>>>,
         torn: &BTreeSet<String>,
     ) {
-        if torn.is_empty() {
-            return;
-        }
-        let planned: BTreeSet<&String> =
-            steps.iter().flat_map(|step| &step.actions).map(|action| &action.app).collect();
-        let missing = changes.apps.keys().filter(|app| torn.contains(*app) && !planned.contains(app));
-        let actions = missing.map(|app| {
-            let pod = self.apps.get(app).is_some_and(|state| state.spec.pod);
-            let action = match specs.get(app) {
+        let planned = |app: &String| steps.iter().any(|step| step.actions.iter().any(|a| a.app == *app));
+        let missing: Vec<_> =
+            changes.keys().filter(|app| torn.contains(*app) && !planned(app)).cloned().collect();
+        let actions = missing.into_iter().map(|app| {
+            let action = match self.apps.get(&app) {
                 None => Kind::StopApplication,
-                Some(spec) if self.instances.tallies(app, &spec.config_version).1.all > 0 => {
+                Some(state) if self.instances.tallies(&app, &state.spec.config_version).1.all > 0 => {
                     Kind::RestartApplication
                 }
                 Some(_) => Kind::ScaleApplication,
             };
-            Action { action, app: app.clone(), pod }
+            crate::plan::Action { action, app }
         });
         let actions: Vec<_> = actions.collect();
         if !actions.is_empty() {
@@ -257,76 +183,39 @@ impl Orchestrator {
         self.enter(now, &id);
     }
 
-    /// A deployment found in the records goes on; one whose apps a later one has is over.
+    /// A deployment found in the records goes on.
     pub(crate) fn resume(&mut self, now: Time, mut deployment: Deployment) {
-        let others: BTreeSet<_> =
-            deployment.target.keys().filter_map(|app| self.locks.get(app)).cloned().collect();
-        for other in others {
-            self.end(&other);
-        }
-        for (id, app) in &deployment.target {
-            let there = self.apps.get(id).map(|state| &state.app);
-            if there != app.as_ref() {
-                let app = app.clone().map(|app| (app.clone(), Arc::new(crate::apps::spec(&app))));
-                self.put_app(id, app);
-            }
-        }
-        let groups: Vec<_> =
-            deployment.groups.iter().map(|(id, (_, group))| (id.clone(), group.clone())).collect();
-        for (id, group) in groups {
-            let newer = self.groups.get(&id).is_some_and(|there| there.version > deployment.version);
-            if !newer && self.groups.get(&id) != group.as_ref() {
-                self.put_group(&id, group);
-            }
-        }
-        deployment.index();
+        deployment.read_specs();
         self.begin(now, deployment);
     }
 
     /// Begins the running step, or ends the deployment where there is none left.
     fn enter(&mut self, now: Time, id: &str) {
-        let Some(deployment) = self.deployments.get_mut(id) else { return };
-        deployment.begin_step();
-        let Some(step) = deployment.steps.get(deployment.current) else {
-            if self.heard("deployment_success") {
-                let said = self.deployments.get(id).map(Deployment::said);
-                self.emit(now, "deployment_success", json!({ "id": id, "plan": said }));
-            }
+        let Some(deployment) = self.deployments.get(id) else { return };
+        let (said, step) = (deployment.said(), deployment.step());
+        let Some(actions) = deployment.steps.get(deployment.current).map(|step| step.actions.clone()) else {
             self.end(id);
-            return;
+            return self.emit(now, "deployment_success", json!({ "id": id, "plan": said }));
         };
-        let actions: Vec<_> = step.actions.iter().map(|action| (action.app.clone(), action.action)).collect();
-        if self.heard("deployment_info") {
-            self.say_step(now, id, "deployment_info");
-        }
-        for (app, action) in actions {
-            self.clear_backoff(&app);
-            self.say_checks(now, &app, action);
-            self.dirty.insert(app);
-        }
-    }
-
-    fn say_step(&mut self, now: Time, id: &str, kind: &str) {
-        if let Some(deployment) = self.deployments.get(id) {
-            let fields = json!({ "plan": deployment.said(), "currentStep": deployment.step() });
-            self.emit(now, kind, fields);
+        self.emit(now, "deployment_info", json!({ "plan": said, "currentStep": step }));
+        for action in actions {
+            self.clear_backoff(&action.app);
+            self.dirty.insert(action.app);
         }
     }
 
     /// The running step's action on this app is done.
     pub(crate) fn action_done(&mut self, now: Time, id: &str, app: &str) {
         let Some(deployment) = self.deployments.get_mut(id) else { return };
-        let was_left = deployment.left.remove(app);
+        deployment.done.insert(app.to_owned());
         deployment.old.remove(app);
-        let over = deployment.left.is_empty();
         self.dirty.insert(app.to_owned());
-        if was_left && over {
-            if self.heard("deployment_step_success") {
-                self.say_step(now, id, "deployment_step_success");
-            }
-            if let Some(deployment) = self.deployments.get_mut(id) {
-                deployment.current += 1;
-            }
+        let Some(step) = deployment.steps.get(deployment.current) else { return };
+        if step.actions.iter().all(|action| deployment.done.contains(&action.app)) {
+            let fields = json!({ "plan": deployment.said(), "currentStep": deployment.step() });
+            deployment.current += 1;
+            deployment.done.clear();
+            self.emit(now, "deployment_step_success", fields);
             self.enter(now, id);
         }
     }
@@ -334,22 +223,16 @@ impl Orchestrator {
     fn end(&mut self, id: &str) -> Option<Deployment> {
         let deployment = self.deployments.remove(id)?;
         for app in deployment.target.keys() {
-            if self.locks.get(app).is_some_and(|by| by == id) {
-                self.locks.remove(app);
-            }
+            self.locks.remove(app);
             self.dirty.insert(app.clone());
         }
-        self.saves.delete_long(&format!("deployments/{id}"));
+        self.saves.delete(format!("deployments/{id}"));
         Some(deployment)
     }
 
     /// Stops a deployment where it is.
     pub(crate) fn abandon(&mut self, now: Time, id: &str) -> Option<Deployment> {
         let deployment = self.end(id)?;
-        if self.heard("deployment_step_failure") {
-            let fields = json!({ "plan": deployment.said(), "currentStep": deployment.step() });
-            self.emit(now, "deployment_step_failure", fields);
-        }
         let fields = json!({ "id": id, "plan": deployment.said(), "reason": "The deployment was cancelled" });
         self.emit(now, "deployment_failed", fields);
         Some(deployment)

@@ -16,8 +16,6 @@ pub(crate) enum Due {
     Kill(String),
     /// A health check is run; its instance and its index.
     Check(String, usize),
-    /// A readiness check is run.
-    Ready(String),
 }
 
 /// Each at most once.
@@ -50,7 +48,6 @@ impl Timers {
                 Due::Instance(_) => "instance waits",
                 Due::Kill(_) => "kill repeated",
                 Due::Check(..) => "health check",
-                Due::Ready(_) => "readiness check",
             };
             (*at, why)
         })
