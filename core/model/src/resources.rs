@@ -4,18 +4,13 @@
 //! off where messages are made (`allocate`, `unallocate`).
 
 mod amount;
-mod convert;
-mod fault;
 mod kind;
 mod message;
 mod text;
 
 pub use amount::{Amount, Items, Ranges};
-pub use convert::Conversion;
-pub use fault::role_fault;
 pub use kind::{Kind, Name};
-pub use message::{Format, allocation_role, downgrade, unallocate, upgrade};
-pub use text::{Allocated, describe};
+pub use message::{Format, allocation_role, role_fault, unallocate};
 
 use std::{
     cmp::Ordering,
@@ -76,18 +71,18 @@ impl fmt::Display for Short {
 
 impl std::error::Error for Short {}
 
-/// Why a resource is refused.
+/// Why a resource is refused: the field and what is wrong with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
-    /// Which resource, as upstream prints it.
-    pub text: String,
-    /// What is wrong with it.
+    /// Which field, as in `cpus.scalar.value`.
+    pub field: String,
+    /// What is wrong, with the value.
     pub reason: String,
 }
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Resource '{}' is invalid: {}", self.text, self.reason)
+        write!(f, "Invalid resource: {}: {}", self.field, self.reason)
     }
 }
 

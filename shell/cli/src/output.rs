@@ -26,14 +26,13 @@ pub struct Output {
 }
 
 impl Output {
-    /// Looks at the terminal. `NO_COLOR` is respected, and terminals that can't move the cursor get plain lines.
+    /// Looks at the terminal. `NO_COLOR` is respected.
     pub fn detect(json: bool) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
-        let able = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
         Self {
             json,
-            colour: able && std::io::stdout().is_terminal() && !plain,
-            progress: able && std::io::stderr().is_terminal(),
+            colour: std::io::stdout().is_terminal() && !plain,
+            progress: std::io::stderr().is_terminal(),
         }
     }
 
@@ -70,10 +69,8 @@ impl Output {
                 _ => Cell::new(text),
             }));
         }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
-        }
-        let text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        let text: String =
+            table.lines().map(|line| format!("{}\n", line.trim_end().trim_start_matches(' '))).collect();
         self.raw(text.as_bytes());
     }
     /// Prints `name  value` lines.

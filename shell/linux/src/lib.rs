@@ -5,4 +5,3 @@
 pub mod cgroups;
 pub mod process;
 pub mod spawn;
-pub mod terminal;
