@@ -2,10 +2,9 @@
 
 mod real;
 
-use real::{BINARY, Dev, eventually, root};
+use real::{BINARY, Dev, Signal, cgroups, eventually, processes, root};
 use std::{
     io::Write as _,
-    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -17,35 +16,11 @@ fn app(sleep: &str) -> String {
     format!(r#"{{"id":"/stays","cmd":"exec sleep {sleep}","instances":2,"cpus":0.1,"mem":32}}"#)
 }
 
-/// Processes with these words on their command lines.
-fn processes(words: &str) -> Vec<u32> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc").expect("/proc").flatten() {
-        let Ok(pid) = entry.file_name().to_string_lossy().parse() else { continue };
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        if String::from_utf8_lossy(&line).replace('\0', " ").contains(words) {
-            found.push(pid);
-        }
-    }
-    found
-}
-
-/// The cgroups of a process that are mesolite's, as directories.
-fn cgroups(pid: u32) -> Vec<PathBuf> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-    let own = text.lines().filter_map(|line| {
-        let mut fields = line.splitn(3, ':').skip(1);
-        let (controllers, path) = (fields.next()?, fields.next()?);
-        path.contains("/mesos").then(|| Path::new("/sys/fs/cgroup").join(controllers).join(&path[1..]))
-    });
-    own.collect()
-}
-
 #[test]
 fn ctrl_c_and_sigterm_stop_it_and_tasks_go_on() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut first: Option<serde_json::Value> = None;
-    for signal in ["-INT", "-TERM"] {
+    for signal in [Signal::INT, Signal::TERM] {
         let mut dev = Dev::start(dir.path(), &[]);
         if first.is_none() {
             dev.run_app(&app("98761"));
@@ -69,12 +44,14 @@ fn ctrl_c_and_sigterm_stop_it_and_tasks_go_on() {
         let began = Instant::now();
         dev.signal(signal);
         let status = dev.ended();
-        assert!(began.elapsed() < STOP_MAX, "{signal}: {:?}", began.elapsed());
-        assert!(status.success(), "{signal}: {status}");
-        assert_eq!(processes("sleep 98761").len(), 2, "{signal}: tasks go on");
-        if signal == "-TERM" {
+        assert!(began.elapsed() < STOP_MAX, "{signal:?}: {:?}", began.elapsed());
+        assert!(status.success(), "{signal:?}: {status}");
+        assert!(dev.said().contains("Stopping; tasks go on."), "{}", dev.said());
+        assert!(!dev.said().contains('\x1b'), "no escape sequences in a file: {}", dev.said());
+        assert_eq!(processes("sleep 98761").len(), 2, "{signal:?}: tasks go on");
+        if signal == Signal::TERM {
             let again = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);
-            again.signal("-TERM");
+            again.signal(Signal::TERM);
             eventually("tasks are gone", || processes("sleep 98761").is_empty().then_some(()));
         } else {
             // its clean-up would end the tasks
@@ -94,7 +71,7 @@ fn kill_tasks_on_exit_leaves_nothing() {
     assert!(tasks.len() == 2 && launchers.len() >= 2, "{tasks:?} {launchers:?}");
     let groups: Vec<_> = tasks.iter().flat_map(|pid| cgroups(*pid)).collect();
     let began = Instant::now();
-    dev.signal("-INT");
+    dev.signal(Signal::INT);
     assert!(dev.ended().success());
     assert!(began.elapsed() < STOP_MAX, "{:?}", began.elapsed());
     assert_eq!(processes("sleep 98762"), Vec::<u32>::new());
@@ -139,7 +116,7 @@ fn without_root_everything_works_with_less_isolation_and_it_is_said() {
         .expect("it runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "65534\n", "{output:?}");
     assert_eq!(output.status.code(), Some(3));
-    dev.signal("-TERM");
+    dev.signal(Signal::TERM);
     assert!(dev.ended().success());
     assert_eq!(processes("sleep 98763"), Vec::<u32>::new());
 }
@@ -167,7 +144,7 @@ fn it_shows_progress_urls_and_what_to_try_next() {
         said.contains(&format!("--master {} --marathon {} app logs -f /stays", dev.master, dev.marathon)),
         "{said}"
     );
-    dev.signal("-TERM");
+    dev.signal(Signal::TERM);
 }
 
 #[test]
@@ -179,12 +156,22 @@ fn on_a_terminal_a_bar_shows_how_far_it_is() {
     std::fs::write(&file, slow).expect("a file");
     let line =
         format!("{BINARY} --master {} --marathon {} app apply {}", dev.master, dev.marathon, file.display());
-    let output = Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output();
-    let Ok(output) = output else { return eprintln!("SKIPPED: there is no script(1) for a terminal") };
+    let on = |terminal: &str| {
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).env("TERM", terminal).stdin(Stdio::null()).output()
+    };
+    let Ok(output) = on("xterm") else { return eprintln!("SKIPPED: there is no script(1) for a terminal") };
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && said.contains("/slow [") && said.contains("0/1"), "{said:?}");
     assert!(said.contains("/slow: done"), "{said:?}");
-    dev.signal("-TERM");
+    // one that can't move the cursor
+    assert_eq!(dev.ask("DELETE", "/v2/apps/slow?force=true", "").0, 200);
+    dev.until("/v2/apps", |v| v["apps"] == serde_json::json!([]));
+    dev.until("/v2/deployments", |v| *v == serde_json::json!([]));
+    let output = on("dumb").expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("scale /slow\r\n") && !said.contains('\x1b'), "{said:?}");
+    dev.signal(Signal::TERM);
 }
 
 #[test]
@@ -259,5 +246,5 @@ fn json_comes_where_it_is_asked_for() {
         (&ran["stdout"], &ran["stderr"], &ran["state"]),
         (&"out\n".into(), &"err\n".into(), &"TASK_FINISHED".into())
     );
-    dev.signal("-TERM");
+    dev.signal(Signal::TERM);
 }

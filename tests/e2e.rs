@@ -1,16 +1,14 @@
 //! The real binary: once as `dev`, once with the roles apart. Processes, cgroups, `kill -9`.
 
+mod real;
+
+use real::{BINARY, PATIENCE, Signal, request};
 use serde_json::Value;
 use std::{
-    io::{Read as _, Write as _},
-    net::TcpStream,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
-
-const PATIENCE: Duration = Duration::from_secs(60);
-const BINARY: &str = env!("CARGO_BIN_EXE_mesolite");
 
 /// A cluster of real processes in a directory of its own.
 struct Cluster {
@@ -105,15 +103,14 @@ impl Cluster {
             .expect("the binary runs")
     }
 
-    fn signal(&mut self, signal: &str) {
+    fn signal(&mut self, signal: Signal) {
         for child in &self.children {
-            let done = Command::new("kill").args([signal, &child.id().to_string()]).status();
-            assert!(done.expect("kill runs").success());
+            real::send(child, signal);
         }
         for mut child in self.children.drain(..) {
             let until = Instant::now() + PATIENCE;
             while child.try_wait().expect("a status").is_none() {
-                assert!(Instant::now() < until, "the daemon does not end on {signal}");
+                assert!(Instant::now() < until, "the daemon does not end on {signal:?}");
                 std::thread::yield_now();
             }
         }
@@ -148,48 +145,8 @@ impl Drop for Cluster {
             child.kill().unwrap_or_default();
             child.wait().map(drop).unwrap_or_default();
         }
-        // Tasks and launchers outlive their daemons by design: they go with the test, and their empty cgroups too.
-        let script = format!(
-            "for p in $(pgrep -f 'launcher {}'); do pkill -9 -P $p; kill -9 $p; done; rmdir /sys/fs/cgroup/*/mesos/*",
-            self.dir.path().display()
-        );
-        let mut cleaning = Command::new("sh");
-        cleaning.args(["-c", &script]).stdout(Stdio::null()).stderr(Stdio::null());
-        cleaning.status().map(drop).unwrap_or_default();
+        real::clean_up(self.dir.path());
     }
-}
-
-fn request(url: &str, method: &str, path: &str, body: &str) -> (u16, String) {
-    let host = url.trim_start_matches("http://");
-    let Ok(mut stream) = TcpStream::connect(host) else { return (0, String::new()) };
-    let length = body.len();
-    let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
-    );
-    stream
-        .write_all(head.as_bytes())
-        .and_then(|()| stream.write_all(body.as_bytes()))
-        .expect("the request goes out");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).map(drop).unwrap_or_default();
-    let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_default();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let chunked = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
-    (status, if chunked { unchunk(body) } else { body.to_owned() })
-}
-
-fn unchunk(body: &str) -> String {
-    let mut out = String::new();
-    let mut rest = body;
-    while let Some((size, after)) = rest.split_once("\r\n") {
-        let size = usize::from_str_radix(size.trim(), 16).unwrap_or_default();
-        if size == 0 || size > after.len() {
-            break;
-        }
-        out.push_str(&after[..size]);
-        rest = after[size..].trim_start_matches("\r\n");
-    }
-    out
 }
 
 fn both(test: impl Fn(Cluster)) {
@@ -272,14 +229,14 @@ fn kill_nine_loses_no_app_and_no_running_task() {
         assert_eq!(request(&cluster.marathon, "POST", "/v2/apps", app).0, 201);
         let running = |v: &Value| v["tasks"][0]["state"] == "TASK_RUNNING";
         let before = cluster.eventually("/v2/apps/stays/tasks", running);
-        cluster.signal("-9");
+        cluster.signal(Signal::KILL);
         let (master, marathon) = (port_of(&cluster.master), port_of(&cluster.marathon));
         cluster.start(&master, "0", &marathon);
         let after = cluster.eventually("/v2/apps/stays", |v| {
             v["app"]["tasksRunning"] == 1 && v["app"]["deployments"] == serde_json::json!([])
         });
         assert_eq!(after["app"]["tasks"][0]["id"], before["tasks"][0]["id"], "the same task goes on");
-        cluster.signal("-15");
+        cluster.signal(Signal::TERM);
     });
 }
 

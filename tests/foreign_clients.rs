@@ -1,7 +1,7 @@
-//! Clients that others wrote, unmodified, against the real binary: PyPI `marathon` and `pymesos`.
+//! Clients that others wrote, unmodified, against the real binary: from PyPI, npm and Debian.
 //!
-//! The drivers in `tests/conformance/clients/` use their public methods and assert what comes back. Where Python or its
-//! package index cannot be reached, the test says SKIPPED.
+//! The drivers in `tests/conformance/clients/` use their public methods and assert what comes back. Where Python, Node.js,
+//! Prometheus or a package index cannot be reached, the test says SKIPPED.
 
 mod real;
 
@@ -50,7 +50,7 @@ for file in glob.glob(package + '/*.py'):
     shutil.copy(file, target)
 ";
     run(Command::new(&python).args(["-c", place]).arg(&source))?;
-    run(Command::new(&python).args(["-c", "import marathon, pymesos"]))?;
+    run(Command::new(&python).args(["-c", "import marathon, pymesos, mesoshttp.client"]))?;
     std::fs::write(&stamp, wanted).map_err(|e| e.to_string())?;
     Ok(python)
 }
@@ -61,36 +61,154 @@ fn run(command: &mut Command) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {}: {said}", output.status)) }
 }
 
-/// Runs a driver against a cluster of its own; it must print `OK` at its end.
-fn drive(script: &str) {
-    let python = match python() {
-        Ok(python) => python,
-        Err(why) => {
-            eprintln!("SKIPPED: {script}: no Python with the clients can be made here: {why}");
-            return;
-        }
-    };
+/// A directory with the npm clients, made once and kept beside the build; or why there is none.
+fn node() -> Result<&'static Path, &'static String> {
+    static NODE: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    NODE.get_or_init(make_node).as_ref().map(PathBuf::as_path)
+}
+
+fn make_node() -> Result<PathBuf, String> {
+    let lock = std::fs::read_to_string(format!("{DRIVERS}/package-lock.json")).expect("package-lock.json");
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("npm");
+    let stamp = dir.join("installed.json");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == lock) {
+        return Ok(dir);
+    }
+    std::fs::remove_dir_all(&dir).unwrap_or_default();
+    // `mesos-framework` writes its log below the directory that it runs in.
+    std::fs::create_dir_all(dir.join("logs")).map_err(|e| e.to_string())?;
+    for name in ["package.json", "package-lock.json"] {
+        std::fs::copy(format!("{DRIVERS}/{name}"), dir.join(name)).map_err(|e| e.to_string())?;
+    }
+    run(Command::new("npm")
+        .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+        .current_dir(&dir))?;
+    std::fs::write(&stamp, lock).map_err(|e| e.to_string())?;
+    Ok(dir)
+}
+
+/// A cluster of its own for one client.
+fn cluster() -> (tempfile::TempDir, Dev) {
     let dir = tempfile::tempdir().expect("a directory");
     let dev = Dev::start(dir.path(), &["--resources=cpus:8;mem:4096;disk:4096;ports:[31000-32000]"]);
+    (dir, dev)
+}
+
+/// Runs a driver against a cluster of its own; it must print `OK` at its end.
+fn drive(script: &str, by: &Path, from: &Path) {
+    let (_dir, dev) = cluster();
     let output = Command::new("timeout")
         .arg("120")
-        .arg(python)
+        .arg(by)
         .arg(format!("{DRIVERS}/{script}"))
+        .current_dir(from)
+        .env("NODE_PATH", from.join("node_modules"))
         .env("MASTER", dev.master.trim_start_matches("http://"))
         .env("MARATHON", &dev.marathon)
         .output()
-        .expect("Python runs");
+        .expect("the driver runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{out}");
     assert!(output.status.success() && out.ends_with("OK\n"), "{script}: {}\n{out}\n{err}", output.status);
 }
 
+fn drive_python(script: &str) {
+    match python() {
+        Ok(python) => drive(script, python, Path::new("/")),
+        Err(why) => eprintln!("SKIPPED: {script}: no Python with the clients can be made here: {why}"),
+    }
+}
+
+fn drive_node(script: &str) {
+    match node() {
+        Ok(dir) => drive(script, Path::new("node"), dir),
+        Err(why) => eprintln!("SKIPPED: {script}: no Node.js with the clients can be made here: {why}"),
+    }
+}
+
 #[test]
 fn marathon_of_pypi() {
-    drive("marathon_client.py");
+    drive_python("marathon_client.py");
 }
 
 #[test]
 fn pymesos_of_pypi_as_a_scheduler() {
-    drive("pymesos_scheduler.py");
+    drive_python("pymesos_scheduler.py");
+}
+
+#[test]
+fn mesoshttp_of_pypi() {
+    drive_python("mesoshttp_scheduler.py");
+}
+
+#[test]
+fn mesos_framework_of_npm() {
+    drive_node("mesos_framework.js");
+}
+
+#[test]
+fn marathon_node_of_npm() {
+    drive_node("marathon_node.js");
+}
+
+#[test]
+fn marathon_event_bus_client_of_npm() {
+    drive_node("marathon_event_bus_client.js");
+}
+
+/// Debian's Prometheus discovers an app through Marathon's API and scrapes its instances.
+#[test]
+fn prometheus_discovers_and_scrapes_an_app() {
+    if let Err(why) = Command::new("prometheus").arg("--version").output() {
+        eprintln!("SKIPPED: no prometheus here: {why}");
+        return;
+    }
+    let (dir, dev) = cluster();
+    dev.run_app(
+        r#"{"id": "/shop/web", "instances": 2, "cpus": 0.1, "mem": 64, "labels": {"team": "shop"},
+            "cmd": "echo visits_total 7 > metrics; exec python3 -m http.server $PORT0", "portDefinitions": [{"port": 0}]}"#,
+    );
+    let config = dir.path().join("prometheus.yml");
+    let text = format!(
+        "scrape_configs:
+- job_name: apps
+  scrape_interval: 1s
+  marathon_sd_configs:
+  - servers: [{:?}]
+    refresh_interval: 1s
+  relabel_configs:
+  - source_labels: [__meta_marathon_app]
+    target_label: app
+  - source_labels: [__meta_marathon_app_label_team]
+    target_label: team
+",
+        dev.marathon
+    );
+    std::fs::write(&config, text).expect("a configuration");
+    // Prometheus does not say which port it picked: this one was free a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+    let mut prometheus = Command::new("prometheus")
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", dir.path().join("prometheus").display()))
+        .arg(format!("--web.listen-address={free}"))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("prometheus starts");
+    let seen = std::panic::catch_unwind(|| {
+        real::eventually("both instances are scraped", || {
+            let (_, body) =
+                real::request(&format!("http://{free}"), "GET", "/api/v1/query?query=visits_total", "");
+            let answer: serde_json::Value = serde_json::from_str(&body).ok()?;
+            let samples = answer["data"]["result"].as_array()?.clone();
+            (samples.len() == 2).then_some(samples)
+        })
+    });
+    prometheus.kill().expect("it ends");
+    prometheus.wait().expect("it ended");
+    for sample in seen.expect("samples") {
+        assert_eq!(sample["metric"]["app"], "/shop/web");
+        assert_eq!(sample["metric"]["team"], "shop");
+        assert_eq!(sample["value"][1], "7");
+    }
 }

@@ -3,13 +3,12 @@
 use std::{collections::BTreeMap, process::Command};
 
 /// Packages by layer, lowest first. A package may use its own packages' layer only where the table below says so.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 8] = [
     &["base"],
     &["model"],
     &["api"],
     &["master", "agent", "orchestrator"],
     &["endpoints"],
-    &["sim"],
     &["store", "web", "linux"],
     &["containers"],
     &["node", "cli"],

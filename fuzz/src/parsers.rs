@@ -94,11 +94,13 @@ pub fn link(data: &[u8]) {
 
 /// Definitions of apps: what is accepted is a normal form, which is accepted again and stays as it is.
 pub fn definitions(data: &[u8]) {
-    let whole = data.first() != Some(&b' ');
-    let _ = (marathon::objects(data), marathon::object(data));
-    let Ok(given) = marathon::definition(data, None) else { return };
-    let Ok(app) = marathon::read(given, whole) else { return };
-    match marathon::read(app.clone(), whole) {
+    let _ = marathon::objects(data);
+    let Ok(given) = marathon::object(data) else { return };
+    let _ = marathon::app(given.clone(), false);
+    let _ = marathon::pod(given.clone());
+    let _ = marathon::group_update(given.clone(), "/");
+    let Ok(app) = marathon::normal(given) else { return };
+    match marathon::normal(app.clone()) {
         Ok(again) => assert_eq!(app, again, "the normal form has another normal form"),
         Err((status, why)) => {
             panic!("the normal form is refused: {status} {why}: {}", serde_json::json!(app))

@@ -5,12 +5,16 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
+pub use rustix::process::Signal;
+
+use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 use std::{
+    collections::BTreeSet,
     io::{Read as _, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -18,6 +22,8 @@ use std::{
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
+/// How long what a test leaves behind may take to end.
+const CLEAN_MAX: Duration = Duration::from_secs(10);
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_mesolite");
 
@@ -97,9 +103,23 @@ impl Dev {
     }
 
     /// Sends a signal to the daemon alone.
-    pub fn signal(&self, signal: &str) {
-        let done = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(done.expect("kill runs").success());
+    pub fn signal(&self, signal: Signal) {
+        send(&self.child, signal);
+    }
+
+    /// The command line of this binary against this cluster.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(BINARY);
+        command.args(["--master", &self.master, "--marathon", &self.marathon]).args(words);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command that must succeed, and gives its standard output.
+    pub fn mesolite(&self, words: &[&str]) -> String {
+        let output = self.command(words).output().expect("the binary runs");
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Waits until it has ended.
@@ -147,14 +167,97 @@ impl Drop for Dev {
         }
         self.child.kill().unwrap_or_default();
         self.child.wait().map(drop).unwrap_or_default();
-        // Tasks and launchers outlive their daemons by design: they go with the test, and their empty cgroups too.
-        let script = format!(
-            "for p in $(pgrep -f 'launcher {}'); do pkill -9 -P $p; kill -9 $p; done; rmdir /sys/fs/cgroup/*/mesos/*",
-            self.dir.display()
-        );
-        let mut cleaning = Command::new("sh");
-        cleaning.args(["-c", &script]).stdout(Stdio::null()).stderr(Stdio::null());
-        cleaning.status().map(drop).unwrap_or_default();
+        clean_up(&self.dir);
+    }
+}
+
+/// Sends a signal to a child.
+pub fn send(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).expect("it is there");
+}
+
+/// Runs it for at most so long; what it wrote until then.
+pub fn for_a_while(command: &mut Command, most: Duration, enough: impl Fn(&str) -> bool) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut out = child.stdout.take().expect("a pipe");
+    let (lines, said) = std::sync::mpsc::channel();
+    let reading = std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(n) = out.read(&mut buffer) {
+            if n == 0 || lines.send(buffer[..n].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    let (until, mut stdout) = (Instant::now() + most, Vec::new());
+    while let Ok(more) = said.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        stdout.extend(more);
+        if enough(&String::from_utf8_lossy(&stdout)) {
+            break;
+        }
+    }
+    // One that has ended by itself is no matter.
+    child.kill().unwrap_or_default();
+    drop(said);
+    let ended = child.wait_with_output().expect("a status");
+    reading.join().expect("the reader ends");
+    Output { stdout, ..ended }
+}
+
+/// Processes for which this holds, by their directory in /proc.
+pub fn processes_where(right: impl Fn(&Path) -> bool) -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").expect("/proc").flatten();
+    let numbered = entries.filter_map(|e| Some((e.file_name().to_str()?.parse().ok()?, e.path())));
+    numbered.filter(|(pid, path)| *pid != std::process::id() && right(path)).map(|(pid, _)| pid).collect()
+}
+
+/// Processes with these words on their command lines.
+pub fn processes(words: &str) -> Vec<u32> {
+    processes_where(|path| {
+        let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).replace('\0', " ").contains(words)
+    })
+}
+
+/// The cgroups of a process that are mesolite's, as directories.
+pub fn cgroups(pid: u32) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+    let own = text.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next()?, fields.next()?);
+        path.contains("/mesos/").then(|| Path::new("/sys/fs/cgroup").join(controllers).join(&path[1..]))
+    });
+    own.collect()
+}
+
+/// Tasks and launchers outlive their daemons by design: those of this directory go with the test, and their cgroups.
+pub fn clean_up(dir: &Path) {
+    let own = dir.display().to_string();
+    let mut groups = BTreeSet::new();
+    let until = Instant::now() + CLEAN_MAX;
+    while Instant::now() < until {
+        let below = processes_where(|path| {
+            let inside = |name: &str| {
+                let text = std::fs::read(path.join(name)).unwrap_or_default();
+                String::from_utf8_lossy(&text).contains(&own)
+            };
+            inside("cmdline") || inside("environ")
+        });
+        if below.is_empty() {
+            break;
+        }
+        for pid in below {
+            groups.extend(cgroups(pid));
+            let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+            // One that has just ended is no matter.
+            raw.map(|pid| kill_process(pid, Signal::KILL).unwrap_or_default()).unwrap_or_default();
+        }
+        std::thread::sleep(PAUSE);
+    }
+    for group in groups.iter().rev() {
+        while group.exists() && std::fs::remove_dir(group).is_err() && Instant::now() < until {
+            std::thread::sleep(PAUSE);
+        }
     }
 }
 

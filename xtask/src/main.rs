@@ -1,4 +1,4 @@
-//! The things that people do often, one command each: `cargo xtask ci|test|sim|fix|fuzz`.
+//! The things that people do often, one command each: `cargo xtask ci|test|fix|fuzz|bench`.
 
 mod fuzz;
 
@@ -9,10 +9,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [ARGS]   the tests alone
   replay DIR [--master URL --agent URL] [--only NAME] [--verbose]
                 replays recorded conversations with Apache Mesos, against clusters of this tree's binary or the given one
-  sim [--seed N] [--count N] [--steps N] [--trace] [--first]
-                runs the cluster in virtual time from fresh seeds, or the given one, and says what broke
   fix           formats and applies what the linter can mend
-  fuzz [TARGET] [SECONDS]   feeds one parser or surface, or all of them in turn, with bytes that reach new code";
+  fuzz [TARGET] [SECONDS]   feeds one parser or surface, or all of them in turn, with bytes that reach new code
+  bench [ROW…]  the benchmark suite against a release build; --help for rows and options";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,11 +20,11 @@ fn main() -> ExitCode {
         Some("ci") => ci(),
         Some("test") => cargo("test", &["test", "--workspace"], rest),
         Some("replay") => replay(rest),
+        Some("bench") => bench(rest),
         Some("fix") => cargo("format", &["fmt", "--all"], &[]).and_then(|()| {
             cargo("lint", &["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty"], &[])
         }),
         Some("fuzz") => fuzz::fuzz(rest),
-        Some("sim") => sim(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
@@ -44,10 +43,6 @@ fn ci() -> Result<(), String> {
     cargo("tests", &["test", "--workspace"], &[])
 }
 
-fn sim(arguments: &[String]) -> Result<(), String> {
-    cargo("simulation", &["run", "-q", "--profile", "sim", "-p", "mesolite-sim", "--"], arguments)
-}
-
 fn replay(arguments: &[String]) -> Result<(), String> {
     let mut all = vec!["run", "-q", "-p", "mesolite-conformance", "--bin", "replay", "--"];
     all.extend(arguments.iter().map(String::as_str));
@@ -60,8 +55,21 @@ fn replay(arguments: &[String]) -> Result<(), String> {
     cargo("replay", &all, &[])
 }
 
+/// Built apart, so that the suite's own needs do not change what is measured.
+fn bench(rest: &[String]) -> Result<(), String> {
+    if !rest.iter().any(|argument| argument == "--binary") {
+        cargo("release build", &["build", "--release", "--package", "mesolite", "--bin", "mesolite"], &[])?;
+    }
+    cargo("suite", &["run", "--release", "--quiet", "--package", "mesolite-bench", "--"], rest)
+}
+
 /// Debian packages that the tests use, each with a command that succeeds where it is there.
-const PACKAGES: [(&str, &[&str]); 1] = [("python3-venv", &["python3", "-c", "import ensurepip, venv"])];
+const PACKAGES: [(&str, &[&str]); 4] = [
+    ("python3-venv", &["python3", "-c", "import ensurepip, venv"]),
+    ("nodejs", &["node", "--version"]),
+    ("npm", &["npm", "--version"]),
+    ("prometheus", &["prometheus", "--version"]),
+];
 
 /// Installs what is missing. Where that cannot be, the tests that need it say SKIPPED.
 fn packages() {

@@ -1,17 +1,28 @@
-//! Health checks of running tasks: when a probe is due, what its outcome means. Never how a probe is made (the shell).
+//! Health checks and checks of running tasks: when a probe is due, what its outcome means. Never how a probe is made
+//! (the shell).
 
 use crate::{
     Agent, Effect, ProbeId,
     launch::program,
-    state::{Cause, Checking},
+    state::{Cause, Checking, Task, Watching},
 };
 use base::{Duration, Effects, Now, Time};
 use model::{
     container::{Probe, Probed},
-    mesos::{HealthCheck, TaskState, health_check, task_status::Reason},
+    mesos::{
+        CheckInfo, CheckStatusInfo, CommandInfo, HealthCheck, TaskState, check_info, check_status_info,
+        health_check, task_status::Reason,
+    },
 };
 
 type Key = (String, String);
+
+/// What a probe is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Health,
+    Check,
+}
 
 impl Agent {
     pub(crate) fn begin_checks(&mut self, key: &Key, now: Time) {
@@ -22,7 +33,7 @@ impl Agent {
         }
     }
 
-    pub(crate) fn check_due(&mut self, key: &Key, now: Time, out: &mut Effects<Effect>) {
+    pub(crate) fn health_due(&mut self, key: &Key, now: Time, out: &mut Effects<Effect>) {
         let Some(task) = self.tasks.get(key) else { return };
         let due = task.health.as_ref().is_some_and(|h| !h.asked && h.next <= now);
         let Some(check) = task.info.health_check.clone().filter(|_| due) else { return };
@@ -41,40 +52,111 @@ impl Agent {
                 let port = check.tcp.as_ref().map_or(0, |t| t.port);
                 Probe::Tcp { host, port: u16::try_from(port).unwrap_or_default() }
             }
-            _ => {
-                let command = check.command.clone().unwrap_or_default();
-                let own = task.info.command.clone().unwrap_or_default();
-                let checkpoint = self.frameworks.get(&key.0).is_some_and(|f| f.info.checkpoint());
-                let mut environment = self.environment(task, &checkpoint, &own);
-                for variable in command.environment.iter().flat_map(|e| &e.variables) {
-                    environment.retain(|(n, _)| *n != variable.name);
-                    environment.push((variable.name.clone(), variable.value.clone().unwrap_or_default()));
-                }
-                let framework_user = self.frameworks.get(&key.0).map(|f| f.info.user.clone());
-                let user = command.user.clone().or(own.user).or(framework_user).filter(|u| !u.is_empty());
-                let user = user.filter(|_| self.config.switch_user);
-                Probe::Command {
-                    container: task.container.clone(),
-                    program: program(&command),
-                    environment,
-                    user,
-                }
-            }
+            _ => self.command_probe(task, key, &check.command.clone().unwrap_or_default()),
         };
-        let id = ProbeId(self.next_probe);
-        self.next_probe += 1;
-        self.probes.insert(id, key.clone());
         if let Some(health) = self.tasks.get_mut(key).and_then(|t| t.health.as_mut()) {
             health.asked = true;
         }
-        let timeout = seconds(check.timeout_seconds());
+        let timing = (check.timeout_seconds(), check.interval_seconds());
+        self.ask(Kind::Health, key, probe, timing, out);
+    }
+
+    /// A command beside the task: its environment, then the check's own.
+    fn command_probe(&self, task: &Task, key: &Key, command: &CommandInfo) -> Probe {
+        let own = task.info.command.clone().unwrap_or_default();
+        let checkpoint = self.frameworks.get(&key.0).is_some_and(|f| f.info.checkpoint());
+        let mut environment = self.environment(task, checkpoint, &own);
+        for variable in command.environment.iter().flat_map(|e| &e.variables) {
+            environment.retain(|(n, _)| *n != variable.name);
+            environment.push((variable.name.clone(), variable.value.clone().unwrap_or_default()));
+        }
+        let framework_user = self.frameworks.get(&key.0).map(|f| f.info.user.clone());
+        let user = command.user.clone().or(own.user).or(framework_user).filter(|u| !u.is_empty());
+        let user = user.filter(|_| self.config.switch_user);
+        Probe::Command { container: task.container.clone(), program: program(command), environment, user }
+    }
+
+    fn ask(
+        &mut self,
+        kind: Kind,
+        key: &Key,
+        probe: Probe,
+        (timeout, interval): (f64, f64),
+        out: &mut Effects<Effect>,
+    ) {
+        let id = ProbeId(self.next_probe);
+        self.next_probe += 1;
+        self.probes.insert(id, (kind, key.clone()));
         // Upstream takes 0 for "no limit"; nothing here waits for ever.
-        let timeout = if timeout.is_zero() {
-            seconds(check.interval_seconds()).max(Duration::from_secs(1))
-        } else {
-            timeout
+        let timeout = match seconds(timeout) {
+            Duration::ZERO => seconds(interval).max(Duration::from_secs(1)),
+            timeout => timeout,
         };
         out.push(Effect::Probe { id, probe, timeout });
+    }
+
+    /// The check of a task that is about to run: every update says what it saw last, at first nothing.
+    pub(crate) fn begin_watching(&mut self, key: &Key, now: Time) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        if let Some(check) = &task.info.check {
+            let next = now + seconds(check.delay_seconds());
+            task.check = Some(Watching { next, asked: false, seen: nothing_seen(check) });
+        }
+    }
+
+    pub(crate) fn check_due(&mut self, key: &Key, now: Time, out: &mut Effects<Effect>) {
+        let Some(task) = self.tasks.get(key).filter(|t| !t.ended) else { return };
+        let due = task.check.as_ref().is_some_and(|c| !c.asked && c.next <= now);
+        let Some(check) = task.info.check.clone().filter(|_| due) else { return };
+        let host = "127.0.0.1".to_owned();
+        let port = |port: u32| u16::try_from(port).unwrap_or_default();
+        let probe = match check.r#type() {
+            check_info::Type::Http => {
+                let http = check.http.clone().unwrap_or_default();
+                let path = http.path.unwrap_or_else(|| "/".to_owned());
+                Probe::Http { https: false, host, port: port(http.port), path }
+            }
+            check_info::Type::Tcp => Probe::Tcp { host, port: port(check.tcp.unwrap_or_default().port) },
+            _ => {
+                let command = check.command.clone().unwrap_or_default().command;
+                self.command_probe(task, key, &command)
+            }
+        };
+        if let Some(watching) = self.tasks.get_mut(key).and_then(|t| t.check.as_mut()) {
+            watching.asked = true;
+        }
+        let timing = (check.timeout_seconds(), check.interval_seconds());
+        self.ask(Kind::Check, key, probe, timing, out);
+    }
+
+    fn checked(&mut self, now: &mut Now<'_>, key: &Key, outcome: &Probed) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let (Some(check), Some(watching)) = (task.info.check.clone(), task.check.as_mut()) else { return };
+        watching.asked = false;
+        watching.next = now.time + seconds(check.interval_seconds());
+        let mut seen = nothing_seen(&check);
+        match outcome {
+            Probed::Http(status) => {
+                seen.http = Some(check_status_info::Http { status_code: Some(u32::from(*status)) });
+            }
+            Probed::Exited(status) => {
+                seen.command = Some(check_status_info::Command { exit_code: Some(*status) });
+            }
+            Probed::Connected => seen.tcp = Some(check_status_info::Tcp { succeeded: Some(true) }),
+            Probed::TimedOut(_) | Probed::Failed(_) if check.r#type() == check_info::Type::Tcp => {
+                seen.tcp = Some(check_status_info::Tcp { succeeded: Some(false) });
+            }
+            // A check that could not be made saw nothing.
+            Probed::TimedOut(_) | Probed::Failed(_) => {}
+        }
+        if seen == watching.seen {
+            return;
+        }
+        watching.seen = seen;
+        self.report(now, key, |status| {
+            status.set_state(TaskState::TaskRunning);
+            status.set_reason(Reason::TaskCheckStatusUpdated);
+        });
     }
 
     pub(crate) fn probed(
@@ -84,7 +166,11 @@ impl Agent {
         outcome: &Probed,
         out: &mut Effects<Effect>,
     ) {
-        let Some(key) = self.probes.remove(&probe) else { return };
+        let Some((kind, key)) = self.probes.remove(&probe) else { return };
+        if kind == Kind::Check {
+            self.checked(now, &key, outcome);
+            return;
+        }
         let Some(task) = self.tasks.get_mut(&key) else { return };
         let (Some(check), Some(health)) = (task.info.health_check.clone(), task.health.as_mut()) else {
             return;
@@ -143,6 +229,17 @@ fn is_healthy(check: &HealthCheck, outcome: &Probed) -> bool {
         Probed::Exited(status) => *status == 0,
         Probed::TimedOut(_) | Probed::Failed(_) => false,
     }
+}
+
+/// What a check says before it has seen anything.
+fn nothing_seen(check: &CheckInfo) -> CheckStatusInfo {
+    let mut seen = CheckStatusInfo { r#type: check.r#type, ..Default::default() };
+    match check.r#type() {
+        check_info::Type::Http => seen.http = Some(Default::default()),
+        check_info::Type::Tcp => seen.tcp = Some(Default::default()),
+        _ => seen.command = Some(Default::default()),
+    }
+    seen
 }
 
 /// Durations as checks hold them; negative or nonsensical = none.

@@ -32,4 +32,27 @@ pub struct Config {
     pub boot_id: String,
     /// Ended tasks kept for reading.
     pub completed_tasks_max: usize,
+    /// How long executors may take.
+    pub executors: ExecutorTimes,
+}
+
+/// How long executors may take.
+#[derive(Clone, Copy, Debug)]
+pub struct ExecutorTimes {
+    /// From the start of the process to its first word.
+    pub registration_timeout: Duration,
+    /// From the agent's restart to the executor's return.
+    pub reregistration_timeout: Duration,
+    /// From SHUTDOWN to the end by force.
+    pub shutdown_grace_period: Duration,
+}
+
+impl Default for ExecutorTimes {
+    fn default() -> Self {
+        Self {
+            registration_timeout: Duration::from_secs(60),
+            reregistration_timeout: Duration::from_secs(2),
+            shutdown_grace_period: Duration::from_secs(5),
+        }
+    }
 }

@@ -3,8 +3,10 @@
 use crate::input::ProbeId;
 use base::Duration;
 use model::{
-    container::{ContainerId, ContainerSpec, Probe},
+    container::{ContainerId, ContainerSpec, Limits, Probe},
     link::{Envelope, Upid},
+    mesos::{agent::Response, executor::Event},
+    request::{Codec, Http, RequestId},
     save::{Change, SaveId},
 };
 
@@ -24,6 +26,29 @@ pub enum Effect {
     },
     /// Fetch, make the sandbox, start: answered by `Launched` or `LaunchFailed`, later by `Terminated`.
     Launch(Box<ContainerSpec>),
+    /// Another limit for a container that runs.
+    Limit {
+        /// Which.
+        container: ContainerId,
+        /// What it may use from now on.
+        limits: Limits,
+    },
+    /// An answer to an executor, or an event on its stream.
+    Http(Http<Event>),
+    /// An answer to a call of the agent's API.
+    Respond {
+        /// The waiting request.
+        request: RequestId,
+        /// How it is written.
+        codec: Codec,
+        /// What it says.
+        response: Box<Response>,
+    },
+    /// Remove a sandbox that nobody may want any more.
+    Discard {
+        /// Its absolute path.
+        directory: String,
+    },
     /// A signal to every process of a container.
     Signal {
         /// Which.

@@ -1,8 +1,11 @@
 //! Everything that can happen to an agent.
 
+use crate::ContainerCall;
 use model::{
     container::{ContainerId, Probed, Termination},
     link::{Envelope, Upid},
+    mesos::executor::Call,
+    request::{Codec, RequestId, StreamId},
     save::SaveId,
 };
 use std::net::SocketAddr;
@@ -28,13 +31,6 @@ pub enum Input {
         /// Running containers and their first process.
         running: Vec<(ContainerId, u32)>,
         /// Containers that ended while the agent was away.
-        ended: Vec<(ContainerId, Termination)>,
-    },
-    /// The launcher was killed and another one is there: what that one knows.
-    LauncherReplaced {
-        /// Running containers and their first process.
-        running: Vec<(ContainerId, u32)>,
-        /// Containers that ended, seen or unseen.
         ended: Vec<(ContainerId, Termination)>,
     },
     /// A container runs.
@@ -76,6 +72,31 @@ pub enum Input {
         save: SaveId,
         /// Why.
         why: String,
+    },
+    /// A call of an executor, by HTTP.
+    Executor {
+        /// Answered by this number.
+        request: RequestId,
+        /// How a stream is written.
+        accept: Codec,
+        /// What it says.
+        call: Box<Call>,
+    },
+    /// A call about a container, by the agent's API.
+    Container {
+        /// Answered by this number.
+        request: RequestId,
+        /// How the answer is written.
+        codec: Codec,
+        /// Which.
+        container: ContainerId,
+        /// What is asked.
+        call: ContainerCall,
+    },
+    /// The client of a stream has gone.
+    StreamClosed {
+        /// Which.
+        stream: StreamId,
     },
     /// End all tasks and leave the cluster.
     Unregister,

@@ -2,23 +2,26 @@
 
 use crate::saves::Then;
 use crate::{
-    Agent, Effect, records,
-    state::{Framework, Task},
+    Agent, Effect,
+    executors::Order,
+    records,
+    state::{Executor, Framework, Task},
 };
-use base::{Duration, Effects, Now, Time};
+use base::{Duration, Effects, Now};
 use model::{
-    container::{ContainerId, ContainerSpec, Fetch, Limits, Program},
-    mesos::{CommandInfo, TaskInfo, TaskState, TaskStatus, internal, task_status::Reason},
+    container::{ContainerId, ContainerSpec, Fetch, Io, Limits, Mount, Program},
+    mesos::{
+        CommandInfo, ContainerInfo, ExecutorId, ExecutorInfo, FrameworkInfo, Resource, TaskInfo, TaskState,
+        TaskStatus, framework_info, internal, task_status::Reason, value, volume,
+    },
     resources::Resources,
 };
+use std::collections::HashMap;
 
 type Key = (String, String);
 
-/// Ended tasks among which a repeated order is looked for.
-const REPEATS_MAX: usize = 1000;
-/// An order in the very words of a task that ended so short a time ago is a repetition on its way. Later it is a
-/// framework that uses a task id again, as it may.
-const REPEAT_WINDOW: Duration = Duration::from_secs(30);
+/// Where programs are looked for unless a task says otherwise.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const MIB: f64 = 1024.0 * 1024.0;
 
 impl Agent {
@@ -32,7 +35,12 @@ impl Agent {
         framework.info = info;
     }
 
-    pub(crate) fn run_task(&mut self, now: &mut Now<'_>, message: internal::RunTaskMessage) {
+    pub(crate) fn run_task(
+        &mut self,
+        now: &mut Now<'_>,
+        message: internal::RunTaskMessage,
+        out: &mut Effects<Effect>,
+    ) {
         let info = message.task;
         let framework = message.framework.id.as_ref().map_or(String::new(), |id| id.value.clone());
         let key = (framework.clone(), info.task_id.value.clone());
@@ -41,24 +49,19 @@ impl Agent {
             self.counters.messages_dropped += 1;
             return;
         }
-        let versions = message.resource_version_uuids.iter().filter(|v| v.resource_provider_id.is_none());
-        let outdated = versions.into_iter().any(|v| v.uuid.value != self.resource_version);
-        let dropped = if outdated {
-            Some((Reason::InvalidOffers, "Task assumes outdated resource state"))
-        } else if self.ended_just_now(&key.0, &info, now.time) {
-            Some((Reason::TaskInvalid, "The same task ended a moment ago: it is not run a second time"))
-        } else {
-            None
-        };
-        if let Some((reason, why)) = dropped {
-            let mut status = TaskStatus::default();
-            status.set_state(TaskState::TaskDropped);
-            status.set_reason(reason);
-            status.message = Some(why.to_owned());
-            self.ghost(now, message.framework.id.clone().unwrap_or_default(), info.task_id, status);
+        if let Some(why) = self.outdated(&message.resource_version_uuids) {
+            let executor = info.executor.as_ref().map_or(&info.task_id.value, |e| &e.executor_id.value);
+            let executor = Some(ExecutorId { value: executor.clone() });
+            self.drop_tasks(now, &message.framework, executor, &[info], Reason::InvalidOffers, why);
             return;
         }
-        if let Some(why) = unsupported(&info) {
+        if let Some(executor) = info.executor.clone() {
+            let order =
+                Order { framework: message.framework, info: executor, tasks: vec![info], group: false };
+            self.run_in_executor(now, order, message.launch_executor, out);
+            return;
+        }
+        if let Some(why) = unsupported(&info, true) {
             let mut status = TaskStatus::default();
             status.set_state(TaskState::TaskFailed);
             status.set_reason(Reason::ContainerLaunchFailed);
@@ -66,7 +69,8 @@ impl Agent {
             self.ghost(now, message.framework.id.clone().unwrap_or_default(), info.task_id, status);
             return;
         }
-        self.frameworks.insert(framework.clone(), Framework { info: message.framework.clone() });
+        let known = Framework { info: message.framework.clone(), ending: false };
+        self.frameworks.insert(framework.clone(), known);
         self.saves.push(records::framework(&message.framework));
         let container = ContainerId(now.rng.uuid().to_string());
         let directory = self.sandbox(&framework, &info.task_id.value, &container);
@@ -78,21 +82,10 @@ impl Agent {
         self.counters.launched += 1;
     }
 
-    fn ended_just_now(&self, framework: &str, info: &TaskInfo, now: Time) -> bool {
-        let ended = |t: &Task| t.statuses.last().and_then(|s| s.timestamp).unwrap_or(now.as_secs_f64());
-        let same = |t: &&Task| t.framework == framework && !t.ghost && t.info == *info;
-        let last = self.completed.iter().rev().take(REPEATS_MAX).find(same);
-        last.is_some_and(|t| now.as_secs_f64() - ended(t) < REPEAT_WINDOW.as_secs_f64())
-    }
-
-    pub(crate) fn refuse_group(&mut self, now: &mut Now<'_>, message: internal::RunTaskGroupMessage) {
-        for task in message.task_group.tasks {
-            let mut status = TaskStatus::default();
-            status.set_state(TaskState::TaskFailed);
-            status.set_reason(Reason::ContainerLaunchFailed);
-            status.message = Some("This agent does not run task groups yet".to_owned());
-            self.ghost(now, message.framework.id.clone().unwrap_or_default(), task.task_id, status);
-        }
+    /// Why a task can't be taken for granted: the master made it with another state of the resources in mind.
+    pub(crate) fn outdated(&self, versions: &[internal::ResourceVersionUuid]) -> Option<&'static str> {
+        let default = versions.iter().find(|v| v.resource_provider_id.is_none())?;
+        (default.uuid.value != self.resource_version).then_some("Task assumes outdated resource state")
     }
 
     /// `<work_dir>/slaves/<agent>/frameworks/<framework>/executors/<executor>/runs/<container>`
@@ -110,49 +103,87 @@ impl Agent {
         let Some(framework) = self.frameworks.get(&key.0) else { return };
         let command = task.info.command.clone().unwrap_or_default();
         let user = command.user.clone().unwrap_or_else(|| framework.info.user.clone());
-        let spec = ContainerSpec {
-            id: task.container.clone(),
-            sandbox: task.directory.clone(),
-            program: program(&command),
-            environment: self.environment(task, &framework.info.checkpoint(), &command),
-            user: (self.config.switch_user && !user.is_empty()).then_some(user),
-            fetch: command.uris.iter().map(fetch).collect(),
-            limits: limits(&task.info),
-        };
+        let mut spec = ContainerSpec::new(task.container.clone(), task.directory.clone(), program(&command));
+        spec.environment = self.environment(task, framework.info.checkpoint(), &command);
+        spec.user = (self.config.switch_user && !user.is_empty()).then_some(user);
+        spec.fetch = command.uris.iter().map(fetch).collect();
+        spec.limits = task_limits(&task.info);
+        spec.io = crate::guests::io(task.info.container.as_ref(), Io::Files);
+        volumes(&mut spec, &task.info.resources, task.info.container.as_ref(), None, self);
         out.push(Effect::Launch(Box::new(spec)));
     }
 
-    /// What upstream hands to executors, then the agent's own additions, then the task's: the last of a name counts.
+    /// What upstream hands to executors and tasks, then the agent's own additions, then the command's: the last of a
+    /// name counts.
     pub(crate) fn environment(
         &self,
         task: &Task,
-        checkpoint: &bool,
+        checkpoint: bool,
         command: &CommandInfo,
+    ) -> Vec<(String, String)> {
+        let mut all = self.basic_environment(
+            (&task.framework, task.executor_id()),
+            &task.directory,
+            checkpoint,
+            self.config.executors.shutdown_grace_period,
+        );
+        let role = model::resources::allocation_role(&task.info.resources).unwrap_or("*").to_owned();
+        all.push(("MESOS_ALLOCATION_ROLE".into(), role));
+        all.push(("MESOS_CONTAINER_IP".into(), self.config.address.ip().to_string()));
+        self.with_own(all, command)
+    }
+
+    /// The same for an executor.
+    pub(crate) fn executor_environment(
+        &self,
+        executor: &Executor,
+        checkpoint: bool,
+        command: &CommandInfo,
+    ) -> Vec<(String, String)> {
+        let grace = executor.info.shutdown_grace_period.as_ref();
+        let grace = grace.and_then(|g| u64::try_from(g.nanoseconds).ok()).map(Duration::from_nanos);
+        let grace = grace.unwrap_or(self.config.executors.shutdown_grace_period);
+        let ids = (executor.framework.as_str(), executor.id());
+        let all = self.basic_environment(ids, &executor.directory, checkpoint, grace);
+        self.with_own(all, command)
+    }
+
+    fn basic_environment(
+        &self,
+        (framework, executor): (&str, &str),
+        directory: &str,
+        checkpoint: bool,
+        grace: Duration,
     ) -> Vec<(String, String)> {
         let address = self.config.address;
         let agent_id = self.info.id.as_ref().map_or(String::new(), |id| id.value.clone());
-        let role = model::resources::allocation_role(&task.info.resources).unwrap_or("*").to_owned();
         let mut all: Vec<(String, String)> = vec![
-            ("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into()),
+            ("PATH".into(), PATH.into()),
             ("LIBPROCESS_IP".into(), address.ip().to_string()),
             ("LIBPROCESS_PORT".into(), "0".into()),
-            ("MESOS_FRAMEWORK_ID".into(), task.framework.clone()),
-            ("MESOS_EXECUTOR_ID".into(), task.id().to_owned()),
-            ("MESOS_DIRECTORY".into(), task.directory.clone()),
-            ("MESOS_SANDBOX".into(), task.directory.clone()),
+            ("MESOS_FRAMEWORK_ID".into(), framework.to_owned()),
+            ("MESOS_EXECUTOR_ID".into(), executor.to_owned()),
+            ("MESOS_DIRECTORY".into(), directory.to_owned()),
+            ("MESOS_SANDBOX".into(), directory.to_owned()),
             ("MESOS_SLAVE_ID".into(), agent_id),
             ("MESOS_SLAVE_PID".into(), self.me().to_string()),
             ("MESOS_AGENT_ENDPOINT".into(), address.to_string()),
-            ("MESOS_CHECKPOINT".into(), if *checkpoint { "1" } else { "0" }.into()),
+            ("MESOS_CHECKPOINT".into(), if checkpoint { "1" } else { "0" }.into()),
             ("MESOS_HTTP_COMMAND_EXECUTOR".into(), "0".into()),
-            ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD".into(), "5secs".into()),
-            ("MESOS_ALLOCATION_ROLE".into(), role),
-            ("MESOS_CONTAINER_IP".into(), address.ip().to_string()),
+            ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD".into(), duration_text(grace)),
         ];
-        if *checkpoint {
+        if checkpoint {
             all.push(("MESOS_RECOVERY_TIMEOUT".into(), "15mins".into()));
             all.push(("MESOS_SUBSCRIPTION_BACKOFF_MAX".into(), "2secs".into()));
         }
+        all
+    }
+
+    pub(crate) fn with_own(
+        &self,
+        mut all: Vec<(String, String)>,
+        command: &CommandInfo,
+    ) -> Vec<(String, String)> {
         let own = command.environment.iter().flat_map(|e| &e.variables);
         let own = own.map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()));
         for (name, value) in self.config.environment.iter().cloned().chain(own) {
@@ -161,6 +192,34 @@ impl Agent {
         }
         all
     }
+}
+
+/// Whether a framework knows more than TASK_LOST.
+pub(crate) fn is_partition_aware(framework: &FrameworkInfo) -> bool {
+    framework.capabilities.iter().any(|c| c.r#type() == framework_info::capability::Type::PartitionAware)
+}
+
+/// The state of a task that was never launched.
+pub(crate) fn dropped(framework: &FrameworkInfo) -> TaskState {
+    if is_partition_aware(framework) { TaskState::TaskDropped } else { TaskState::TaskLost }
+}
+
+/// As stout prints a duration: the largest unit that gives a whole number.
+pub(crate) fn duration_text(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let units: [(u128, &str); 8] = [
+        (604_800_000_000_000, "weeks"),
+        (86_400_000_000_000, "days"),
+        (3_600_000_000_000, "hrs"),
+        (60_000_000_000, "mins"),
+        (1_000_000_000, "secs"),
+        (1_000_000, "ms"),
+        (1000, "us"),
+        (1, "ns"),
+    ];
+    let fits = units.iter().find(|(unit, _)| nanos >= *unit && nanos.is_multiple_of(*unit));
+    let (unit, name) = fits.unwrap_or(&(1, "ns"));
+    format!("{}{name}", nanos / unit)
 }
 
 pub(crate) fn program(command: &CommandInfo) -> Program {
@@ -174,18 +233,22 @@ pub(crate) fn program(command: &CommandInfo) -> Program {
     }
 }
 
-fn fetch(uri: &model::mesos::command_info::Uri) -> Fetch {
+pub(crate) fn fetch(uri: &model::mesos::command_info::Uri) -> Fetch {
     Fetch {
         uri: uri.value.clone(),
         extract: uri.extract() && !uri.executable(),
         executable: uri.executable(),
+        cache: uri.cache(),
         output_file: uri.output_file.clone(),
     }
 }
 
-fn limits(info: &TaskInfo) -> Limits {
-    let asked = Resources::from_messages(&info.resources).unwrap_or_default();
-    let limit = |name: &str| info.limits.get(name).map(|l| l.value);
+pub(crate) fn task_limits(info: &TaskInfo) -> Limits {
+    limits(&Resources::from_messages(&info.resources).unwrap_or_default(), &info.limits)
+}
+
+pub(crate) fn limits(asked: &Resources, most: &HashMap<String, value::Scalar>) -> Limits {
+    let limit = |name: &str| most.get(name).map(|l| l.value);
     let bytes = |mib: f64| if mib.is_infinite() { u64::MAX } else { (mib * MIB) as u64 };
     Limits {
         cpus: asked.scalar("cpus"),
@@ -195,26 +258,120 @@ fn limits(info: &TaskInfo) -> Limits {
     }
 }
 
-/// What this agent can't run yet, said as people need it.
-fn unsupported(info: &TaskInfo) -> Option<&'static str> {
-    if info.executor.is_some() {
-        return Some("This agent does not run custom executors yet");
+/// Whether a nested container uses what the one around it has (upstream's default).
+pub(crate) fn shares_cgroups(container: Option<&ContainerInfo>) -> bool {
+    container.and_then(|c| c.linux_info.as_ref()).is_none_or(|l| l.share_cgroups())
+}
+
+/// Volumes: persistent ones by the resources, others by the container. `around` is the sandbox of the container around.
+pub(crate) fn volumes(
+    spec: &mut ContainerSpec,
+    resources: &[Resource],
+    container: Option<&ContainerInfo>,
+    around: Option<&str>,
+    agent: &Agent,
+) {
+    for resource in resources {
+        let Some(disk) = &resource.disk else { continue };
+        let Some(volume) = disk.volume.as_ref() else { continue };
+        if let Some(source) = persistent_path(&agent.config.work_dir, resource) {
+            let read_only = volume.mode() == volume::Mode::Ro;
+            spec.volumes.push(Mount {
+                source,
+                target: volume.container_path.clone(),
+                read_only,
+                make: false,
+            });
+        }
     }
-    let Some(command) = &info.command else { return Some("The task has no command") };
-    let secret = command.environment.iter().flat_map(|e| &e.variables).any(|v| v.secret.is_some());
-    if secret {
+    for volume in container.iter().flat_map(|c| &c.volumes) {
+        let read_only = volume.mode() == volume::Mode::Ro;
+        let target = volume.container_path.clone();
+        let source = volume.source.as_ref();
+        let sandbox_path = source.and_then(|s| s.sandbox_path.as_ref());
+        let (source, make) = if let Some(path) = sandbox_path {
+            let parent = path.r#type() == volume::source::sandbox_path::Type::Parent;
+            let root = around.filter(|_| parent).unwrap_or(&spec.sandbox);
+            (format!("{root}/{}", path.path), true)
+        } else {
+            let path = source.and_then(|s| s.host_path.as_ref()).map(|h| &h.path);
+            let Some(path) = path.or(volume.host_path.as_ref()) else { continue };
+            (path.clone(), false)
+        };
+        spec.volumes.push(Mount { source, target, read_only, make });
+    }
+}
+
+/// `<root>/volumes/roles/<role>/<id>`; a disk that is a mount of its own is the volume itself.
+pub(crate) fn persistent_path(work_dir: &str, resource: &Resource) -> Option<String> {
+    use model::mesos::resource::disk_info::source::Type;
+    let disk = resource.disk.as_ref()?;
+    let id = &disk.persistence.as_ref()?.id;
+    let role = resource.reservations.last().map_or_else(|| resource.role(), |r| r.role());
+    let under = |root: &str| format!("{root}/volumes/roles/{role}/{id}");
+    let absolute =
+        |root: &str| if root.starts_with('/') { root.to_owned() } else { format!("{work_dir}/{root}") };
+    Some(match &disk.source {
+        None => under(work_dir),
+        Some(source) => match source.r#type() {
+            Type::Path => under(&absolute(source.path.as_ref()?.root.as_deref()?)),
+            Type::Mount => absolute(source.mount.as_ref()?.root.as_deref()?),
+            _ => return None,
+        },
+    })
+}
+
+/// What this agent can't run, said as people need it. `played`: the agent itself runs the task's command.
+pub(crate) fn unsupported(info: &TaskInfo, played: bool) -> Option<&'static str> {
+    if played && info.command.is_none() {
+        return Some("The task has no command");
+    }
+    if !played {
+        return None;
+    }
+    unfit(info.command.as_ref(), info.container.as_ref())
+}
+
+/// The same for an executor.
+pub(crate) fn unsupported_executor(info: &ExecutorInfo, is_default: bool) -> Option<&'static str> {
+    if !is_default && info.command.is_none() {
+        return Some("The executor has no command");
+    }
+    unfit(info.command.as_ref(), info.container.as_ref())
+}
+
+pub(crate) fn unfit(
+    command: Option<&CommandInfo>,
+    container: Option<&ContainerInfo>,
+) -> Option<&'static str> {
+    let variables = command.iter().flat_map(|c| &c.environment).flat_map(|e| &e.variables);
+    if variables.clone().any(|v| v.secret.is_some()) {
         return Some("This agent does not resolve secrets yet");
     }
-    let container = info.container.as_ref()?;
+    let container = container?;
     let image = container.docker.is_some() || container.mesos.as_ref().is_some_and(|m| m.image.is_some());
     if image {
         return Some("This agent does not run images yet");
     }
-    if !container.volumes.is_empty() {
-        return Some("This agent does not mount volumes yet");
-    }
     if container.network_infos.iter().any(|n| n.name.is_some()) {
         return Some("This agent does not join container networks yet");
+    }
+    for volume in &container.volumes {
+        let known = match &volume.source {
+            Some(source) => source.host_path.is_some() || source.sandbox_path.is_some(),
+            None => volume.host_path.is_some(),
+        };
+        if !known {
+            return Some("This agent mounts HOST_PATH and SANDBOX_PATH volumes only");
+        }
+        let sandbox_path = volume.source.as_ref().and_then(|s| s.sandbox_path.as_ref());
+        let leaves = |path: &str| path.starts_with('/') || path.split('/').any(|part| part == "..");
+        if sandbox_path.is_some_and(|p| leaves(&p.path)) {
+            return Some("The path of a SANDBOX_PATH volume must stay in the sandbox");
+        }
+        if volume.container_path.split('/').any(|part| part == "..") {
+            return Some("The container_path of a volume must not contain '..'");
+        }
     }
     None
 }

@@ -1,9 +1,13 @@
 //! The agent: runs tasks in containers and keeps them over its own restart. This file is the table input → handler,
 //! nothing else. It plays the command executor itself. Never: processes, files, sockets (the shell has them).
 
+mod calls;
 mod checks;
 mod config;
+mod deliver;
 mod effect;
+mod executors;
+mod guests;
 mod input;
 mod invariants;
 mod launch;
@@ -16,21 +20,25 @@ mod tasks;
 mod updates;
 mod view;
 
-pub use config::{Config, VERSION};
+pub use config::{Config, ExecutorTimes, VERSION};
 pub use effect::Effect;
+pub use guests::{Attachable, ContainerCall, Guest};
 pub use input::{Input, ProbeId};
-pub use state::{Framework, Task};
+pub use state::{Executor, Framework, Runner, Task};
 pub use view::Counters;
 
 use base::{Effects, Machine, Now, Time};
 use model::{
     container::ContainerId,
     link::{Envelope, Message, Upid},
-    mesos::AgentInfo,
+    mesos::{AgentInfo, agent::call::LaunchContainer},
     save::Records,
 };
 use registration::Registration;
 use std::collections::{BTreeMap, VecDeque};
+
+/// What is asked for a container that is not a task's: the message with all of it.
+pub type Launch = LaunchContainer;
 
 /// The agent as a value.
 #[derive(Debug)]
@@ -43,8 +51,16 @@ pub struct Agent {
     /// Tasks by framework and task id.
     tasks: BTreeMap<(String, String), Task>,
     containers: BTreeMap<ContainerId, (String, String)>,
+    /// Executors with containers of their own, by framework and executor id.
+    executors: BTreeMap<(String, String), Executor>,
+    executor_containers: BTreeMap<ContainerId, (String, String)>,
+    /// Containers that clients asked for.
+    guests: BTreeMap<ContainerId, Guest>,
+    /// Calls that wait for the end of a container.
+    waits: BTreeMap<ContainerId, Vec<guests::Wait>>,
     completed: VecDeque<Task>,
-    probes: BTreeMap<ProbeId, (String, String)>,
+    completed_executors: VecDeque<Executor>,
+    probes: BTreeMap<ProbeId, (checks::Kind, (String, String))>,
     saves: saves::Saves,
     next_probe: u64,
     next_update: u64,
@@ -69,7 +85,12 @@ impl Agent {
             frameworks: BTreeMap::new(),
             tasks: BTreeMap::new(),
             containers: BTreeMap::new(),
+            executors: BTreeMap::new(),
+            executor_containers: BTreeMap::new(),
+            guests: BTreeMap::new(),
+            waits: BTreeMap::new(),
             completed: VecDeque::new(),
+            completed_executors: VecDeque::new(),
             probes: BTreeMap::new(),
             saves: saves::Saves::default(),
             next_probe: 0,
@@ -97,6 +118,11 @@ impl Agent {
             self.pinged(&envelope.from, ping.connected, at, out);
             return;
         }
+        if self.registration.master.as_ref() != Some(&envelope.from)
+            && self.driver_message(now, &envelope.from, &envelope.message, out)
+        {
+            return;
+        }
         if self.registration.master.as_ref() != Some(&envelope.from) {
             self.counters.messages_dropped += 1;
             return;
@@ -104,12 +130,18 @@ impl Agent {
         match envelope.message {
             Message::SlaveRegisteredMessage(m) => self.registered(&m.slave_id.value, m.connection, at, out),
             Message::SlaveReregisteredMessage(m) => self.reregistered(now, *m, out),
-            Message::RunTaskMessage(m) => self.run_task(now, *m),
-            Message::RunTaskGroupMessage(m) => self.refuse_group(now, *m),
+            Message::RunTaskMessage(m) => self.run_task(now, *m, out),
+            Message::RunTaskGroupMessage(m) => self.run_group(now, *m, out),
             Message::KillTaskMessage(m) => self.kill_task(now, &m, out),
-            Message::ShutdownFrameworkMessage(m) => self.shut_down_framework(&m.framework_id.value, at, out),
-            Message::ShutdownMessage(_) => self.shut_down(at, out),
-            Message::StatusUpdateAcknowledgementMessage(m) => self.acknowledged(*m),
+            Message::ShutdownFrameworkMessage(m) => self.shut_down_framework(&m.framework_id.value, now, out),
+            Message::ShutdownMessage(_) => self.shut_down(now, out),
+            Message::ShutdownExecutorMessage(m) => {
+                let framework = m.framework_id.map(|id| id.value).unwrap_or_default();
+                let key = (framework, m.executor_id.map(|id| id.value).unwrap_or_default());
+                self.shut_down_executor(&key, now, out);
+            }
+            Message::FrameworkToExecutorMessage(m) => self.to_executor(*m, out),
+            Message::StatusUpdateAcknowledgementMessage(m) => self.acknowledged(*m, at, out),
             Message::UpdateFrameworkMessage(m) => self.update_framework(*m),
             _ => self.counters.messages_dropped += 1,
         }
@@ -127,6 +159,12 @@ impl Agent {
         for key in keys {
             self.task_due(&key, now, out);
         }
+        let due = |e: &&Executor| e.deadline().is_some_and(|d| d <= at);
+        let keys: Vec<_> =
+            self.executors.values().filter(due).map(|e| (e.framework.clone(), e.id().to_owned())).collect();
+        for key in keys {
+            self.executor_due(&key, now, out);
+        }
     }
 }
 
@@ -143,15 +181,19 @@ impl Machine for Agent {
             Input::Exited { peer } => self.master_exited(peer),
             Input::Recovered { running, ended } => self.recovered(&mut now, running, ended, out),
             Input::Launched { container, pid } => self.launched(&mut now, &container, pid, out),
-            Input::LaunchFailed { container, why } => self.launch_failed(&mut now, &container, &why),
-            Input::LauncherReplaced { running, ended } => {
-                self.launcher_replaced(&mut now, running, ended, out)
-            }
+            Input::LaunchFailed { container, why } => self.launch_failed(&mut now, &container, &why, out),
             Input::Terminated { container, how } => self.terminated(&mut now, &container, &how, out),
             Input::Probed { probe, outcome } => self.probed(&mut now, probe, &outcome, out),
             Input::Saved { save } => self.saved(save, &now, out),
             Input::SaveFailed { save, .. } => self.save_failed(save, at),
-            Input::Unregister => self.unregister(at, out),
+            Input::Executor { request, accept, call } => {
+                self.executor_call(&mut now, request, accept, *call, out);
+            }
+            Input::Container { request, codec, container, call } => {
+                self.container_call((request, codec), container, call, out);
+            }
+            Input::StreamClosed { stream } => self.stream_closed(stream),
+            Input::Unregister => self.unregister(&mut now, out),
             Input::Tick => {}
         }
         self.flush(at, out);
@@ -161,7 +203,9 @@ impl Machine for Agent {
         let tasks = self.tasks.values().filter_map(Task::deadline).min().map(|at| (at, "a task"));
         let registration = self.registration.deadline().map(|at| (at, "registration"));
         let save = self.saves.deadline().map(|at| (at, "a refused save"));
-        [tasks, registration, save].into_iter().flatten().min()
+        let executors = self.executors.values().filter_map(Executor::deadline).min();
+        let executors = executors.map(|at| (at, "an executor"));
+        [tasks, executors, registration, save].into_iter().flatten().min()
     }
 
     fn check(&self) {

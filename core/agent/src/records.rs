@@ -1,22 +1,26 @@
 //! What an agent must not forget: its id, its tasks, the updates that nobody acknowledged. Keys and values of it.
 
-use crate::state::{Cause, Task};
-use base::Duration;
+use crate::{
+    Guest, Launch,
+    state::{Executor, Runner, Task},
+};
 use model::{
     container::{ContainerId, Termination},
-    mesos::{AgentInfo, FrameworkInfo, TaskInfo, internal::StatusUpdate},
+    link::Upid,
+    mesos::{AgentInfo, ExecutorInfo, FrameworkInfo, TaskInfo, internal::StatusUpdate},
     save::{Change, Records},
 };
 use prost::Message as _;
-use std::collections::BTreeMap;
 
 const AGENT: &str = "agent";
 const BOOT: &str = "boot";
 const FRAMEWORK: &str = "frameworks/";
 const TASK: &str = "tasks/";
 const UPDATE: &str = "updates/";
-const KILL: &str = "kills/";
-const PID: &str = "pids/";
+const EXECUTOR: &str = "executors/";
+const DRIVER: &str = "drivers/";
+const GUEST: &str = "guests/";
+const SESSION: &str = "sessions/";
 
 /// What was durable.
 #[derive(Debug, Default)]
@@ -24,15 +28,48 @@ pub(crate) struct Recovered {
     pub agent: Option<AgentInfo>,
     pub boot_id: Option<String>,
     pub frameworks: Vec<FrameworkInfo>,
-    /// Framework id, container, task.
-    pub tasks: Vec<(String, ContainerId, TaskInfo)>,
-    /// By container: its first process, where it was started and the agent had heard so.
-    pub pids: BTreeMap<ContainerId, u32>,
-    /// By container: why its task is to end, and in which time.
-    pub kills: BTreeMap<ContainerId, (Cause, Duration)>,
+    pub tasks: Vec<Kept>,
+    /// Framework id, container, executor.
+    pub executors: Vec<(String, ContainerId, ExecutorInfo)>,
+    /// Framework id, container, where the executor's driver listens.
+    pub drivers: Vec<(String, ContainerId, Upid)>,
+    /// Containers that clients asked for, outer ones first; sessions say so.
+    pub guests: Vec<(ContainerId, Launch, bool)>,
     /// Unacknowledged updates in the order in which they were made.
     pub updates: Vec<(u64, StatusUpdate)>,
     pub broken: u64,
+}
+
+/// A task that was durable.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub framework: String,
+    pub container: ContainerId,
+    /// The group that it belongs to.
+    pub group: Option<u64>,
+    pub info: TaskInfo,
+    /// The container is its executor's.
+    pub inside: bool,
+}
+
+impl Kept {
+    /// `<framework>/<container>`, for a member of a group `…/group/<number>`, for an executor's task `…/task/<id>`.
+    fn read(key: &str, value: &[u8]) -> Option<Self> {
+        let mut parts = key.splitn(4, '/');
+        let (framework, container) = (parts.next()?.to_owned(), ContainerId(parts.next()?.to_owned()));
+        let info = TaskInfo::decode(value).ok()?;
+        let (kind, rest) = (parts.next(), parts.next());
+        let group = match kind {
+            Some("group") => Some(rest?.parse().ok()?),
+            _ => None,
+        };
+        Some(Self { framework, container, group, info, inside: kind == Some("task") })
+    }
+}
+
+fn split(key: &str) -> Option<(String, ContainerId)> {
+    let (framework, container) = key.split_once('/')?;
+    Some((framework.to_owned(), ContainerId(container.to_owned())))
 }
 
 impl Recovered {
@@ -47,29 +84,19 @@ impl Recovered {
             } else if key.starts_with(FRAMEWORK) {
                 FrameworkInfo::decode(value.as_slice()).map(|f| found.frameworks.push(f)).is_ok()
             } else if let Some(rest) = key.strip_prefix(TASK) {
-                match (rest.split_once('/'), TaskInfo::decode(value.as_slice())) {
-                    (Some((framework, container)), Ok(info)) => {
-                        found.tasks.push((framework.to_owned(), ContainerId(container.to_owned()), info));
-                        true
-                    }
-                    _ => false,
-                }
-            } else if let Some(rest) = key.strip_prefix(PID) {
-                match (rest.split_once('/'), <[u8; 4]>::try_from(value.as_slice())) {
-                    (Some((_, container)), Ok(pid)) => {
-                        found.pids.insert(ContainerId(container.to_owned()), u32::from_be_bytes(pid));
-                        true
-                    }
-                    _ => false,
-                }
-            } else if let Some(rest) = key.strip_prefix(KILL) {
-                match (rest.split_once('/'), read_kill(value)) {
-                    (Some((_, container)), Some(kill)) => {
-                        found.kills.insert(ContainerId(container.to_owned()), kill);
-                        true
-                    }
-                    _ => false,
-                }
+                Kept::read(rest, value).map(|task| found.tasks.push(task)).is_some()
+            } else if let Some(rest) = key.strip_prefix(EXECUTOR) {
+                let info = ExecutorInfo::decode(value.as_slice()).ok();
+                let read = split(rest).zip(info).map(|((framework, id), info)| (framework, id, info));
+                read.map(|executor| found.executors.push(executor)).is_some()
+            } else if let Some(rest) = key.strip_prefix(DRIVER) {
+                let upid = String::from_utf8_lossy(value).parse::<Upid>().ok();
+                let read = split(rest).zip(upid).map(|((framework, id), upid)| (framework, id, upid));
+                read.map(|driver| found.drivers.push(driver)).is_some()
+            } else if let Some(id) = key.strip_prefix(GUEST).or_else(|| key.strip_prefix(SESSION)) {
+                let session = key.starts_with(SESSION);
+                let launch = Launch::decode(value.as_slice());
+                launch.map(|l| found.guests.push((ContainerId(id.to_owned()), l, session))).is_ok()
             } else if let Some(number) = key.strip_prefix(UPDATE) {
                 match (u64::from_str_radix(number, 16), StatusUpdate::decode(value.as_slice())) {
                     (Ok(number), Ok(update)) => {
@@ -104,49 +131,49 @@ pub(crate) fn forget_framework(id: &str) -> Change {
     Change::Delete { key: format!("{FRAMEWORK}{id}") }
 }
 
-pub(crate) fn task(task: &Task) -> Change {
-    Change::Put {
-        key: format!("{TASK}{}/{}", task.framework, task.container),
-        value: task.info.encode_to_vec(),
+fn task_key(task: &Task) -> String {
+    let place = format!("{TASK}{}/{}", task.framework, task.container);
+    match &task.runner {
+        Runner::Agent => place,
+        Runner::Executor(_) => format!("{place}/task/{}", task.id()),
+        Runner::Group { number, .. } => format!("{place}/group/{number}"),
     }
 }
 
-/// The task and all that is kept beside it.
-pub(crate) fn forget_task(task: &Task) -> [Change; 3] {
-    [TASK, PID, KILL]
-        .map(|kind| Change::Delete { key: format!("{kind}{}/{}", task.framework, task.container) })
+pub(crate) fn task(task: &Task) -> Change {
+    Change::Put { key: task_key(task), value: task.info.encode_to_vec() }
 }
 
-/// Its container was started. The updates that say so are forgotten when they are acknowledged; this is not.
-pub(crate) fn pid(task: &Task, pid: u32) -> Change {
-    let key = format!("{PID}{}/{}", task.framework, task.container);
-    Change::Put { key, value: pid.to_be_bytes().to_vec() }
+pub(crate) fn forget_task(task: &Task) -> Change {
+    Change::Delete { key: task_key(task) }
 }
 
-/// One byte for the cause, then nanoseconds of grace. Not an instant: a clock may have jumped when it is read again.
-pub(crate) fn kill(task: &Task, grace: Duration) -> Change {
-    let cause = match task.cause {
-        Cause::Own => 0,
-        Cause::Killed => 1,
-        Cause::Unhealthy => 2,
-        Cause::TooLong => 3,
-    };
-    let nanos = u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX);
-    let mut value = vec![cause];
-    value.extend(nanos.to_be_bytes());
-    Change::Put { key: format!("{KILL}{}/{}", task.framework, task.container), value }
+pub(crate) fn executor(executor: &Executor) -> Change {
+    let key = format!("{EXECUTOR}{}/{}", executor.framework, executor.container);
+    Change::Put { key, value: executor.info.encode_to_vec() }
 }
 
-fn read_kill(value: &[u8]) -> Option<(Cause, Duration)> {
-    let (cause, nanos) = value.split_first()?;
-    let cause = match cause {
-        0 => Cause::Own,
-        1 => Cause::Killed,
-        2 => Cause::Unhealthy,
-        3 => Cause::TooLong,
-        _ => return None,
-    };
-    Some((cause, Duration::from_nanos(u64::from_be_bytes(nanos.try_into().ok()?))))
+pub(crate) fn driver(executor: &Executor, driver: &Upid) -> Change {
+    let key = format!("{DRIVER}{}/{}", executor.framework, executor.container);
+    Change::Put { key, value: driver.to_string().into_bytes() }
+}
+
+pub(crate) fn forget_executor(executor: &Executor) -> [Change; 2] {
+    let place = format!("{}/{}", executor.framework, executor.container);
+    [Change::Delete { key: format!("{EXECUTOR}{place}") }, Change::Delete { key: format!("{DRIVER}{place}") }]
+}
+
+fn guest_key(guest: &Guest) -> String {
+    let kind = if guest.session { SESSION } else { GUEST };
+    format!("{kind}{}", guest.container)
+}
+
+pub(crate) fn guest(guest: &Guest) -> Change {
+    Change::Put { key: guest_key(guest), value: guest.launch.encode_to_vec() }
+}
+
+pub(crate) fn forget_guest(guest: &Guest) -> [Change; 1] {
+    [Change::Delete { key: guest_key(guest) }]
 }
 
 pub(crate) fn update(number: u64, update: &StatusUpdate) -> Change {

@@ -3,12 +3,12 @@
 use crate::{
     Agent, Effect, records,
     records::{Recovered, UNSEEN},
-    state::{Framework, Kill, Pending, Task, is_terminal},
+    state::{Executor, Framework, Pending, Phase, Runner, Speaker, Task, is_terminal},
 };
-use base::{Duration, Effects, Now};
+use base::{Effects, Now};
 use model::{
     container::{ContainerId, Termination},
-    mesos::TaskState,
+    mesos::{TaskState, internal},
     save::Records,
 };
 use std::collections::BTreeMap;
@@ -25,20 +25,63 @@ impl Agent {
         self.counters.rebooted = rebooted;
         for info in found.frameworks {
             let id = info.id.as_ref().map_or(String::new(), |id| id.value.clone());
-            self.frameworks.insert(id, Framework { info });
+            self.frameworks.insert(id, Framework { info, ending: false });
         }
-        for (framework, container, info) in found.tasks {
-            let directory = self.sandbox(&framework, &info.task_id.value, &container);
-            let key = (framework.clone(), info.task_id.value.clone());
-            self.containers.insert(container.clone(), key.clone());
-            let kill = found.kills.get(&container).copied();
-            let pid = found.pids.get(&container).copied();
-            let mut task = Task { pid, ..Task::new(framework, container, info, directory) };
-            if let Some((cause, grace)) = kill {
-                task.cause = cause;
-                task.kill = Kill::Recovered { grace };
+        let until = self.started + self.config.executors.reregistration_timeout;
+        for (framework, container, info) in found.executors {
+            let key = (framework.clone(), info.executor_id.value.clone());
+            let driver = found.drivers.iter().find(|(f, c, _)| *f == framework && *c == container);
+            let executor = Executor {
+                directory: self.sandbox(&framework, &key.1, &container),
+                framework,
+                container: container.clone(),
+                pid: None,
+                phase: Phase::Registering { until, again: true },
+                speaker: driver.map_or(Speaker::Nobody, |(_, _, upid)| Speaker::Driver(upid.clone())),
+                queue: Vec::new(),
+                // Whether it was given its tasks nobody knows but itself.
+                sent: true,
+                why: None,
+                heartbeat_at: None,
+                idle_until: None,
+                info,
+            };
+            self.executor_containers.insert(container, key.clone());
+            self.executors.insert(key, executor);
+        }
+        for kept in found.tasks {
+            let key = (kept.framework.clone(), kept.info.task_id.value.clone());
+            let parent = if kept.inside { Some(kept.container.clone()) } else { kept.container.parent() };
+            let executor =
+                parent.and_then(|p| Some((p.clone(), self.executor_containers.get(&p)?.1.clone())));
+            self.next_update = self.next_update.max(kept.group.unwrap_or_default() + 1);
+            let (runner, directory) = match (executor, kept.group) {
+                (Some((parent, executor)), Some(number)) => {
+                    let around = self.sandbox(&kept.framework, &executor, &parent);
+                    let runner = Runner::Group { executor, parent, number };
+                    (runner, format!("{around}/containers/{}", kept.container.last()))
+                }
+                (Some((parent, executor)), None) => {
+                    let directory = self.sandbox(&kept.framework, &executor, &parent);
+                    (Runner::Executor(executor), directory)
+                }
+                (None, _) if kept.inside || kept.group.is_some() => {
+                    self.counters.records_broken += 1;
+                    continue;
+                }
+                (None, _) => {
+                    (Runner::Agent, self.sandbox(&kept.framework, &kept.info.task_id.value, &kept.container))
+                }
+            };
+            let task = Task::new(kept.framework, kept.container, kept.info, directory);
+            let task = Task { runner, ..task };
+            if task.is_played() {
+                self.containers.insert(task.container.clone(), key.clone());
             }
             self.tasks.insert(key, task);
+        }
+        for (container, launch, session) in found.guests {
+            self.read_guest(container, launch, session);
         }
         for (number, update) in found.updates {
             self.next_update = self.next_update.max(number + 1);
@@ -47,8 +90,8 @@ impl Agent {
                 // The task was forgotten, or never was here; its last word was not acknowledged.
                 let info =
                     model::mesos::TaskInfo { task_id: update.status.task_id.clone(), ..Default::default() };
-                let container = ContainerId(String::new());
-                Task { ghost: true, ..Task::new(key.0.clone(), container, info, String::new()) }
+                let ghost = Task::new(key.0.clone(), ContainerId(String::new()), info, String::new());
+                Task { ghost: true, ended: true, ..ghost }
             });
             task.state = update.status.state();
             if is_terminal(task.state) {
@@ -58,7 +101,7 @@ impl Agent {
                 task.pid = Some(pid);
             }
             task.statuses.push(update.status.clone());
-            task.pending.push_back(Pending { number, update, durable: true });
+            task.pending.push_back(Pending { number, update, durable: true, tell: false });
         }
     }
 
@@ -76,86 +119,60 @@ impl Agent {
         self.registration.recovered = true;
         let running: BTreeMap<_, _> = running.into_iter().collect();
         let ended: BTreeMap<_, _> = ended.into_iter().collect();
-        for container in running.keys().filter(|c| !self.containers.contains_key(c)) {
+        let known = |c: &&ContainerId| {
+            self.containers.contains_key(*c)
+                || self.executor_containers.contains_key(*c)
+                || self.guests.contains_key(*c)
+        };
+        for container in running.keys().filter(|c| !known(c)) {
             out.push(Effect::Destroy { container: container.clone() });
         }
-        for container in ended.keys().filter(|c| !self.containers.contains_key(c)) {
+        for container in ended.keys().filter(|c| !known(c)) {
             out.push(Effect::Forget { container: container.clone() });
         }
-        let keys: Vec<_> = self.tasks.iter().filter(|(_, t)| !t.ended).map(|(k, _)| k.clone()).collect();
+        let live = |t: &Task| !t.ended && t.is_played();
+        let keys: Vec<_> = self.tasks.iter().filter(|(_, t)| live(t)).map(|(k, _)| k.clone()).collect();
         for key in keys {
             let Some(task) = self.tasks.get_mut(&key) else { continue };
             let container = task.container.clone();
             if let Some(pid) = running.get(&container) {
-                if task.pid != Some(*pid) {
-                    self.saves.push(records::pid(task, *pid));
-                }
                 task.pid = Some(*pid);
                 if task.state == TaskState::TaskStaging && task.pending.is_empty() {
                     // Its updates so far were acknowledged, or it was started and nobody was told.
                     task.state = TaskState::TaskRunning;
                     self.report(now, &key, |s| s.set_state(TaskState::TaskRunning));
                 }
-                self.go_on(&key, now, out);
-            } else if let Some(how) = ended.get(&container) {
-                self.terminated(now, &container, how, out);
-            } else if task.pid.is_some() || self.counters.rebooted {
-                self.terminated(now, &container, &UNSEEN, out);
+                self.begin_watching(&key, now.time);
+                self.begin_checks(&key, now.time);
             } else {
-                // The order may have been lost with the earlier agent, or the launcher is still at it: that one makes a
-                // container once, however often it is asked for.
-                self.launch(&key, out);
+                let how = ended.get(&container).cloned().unwrap_or(UNSEEN);
+                self.terminated(now, &container, &how, out);
             }
         }
+        let until = now.time + self.config.executors.reregistration_timeout;
+        let keys: Vec<_> = self.executors.keys().cloned().collect();
+        for key in keys {
+            let Some(executor) = self.executors.get_mut(&key) else { continue };
+            let container = executor.container.clone();
+            let Some(pid) = running.get(&container) else {
+                let how = ended.get(&container).cloned().unwrap_or(UNSEEN);
+                self.executor_gone(now, &key, Some(&how), out);
+                continue;
+            };
+            executor.pid = Some(*pid);
+            if executor.is_default() {
+                executor.phase = Phase::Running;
+                self.end_if_idle(&key, now, out);
+                continue;
+            }
+            executor.phase = Phase::Registering { until, again: true };
+            if let (Speaker::Driver(driver), Some(slave_id)) = (&executor.speaker, self.info.id.clone()) {
+                let driver = driver.clone();
+                self.say(driver, internal::ReconnectExecutorMessage { slave_id }, out);
+            }
+        }
+        self.guests_recovered(&running, &ended, out);
         self.saves.push(records::boot(&self.config.boot_id));
         self.begin(now, out);
-    }
-
-    /// A task that outlived a restart is checked again, or its kill goes on.
-    fn go_on(&mut self, key: &(String, String), now: &mut Now<'_>, out: &mut Effects<Effect>) {
-        let Some(task) = self.tasks.get_mut(key) else { return };
-        if let Some(limit) = &task.info.max_completion_time {
-            // When it began is not known any more: late is better than never.
-            let limit = Duration::from_nanos(u64::try_from(limit.nanoseconds).unwrap_or_default());
-            task.end_at = Some(now.time + limit);
-        }
-        let Kill::Recovered { grace } = task.kill else {
-            return self.begin_checks(key, now.time);
-        };
-        task.kill = Kill::Asked { force_at: now.time + grace };
-        out.push(Effect::Signal { container: task.container.clone(), signal: 15 });
-    }
-
-    /// Another launcher took the place of a killed one. What that one had been ordered and had not begun is ordered
-    /// again; what ended meanwhile ended unseen.
-    pub(crate) fn launcher_replaced(
-        &mut self,
-        now: &mut Now<'_>,
-        running: Vec<(ContainerId, u32)>,
-        ended: Vec<(ContainerId, Termination)>,
-        out: &mut Effects<Effect>,
-    ) {
-        let running: BTreeMap<_, _> = running.into_iter().collect();
-        for (container, how) in ended {
-            self.terminated(now, &container, &how, out);
-        }
-        let live: Vec<_> = self.tasks.iter().filter(|(_, t)| t.is_live()).map(|(k, _)| k.clone()).collect();
-        for key in live {
-            let Some(task) = self.tasks.get(&key) else { continue };
-            let (container, started) = (task.container.clone(), task.pid.is_some());
-            match running.get(&container) {
-                Some(pid) if !started => self.launched(now, &container, *pid, out),
-                Some(_) => {
-                    if let Kill::Asked { .. } = task.kill {
-                        out.push(Effect::Signal { container, signal: 15 });
-                    } else if task.kill == Kill::Forced {
-                        out.push(Effect::Destroy { container });
-                    }
-                }
-                None if started => self.terminated(now, &container, &UNSEEN, out),
-                None if self.saves.launches(&key) => {}
-                None => self.launch(&key, out),
-            }
-        }
     }
 }

@@ -23,8 +23,6 @@ pub(crate) struct Registration {
     pub backoff: Duration,
     /// No ping by then: the master has forgotten us, or we it.
     pub silence_at: Option<Time>,
-    /// Attempts of the present try were made.
-    pub trying: bool,
     pub ping_timeout: Option<Duration>,
     pub leaving: bool,
 }
@@ -38,7 +36,6 @@ impl Registration {
 impl Agent {
     pub(crate) fn detected(&mut self, master: Option<Upid>, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         self.registration.registered = false;
-        self.registration.trying = false;
         self.registration.silence_at = None;
         self.registration.attempt_at = None;
         if let Some(master) = &master {
@@ -59,15 +56,12 @@ impl Agent {
     fn attempt(&mut self, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         let Some(master) = self.registration.master.clone() else { return };
         out.push(Effect::Link(master.clone()));
-        if !std::mem::replace(&mut self.registration.trying, true) {
-            // Orders that a master gave before it heard of this are known by it, and refused: it will not count them.
-            self.resource_version = now.rng.uuid().as_bytes().to_vec();
-        }
         let uuid = Some(mesos::Uuid { value: self.resource_version.clone() });
         if self.info.id.is_some() {
             let message = internal::ReregisterSlaveMessage {
                 slave: self.info.clone(),
-                tasks: self.tasks.values().filter(|t| !t.ghost).map(crate::view::as_message).collect(),
+                tasks: self.tasks.values().filter(|t| t.is_known()).map(crate::view::as_message).collect(),
+                executor_infos: self.executors.values().map(|e| e.info.clone()).collect(),
                 frameworks: self.frameworks.values().map(|f| f.info.clone()).collect(),
                 version: Some(VERSION.to_owned()),
                 agent_capabilities: capabilities(),
@@ -129,7 +123,6 @@ impl Agent {
 
     fn settle(&mut self, connection: Option<internal::MasterSlaveConnection>, now: Time) {
         self.registration.registered = true;
-        self.registration.trying = false;
         self.registration.attempt_at = None;
         let seconds = connection.and_then(|c| c.total_ping_timeout_seconds);
         self.registration.ping_timeout = seconds.and_then(|s| Duration::try_from_secs_f64(s).ok());
@@ -224,7 +217,7 @@ impl Agent {
         self.ghost(now, framework_id, task.clone(), status);
     }
 
-    pub(crate) fn unregister(&mut self, now: Time, out: &mut Effects<Effect>) {
+    pub(crate) fn unregister(&mut self, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         self.registration.leaving = true;
         if let (Some(master), Some(slave_id)) = (self.registration.master.clone(), self.info.id.clone()) {
             self.say(master, internal::UnregisterSlaveMessage { slave_id }, out);

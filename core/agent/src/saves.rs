@@ -21,12 +21,14 @@ pub const SAVE_RETRY: Duration = Duration::from_secs(1);
 pub(crate) enum Then {
     /// The update of this number may be said.
     Say { task: (String, String), number: u64 },
-    /// An acknowledgement is not forgotten any more: the next update may be said.
-    Acknowledged { task: (String, String) },
-    /// The launcher may forget the container: the task is not in the records any more.
-    Forget { container: ContainerId },
     /// The task may be launched.
     Launch { task: (String, String) },
+    /// The executor may be started.
+    Start { executor: (String, String) },
+    /// The container that a client asked for may be made.
+    Invite { container: ContainerId },
+    /// The queued tasks of this number may be handed over.
+    Deliver { executor: (String, String), number: u64 },
 }
 
 #[derive(Debug, Default)]
@@ -59,12 +61,6 @@ impl Saves {
     /// Several changes.
     pub fn extend(&mut self, changes: impl IntoIterator<Item = Change>) {
         self.step.changes.extend(changes);
-    }
-    /// Whether the launch of this task still waits for the disk.
-    pub fn launches(&self, key: &(String, String)) -> bool {
-        let batches = self.waiting.iter().chain(self.under_way.iter().map(|(_, batch)| batch));
-        let mut all = batches.chain([&self.step]).flat_map(|batch| &batch.then);
-        all.any(|then| matches!(then, Then::Launch { task } if task == key))
     }
     /// When a refused batch is tried again.
     pub fn deadline(&self) -> Option<Time> {
@@ -102,18 +98,11 @@ impl Agent {
         for then in batch.then {
             match then {
                 Then::Launch { task } => self.launch(&task, out),
-                Then::Forget { container } => out.push(Effect::Forget { container }),
-                Then::Acknowledged { task: key } => {
-                    if let Some(task) = self.tasks.get_mut(&key) {
-                        task.held = false;
-                        self.send_first(&key, false, now.time, out);
-                    }
-                }
+                Then::Start { executor } => self.start_executor(&executor, out),
+                Then::Invite { container } => self.invite(&container, out),
+                Then::Deliver { executor, number } => self.queued_is_durable(&executor, number, out),
                 Then::Say { task: key, number } => {
-                    if let Some(task) = self.tasks.get_mut(&key) {
-                        task.pending.iter_mut().filter(|p| p.number == number).for_each(|p| p.durable = true);
-                        self.send_first(&key, false, now.time, out);
-                    }
+                    self.update_is_durable(&key, number, now.time, out);
                 }
             }
         }

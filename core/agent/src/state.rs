@@ -1,9 +1,14 @@
-//! What an agent knows of its tasks: plain values. Handlers stand beside their concern.
+//! What an agent knows of its tasks and executors: plain values. Handlers stand beside their concern.
 
 use base::{Duration, Time};
 use model::{
     container::ContainerId,
-    mesos::{FrameworkInfo, TaskInfo, TaskState, TaskStatus, internal::StatusUpdate},
+    link::Upid,
+    mesos::{
+        CheckStatusInfo, ExecutorInfo, FrameworkInfo, TaskInfo, TaskState, TaskStatus, executor_info,
+        internal::StatusUpdate, task_status::Reason,
+    },
+    request::StreamId,
 };
 use std::collections::VecDeque;
 
@@ -15,6 +20,8 @@ pub(crate) struct Pending {
     pub update: StatusUpdate,
     /// Nothing is said before it is durable.
     pub durable: bool,
+    /// The executor that made it hears when it is durable.
+    pub tell: bool,
 }
 
 /// Where a kill stands.
@@ -26,10 +33,6 @@ pub(crate) enum Kill {
         force_at: Time,
     },
     Forced,
-    /// Asked for before a restart: asked for again once the launcher has said what runs.
-    Recovered {
-        grace: Duration,
-    },
 }
 
 /// What ends a task besides its own exit, if something does: it decides the final state.
@@ -52,11 +55,40 @@ pub(crate) struct Checking {
     pub asked: bool,
 }
 
+/// A check at work: reports what it sees and never ends a task.
+#[derive(Clone, Debug)]
+pub(crate) struct Watching {
+    pub next: Time,
+    pub asked: bool,
+    /// What was seen last; said with every update.
+    pub seen: CheckStatusInfo,
+}
+
+/// Who runs a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Runner {
+    /// The agent, in a container of the task's own: it plays the command executor.
+    Agent,
+    /// An executor that the framework brought, in that executor's container.
+    Executor(String),
+    /// The agent, in a container under that of the executor: it plays the default executor.
+    Group {
+        /// The executor's id.
+        executor: String,
+        /// The container around it.
+        parent: ContainerId,
+        /// Which of the executor's groups.
+        number: u64,
+    },
+}
+
 /// A task and its container.
 #[derive(Clone, Debug)]
 pub struct Task {
     /// Whose it is.
     pub framework: String,
+    /// Who runs it.
+    pub runner: Runner,
     /// Where it runs.
     pub container: ContainerId,
     /// What was asked for.
@@ -75,22 +107,34 @@ pub struct Task {
     pub(crate) kill: Kill,
     pub(crate) cause: Cause,
     pub(crate) health: Option<Checking>,
+    pub(crate) check: Option<Watching>,
     pub(crate) healthy: Option<bool>,
     pub(crate) end_at: Option<Time>,
     /// Its container is gone, or never was.
     pub(crate) ended: bool,
-    /// Nobody asks about it any more: its framework is over.
-    pub(crate) silent: bool,
-    /// It never was here; only its last word is.
+    /// Only its updates are here: the task itself never was, or is forgotten.
     pub(crate) ghost: bool,
-    /// An acknowledgement is not durable yet: the next update waits for it.
-    pub(crate) held: bool,
 }
 
 impl Task {
     /// Its id.
     pub fn id(&self) -> &str {
         &self.info.task_id.value
+    }
+    /// The executor that it belongs to: for a command task its own id.
+    pub fn executor_id(&self) -> &str {
+        match &self.runner {
+            Runner::Agent => self.id(),
+            Runner::Executor(id) | Runner::Group { executor: id, .. } => id,
+        }
+    }
+    /// Whether the master hears of it in a list of tasks.
+    pub(crate) fn is_known(&self) -> bool {
+        !self.ghost || is_terminal(self.state)
+    }
+    /// Whether the agent itself starts and ends it.
+    pub(crate) fn is_played(&self) -> bool {
+        !matches!(self.runner, Runner::Executor(_))
     }
     /// Whether its container may still run.
     pub fn is_live(&self) -> bool {
@@ -107,6 +151,92 @@ impl Task {
 pub struct Framework {
     /// What it says of itself.
     pub info: FrameworkInfo,
+    /// The master has shut it down: nobody acknowledges its updates.
+    pub(crate) ending: bool,
+}
+
+/// Where an executor stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Phase {
+    /// Its container is on its way.
+    Starting,
+    /// It runs and has yet to say so.
+    Registering { until: Time, again: bool },
+    /// It takes tasks.
+    Running,
+    /// It was asked to end; its container is destroyed at that time.
+    Ending { force_at: Time },
+    /// Its container is destroyed.
+    Forced,
+    /// Its container is gone.
+    Ended,
+}
+
+/// How an executor is reached.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Speaker {
+    Nobody,
+    /// By its event stream (v1).
+    Stream(StreamId),
+    /// By messages to its driver (v0).
+    Driver(Upid),
+}
+
+/// Tasks on their way to an executor.
+#[derive(Clone, Debug)]
+pub(crate) struct Queued {
+    pub number: u64,
+    pub tasks: Vec<String>,
+    pub group: bool,
+    pub durable: bool,
+}
+
+/// An executor with a container of its own.
+#[derive(Clone, Debug)]
+pub struct Executor {
+    /// Whose it is.
+    pub framework: String,
+    /// What was asked for.
+    pub info: ExecutorInfo,
+    /// Its container.
+    pub container: ContainerId,
+    /// Its sandbox.
+    pub directory: String,
+    /// Its first process; none before it runs.
+    pub pid: Option<u32>,
+    pub(crate) phase: Phase,
+    pub(crate) speaker: Speaker,
+    pub(crate) queue: Vec<Queued>,
+    /// It was given a task once.
+    pub(crate) sent: bool,
+    /// Why the agent ends it: state, reason and text for its tasks.
+    pub(crate) why: Option<(TaskState, Reason, String)>,
+    pub(crate) heartbeat_at: Option<Time>,
+    /// A default executor whose tasks are over ends then, or once all of them are acknowledged.
+    pub(crate) idle_until: Option<Time>,
+}
+
+impl Executor {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        &self.info.executor_id.value
+    }
+    /// Whether the agent plays it: task groups in nested containers.
+    pub fn is_default(&self) -> bool {
+        self.info.r#type() == executor_info::Type::Default
+    }
+    /// Whether its container may still run.
+    pub fn is_live(&self) -> bool {
+        self.phase != Phase::Ended
+    }
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        let phase = match self.phase {
+            Phase::Registering { until, .. } => Some(until),
+            Phase::Ending { force_at } => Some(force_at),
+            _ => None,
+        };
+        [phase, self.heartbeat_at, self.idle_until].into_iter().flatten().min()
+    }
 }
 
 /// Whether a task in this state never runs again.

@@ -2,7 +2,7 @@
 
 use crate::{
     Agent, Effect,
-    state::{Cause, Kill, Task, is_terminal},
+    state::{Cause, Kill, Runner, Task, is_terminal},
 };
 use base::{Duration, Effects, Now, Time};
 use model::{
@@ -27,6 +27,7 @@ impl Task {
     ) -> Self {
         Self {
             framework,
+            runner: Runner::Agent,
             container,
             info,
             directory,
@@ -39,12 +40,11 @@ impl Task {
             kill: Kill::No,
             cause: Cause::Own,
             health: None,
+            check: None,
             healthy: None,
             end_at: None,
             ended: false,
-            silent: false,
             ghost: false,
-            held: false,
         }
     }
 
@@ -53,8 +53,10 @@ impl Task {
             Kill::Asked { force_at } if !self.ended => Some(force_at),
             _ => None,
         };
-        let check = self.health.as_ref().filter(|h| !h.asked).map(|h| h.next);
-        [self.retry_at, force, check, self.end_at].into_iter().flatten().min()
+        let health = self.health.as_ref().filter(|h| !h.asked).map(|h| h.next);
+        let live = !self.ended;
+        let check = self.check.as_ref().filter(|c| !c.asked && live).map(|c| c.next);
+        [self.retry_at, force, health, check, self.end_at].into_iter().flatten().min()
     }
 }
 
@@ -77,6 +79,7 @@ impl Agent {
             out.push(Effect::Signal { container: container.clone(), signal: SIGKILL });
             out.push(Effect::Destroy { container });
         }
+        self.health_due(key, at, out);
         self.check_due(key, at, out);
         if self.tasks.get(key).is_some_and(|t| t.retry_at.is_some_and(|r| r <= at)) {
             self.send_first(key, true, at, out);
@@ -90,25 +93,26 @@ impl Agent {
         pid: u32,
         out: &mut Effects<Effect>,
     ) {
+        if let Some(key) = self.executor_containers.get(container).cloned() {
+            self.executor_launched(now, &key, pid, out);
+            return;
+        }
+        if self.guests.contains_key(container) {
+            self.guest_launched(container, pid, out);
+            return;
+        }
         let Some(key) = self.containers.get(container).cloned() else {
             out.push(Effect::Destroy { container: container.clone() });
             return;
         };
         let Some(task) = self.tasks.get_mut(&key) else { return };
-        if task.ended {
-            out.push(Effect::Destroy { container: container.clone() });
-            return;
-        }
-        if task.pid.is_some() {
-            return;
-        }
         task.pid = Some(pid);
-        self.saves.push(crate::records::pid(task, pid));
         if let Some(limit) = &task.info.max_completion_time {
             task.end_at =
                 Some(now.time + Duration::from_nanos(u64::try_from(limit.nanoseconds).unwrap_or_default()));
         }
         let killed = task.kill != Kill::No;
+        self.begin_watching(&key, now.time);
         self.report(now, &key, |s| s.set_state(TaskState::TaskStarting));
         self.report(now, &key, |s| s.set_state(TaskState::TaskRunning));
         if killed {
@@ -121,7 +125,21 @@ impl Agent {
         }
     }
 
-    pub(crate) fn launch_failed(&mut self, now: &mut Now<'_>, container: &ContainerId, why: &str) {
+    pub(crate) fn launch_failed(
+        &mut self,
+        now: &mut Now<'_>,
+        container: &ContainerId,
+        why: &str,
+        out: &mut Effects<Effect>,
+    ) {
+        if let Some(key) = self.executor_containers.get(container).cloned() {
+            self.executor_launch_failed(now, &key, why, out);
+            return;
+        }
+        if self.guests.contains_key(container) {
+            self.guest_launch_failed(container, why, out);
+            return;
+        }
         let Some(key) = self.containers.get(container).cloned() else { return };
         let killed = self.tasks.get(&key).is_some_and(|t| t.kill != Kill::No);
         let (state, reason) = if killed {
@@ -134,7 +152,8 @@ impl Agent {
             s.set_source(mesos::task_status::Source::Agent);
             s.message = Some(if killed { "Task killed during launch".to_owned() } else { why.to_owned() });
         });
-        self.forget_if_silent(&key);
+        self.group_member_over(&key, now, out);
+        self.forget_if_silent(&key, out);
     }
 
     pub(crate) fn terminated(
@@ -144,6 +163,15 @@ impl Agent {
         how: &Termination,
         out: &mut Effects<Effect>,
     ) {
+        if self.guests.contains_key(container) {
+            self.guest_ended(container, how, out);
+            return;
+        }
+        self.container_ended(container, how, out);
+        if let Some(key) = self.executor_containers.get(container).cloned() {
+            self.executor_gone(now, &key, Some(how), out);
+            return;
+        }
         let Some(key) = self.containers.get(container).cloned() else {
             out.push(Effect::Forget { container: container.clone() });
             return;
@@ -170,14 +198,8 @@ impl Agent {
                 _ => {}
             }
         });
-        self.forget_if_silent(&key);
-    }
-
-    /// Nobody asks about a task whose framework is gone: there is nothing to acknowledge.
-    fn forget_if_silent(&mut self, key: &Key) {
-        if self.tasks.get(key).is_some_and(|t| t.ended && !t.has_pending()) {
-            self.forget(key);
-        }
+        self.group_member_over(&key, now, out);
+        self.forget_if_silent(&key, out);
     }
 
     pub(crate) fn kill_task(
@@ -188,14 +210,22 @@ impl Agent {
     ) {
         let key = (kill.framework_id.value.clone(), kill.task_id.value.clone());
         let Some(task) = self.tasks.get(&key) else {
+            // Upstream says nothing where it does not know the framework either; then the master would ask for ever.
+            let known = self.frameworks.get(&key.0).map(|f| crate::launch::dropped(&f.info));
             let mut status = TaskStatus { task_id: kill.task_id.clone(), ..Default::default() };
-            status.set_state(TaskState::TaskLost);
-            status.set_reason(Reason::TaskUnknown);
-            status.message = Some("Attempted to kill an unknown task".to_owned());
+            status.set_state(known.unwrap_or(TaskState::TaskLost));
+            status.set_reason(Reason::ExecutorTerminated);
+            status.message = Some("Cannot find executor".to_owned());
             self.ghost(now, kill.framework_id.clone(), kill.task_id.clone(), status);
             return;
         };
         if is_terminal(task.state) || task.ended {
+            return;
+        }
+        let executor = self.executors.get(&(key.0.clone(), task.executor_id().to_owned()));
+        let queued = executor.is_some_and(|e| e.queue.iter().any(|q| q.tasks.contains(&key.1)));
+        if !task.is_played() || queued {
+            self.kill_in_executor(now, &key, kill, out);
             return;
         }
         let grace = kill.kill_policy.as_ref().and_then(|p| p.grace_period.as_ref()).map(|g| g.nanoseconds);
@@ -228,17 +258,12 @@ impl Agent {
             .map_or(GRACE_DEFAULT, |n| Duration::from_nanos(u64::try_from(n).unwrap_or_default()));
         let force_at = now.time + grace;
         match &mut task.kill {
-            Kill::Asked { force_at: before } if *before <= force_at => {}
-            Kill::Asked { force_at: before } => {
-                *before = force_at;
-                self.saves.push(crate::records::kill(task, grace));
-            }
+            Kill::Asked { force_at: before } => *before = (*before).min(force_at),
             Kill::Forced => {}
-            Kill::Recovered { grace: before } => *before = (*before).min(grace),
             Kill::No => {
                 task.kill = Kill::Asked { force_at };
-                self.saves.push(crate::records::kill(task, grace));
                 task.health = None;
+                task.check = None;
                 if task.pid.is_none() {
                     // Not started yet: whatever the launch comes back with is ended then.
                     return;
@@ -251,10 +276,22 @@ impl Agent {
         }
     }
 
-    pub(crate) fn shut_down_framework(&mut self, framework: &str, now: Time, out: &mut Effects<Effect>) {
+    pub(crate) fn shut_down_framework(
+        &mut self,
+        framework: &str,
+        now: &mut Now<'_>,
+        out: &mut Effects<Effect>,
+    ) {
+        if let Some(known) = self.frameworks.get_mut(framework) {
+            known.ending = true;
+        }
         let keys: Vec<_> = self.tasks.keys().filter(|(f, _)| f == framework).cloned().collect();
         for key in keys {
-            self.silence(&key, now, out);
+            self.silence(&key, now.time, out);
+        }
+        let keys: Vec<_> = self.executors.keys().filter(|(f, _)| f == framework).cloned().collect();
+        for key in keys {
+            self.shut_down_executor(&key, now, out);
         }
     }
 
@@ -266,23 +303,27 @@ impl Agent {
         if let Some(task) = self.tasks.get_mut(key) {
             task.retry_at = None;
             task.health = None;
-            task.silent = true;
+            task.check = None;
             task.state = if is_terminal(task.state) { task.state } else { TaskState::TaskKilled };
             if task.ended {
-                self.forget(key);
+                self.forget(key, out);
                 return;
             }
-            if task.kill == Kill::No {
+            if task.kill == Kill::No && task.is_played() {
                 task.kill = Kill::Asked { force_at: now + GRACE_DEFAULT };
                 out.push(Effect::Signal { container: task.container.clone(), signal: SIGTERM });
             }
         }
     }
 
-    pub(crate) fn shut_down(&mut self, now: Time, out: &mut Effects<Effect>) {
+    pub(crate) fn shut_down(&mut self, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         let keys: Vec<_> = self.tasks.keys().cloned().collect();
         for key in keys {
-            self.silence(&key, now, out);
+            self.silence(&key, now.time, out);
+        }
+        let frameworks: Vec<_> = self.frameworks.keys().cloned().collect();
+        for framework in frameworks {
+            self.shut_down_framework(&framework, now, out);
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use crate::saves::Then;
 use crate::{
-    Agent, Effect, records,
+    Agent, Effect,
+    calls::Word,
+    records,
     state::{Pending, Task, is_terminal},
 };
 use base::{Duration, Effects, Now, Time};
 use model::mesos::{
-    ContainerId, ContainerStatus, ExecutorId, FrameworkId, NetworkInfo, TaskId, TaskState, TaskStatus,
-    internal,
+    ContainerStatus, ExecutorId, FrameworkId, NetworkInfo, TaskId, TaskState, TaskStatus, internal,
     network_info::{IpAddress, Protocol},
     task_status::Source,
 };
@@ -23,13 +24,11 @@ type Key = (String, String);
 impl Agent {
     /// A new status of a task: queued, durable at the end of the step, said once the ones before are acknowledged.
     pub(crate) fn report(&mut self, now: &mut Now<'_>, key: &Key, fill: impl FnOnce(&mut TaskStatus)) {
-        let agent_id = self.info.id.clone();
-        let address = self.config.address.ip();
-        let Some(task) = self.tasks.get_mut(key).filter(|t| !t.silent) else { return };
+        let Some(task) = self.tasks.get(key) else { return };
         let mut status = TaskStatus {
             task_id: task.info.task_id.clone(),
-            agent_id: agent_id.clone(),
-            executor_id: Some(ExecutorId { value: task.id().to_owned() }),
+            agent_id: self.info.id.clone(),
+            executor_id: Some(ExecutorId { value: task.executor_id().to_owned() }),
             timestamp: Some(now.time.as_secs_f64()),
             uuid: Some(now.rng.uuid().as_bytes().to_vec()),
             healthy: task.healthy,
@@ -37,15 +36,35 @@ impl Agent {
         };
         status.set_state(task.state);
         status.set_source(Source::Executor);
+        status.container_status = Some(self.container_status(task));
+        status.check_status = task.check.as_ref().map(|c| c.seen);
+        fill(&mut status);
+        let executor_id = status.executor_id.clone();
+        self.enqueue(key, status, executor_id, false);
+    }
+
+    /// What is said of a task's container.
+    pub(crate) fn container_status(&self, task: &Task) -> ContainerStatus {
+        let address = self.config.address.ip();
         let mut ip = IpAddress { ip_address: Some(address.to_string()), ..Default::default() };
         ip.set_protocol(if address.is_ipv4() { Protocol::IPv4 } else { Protocol::IPv6 });
-        status.container_status = Some(ContainerStatus {
-            container_id: Some(ContainerId { value: task.container.0.clone(), parent: None }),
+        ContainerStatus {
+            container_id: Some(task.container.to_message()),
             network_infos: vec![NetworkInfo { ip_addresses: vec![ip], ..Default::default() }],
             executor_pid: task.pid,
             ..Default::default()
-        });
-        fill(&mut status);
+        }
+    }
+
+    /// Puts an update behind those of its task. `tell`: the executor that made it hears when it is durable.
+    pub(crate) fn enqueue(
+        &mut self,
+        key: &Key,
+        status: TaskStatus,
+        executor_id: Option<ExecutorId>,
+        tell: bool,
+    ) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
         let before = task.state;
         if !is_terminal(before) {
             task.state = status.state();
@@ -56,8 +75,8 @@ impl Agent {
         }
         let update = internal::StatusUpdate {
             framework_id: FrameworkId { value: task.framework.clone() },
-            executor_id: status.executor_id.clone(),
-            slave_id: agent_id,
+            executor_id,
+            slave_id: self.info.id.clone(),
             timestamp: status.timestamp.unwrap_or_default(),
             uuid: status.uuid.clone(),
             latest_state: Some(status.state),
@@ -68,7 +87,7 @@ impl Agent {
         self.saves.push(records::update(number, &update));
         self.saves.then(Then::Say { task: key.clone(), number });
         task.statuses.push(status);
-        task.pending.push_back(Pending { number, update, durable: false });
+        task.pending.push_back(Pending { number, update, durable: false, tell });
         self.counters.updates += 1;
     }
 
@@ -84,34 +103,55 @@ impl Agent {
         let container = model::container::ContainerId(now.rng.uuid().to_string());
         let info = model::mesos::TaskInfo { task_id: task, ..Default::default() };
         let mut ghost = Task::new(key.0.clone(), container, info, String::new());
-        ghost.ended = true;
-        ghost.ghost = true;
+        (ghost.ended, ghost.ghost) = (true, true);
         self.tasks.insert(key.clone(), ghost);
         self.report(now, &key, |s| {
             s.set_state(status.state());
             s.set_source(Source::Agent);
+            s.executor_id = status.executor_id;
             s.reason = status.reason;
             s.message = status.message;
             s.container_status = None;
         });
     }
 
+    /// An update of an executor about a task that is not here: passed on.
+    pub(crate) fn ghost_update(&mut self, key: Key, status: TaskStatus, executor_id: Option<ExecutorId>) {
+        if !self.tasks.contains_key(&key) {
+            let container = model::container::ContainerId(String::new());
+            let info = model::mesos::TaskInfo { task_id: status.task_id.clone(), ..Default::default() };
+            let mut ghost = Task::new(key.0.clone(), container, info, String::new());
+            (ghost.ended, ghost.ghost) = (true, true);
+            self.tasks.insert(key.clone(), ghost);
+        }
+        self.enqueue(&key, status, executor_id, false);
+    }
+
+    /// An update may be said: to the master in its turn, to the executor that made it at once.
+    pub(crate) fn update_is_durable(&mut self, key: &Key, number: u64, now: Time, out: &mut Effects<Effect>) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        let executor = (key.0.clone(), task.executor_id().to_owned());
+        let Some(pending) = task.pending.iter_mut().find(|p| p.number == number) else { return };
+        pending.durable = true;
+        if pending.tell {
+            let uuid = pending.update.uuid.clone().unwrap_or_default();
+            let word = Word::Acknowledged { task: pending.update.status.task_id.clone(), uuid };
+            self.tell(&executor, word, out);
+        }
+        self.send_first(key, false, now, out);
+    }
+
     /// Says the first unacknowledged update, if it is durable and not already under way.
     pub(crate) fn send_first(&mut self, key: &Key, again: bool, now: Time, out: &mut Effects<Effect>) {
         let me = self.me();
         let registered = self.registration.registered;
-        let master = self.registration.master.clone();
+        let Some(master) = self.registration.master.clone() else { return };
         let Some(task) = self.tasks.get_mut(key) else { return };
         let latest = task.state;
-        let Some(master) = master.filter(|_| registered) else {
-            // All of it is said after the next registration; until then there is nothing to wake up for.
-            task.retry_at = None;
-            return;
-        };
-        if task.held || (task.retry_at.is_some() && !again) {
+        let Some(first) = task.pending.front_mut().filter(|p| p.durable) else { return };
+        if !registered || (task.retry_at.is_some() && !again) {
             return;
         }
-        let Some(first) = task.pending.front_mut().filter(|p| p.durable) else { return };
         first.update.latest_state = Some(latest.into());
         let message =
             internal::StatusUpdateMessage { update: first.update.clone(), pid: Some(me.to_string()) };
@@ -132,11 +172,12 @@ impl Agent {
         }
     }
 
-    pub(crate) fn acknowledged(&mut self, message: internal::StatusUpdateAcknowledgementMessage) {
-        if !self.registration.registered {
-            // The list of tasks that is on its way would be wrong. The update is said again, and acknowledged again.
-            return;
-        }
+    pub(crate) fn acknowledged(
+        &mut self,
+        message: internal::StatusUpdateAcknowledgementMessage,
+        now: Time,
+        out: &mut Effects<Effect>,
+    ) {
         let key = (message.framework_id.value, message.task_id.value);
         let Some(task) = self.tasks.get_mut(&key) else { return };
         let matches =
@@ -149,28 +190,55 @@ impl Agent {
         task.retry_at = None;
         task.retry_after = RETRY_FIRST;
         self.saves.push(records::forget_update(done.number));
-        let finished = task.pending.is_empty() && task.ended && is_terminal(done.update.status.state());
-        if finished {
-            self.forget(&key);
+        let over = is_terminal(done.update.status.state());
+        if task.ended && over && !task.ghost {
+            // Whatever an executor said after the end is of no use to anybody.
+            let rest: Vec<_> = task.pending.drain(..).map(|p| p.number).collect();
+            self.saves.extend(rest.into_iter().map(records::forget_update));
+        }
+        let Some(task) = self.tasks.get(&key) else { return };
+        if task.pending.is_empty() && task.ended && (over || task.ghost) {
+            self.forget(&key, out);
         } else {
-            // Were it said at once, a crash could bring the acknowledged one back after it.
-            task.held = true;
-            self.saves.then(Then::Acknowledged { task: key });
+            self.send_first(&key, false, now, out);
         }
     }
 
     /// A task is over and acknowledged: it moves to the ended ones.
-    pub(crate) fn forget(&mut self, key: &Key) {
+    pub(crate) fn forget(&mut self, key: &Key, out: &mut Effects<Effect>) {
         let Some(task) = self.tasks.remove(key) else { return };
-        self.containers.remove(&task.container);
-        self.saves.extend(records::forget_task(&task));
-        self.saves.then(Then::Forget { container: task.container.clone() });
-        if !self.tasks.keys().any(|(f, _)| *f == key.0) && self.frameworks.remove(&key.0).is_some() {
-            self.saves.push(records::forget_framework(&key.0));
+        if !task.ghost {
+            self.saves.push(records::forget_task(&task));
         }
+        if task.is_played() {
+            self.containers.remove(&task.container);
+            out.push(Effect::Forget { container: task.container.clone() });
+        }
+        let executor = (key.0.clone(), task.executor_id().to_owned());
         self.completed.push_back(task);
         while self.completed.len() > self.config.completed_tasks_max {
             self.completed.pop_front();
+        }
+        self.end_if_settled(&executor, out);
+        self.remove_executor(&executor, out);
+        self.forget_framework(&key.0);
+    }
+
+    /// A framework is forgotten with its last task and executor.
+    pub(crate) fn forget_framework(&mut self, framework: &str) {
+        let holds = |key: &Key| key.0 == framework;
+        if !self.tasks.keys().any(holds)
+            && !self.executors.keys().any(holds)
+            && self.frameworks.remove(framework).is_some()
+        {
+            self.saves.push(records::forget_framework(framework));
+        }
+    }
+
+    /// Nobody asks about a task whose framework is gone: there is nothing to acknowledge.
+    pub(crate) fn forget_if_silent(&mut self, key: &Key, out: &mut Effects<Effect>) {
+        if self.tasks.get(key).is_some_and(|t| t.ended && !t.has_pending()) {
+            self.forget(key, out);
         }
     }
 

@@ -1,8 +1,9 @@
 //! What readers see of an agent: plain references and counters. Never rendered text (`endpoints`).
 
-use crate::{Agent, Config, Framework, Task};
+use crate::{Agent, Config, Executor, Framework, Guest, Runner, Task};
 use base::Time;
 use model::{
+    container::ContainerId,
     link::Upid,
     mesos::{self, AgentInfo},
     resources::Resources,
@@ -61,6 +62,30 @@ impl Agent {
     pub fn completed(&self) -> &VecDeque<Task> {
         &self.completed
     }
+    /// Executors that frameworks brought, and default executors, by framework and id.
+    pub fn executors(&self) -> &BTreeMap<(String, String), Executor> {
+        &self.executors
+    }
+    /// Containers that clients of the API asked for, ended ones too.
+    pub fn guests(&self) -> &BTreeMap<ContainerId, Guest> {
+        &self.guests
+    }
+    /// Whether it knows what an earlier one left behind.
+    pub fn is_recovered(&self) -> bool {
+        self.registration.recovered
+    }
+    /// Ended executors, oldest first.
+    pub fn completed_executors(&self) -> &VecDeque<Executor> {
+        &self.completed_executors
+    }
+    /// Framework, executor and path of every sandbox that may be read, newest first of a name.
+    pub fn sandboxes(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let executors = self.executors.values().chain(self.completed_executors.iter().rev());
+        let executors = executors.map(|e| (e.framework.as_str(), e.id(), e.directory.as_str()));
+        let tasks = self.tasks.values().chain(self.completed.iter().rev());
+        let alone = tasks.filter(|t| t.runner == Runner::Agent && !t.directory.is_empty());
+        alone.map(|t| (t.framework.as_str(), t.id(), t.directory.as_str())).chain(executors)
+    }
     /// What has happened since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -72,6 +97,9 @@ impl Agent {
             if let Ok(used) = Resources::from_messages(&task.info.resources) {
                 sum += &used;
             }
+        }
+        for executor in self.executors.values().filter(|e| e.is_live()) {
+            sum += &Resources::from_messages(&executor.info.resources).unwrap_or_default();
         }
         sum
     }
@@ -85,7 +113,8 @@ pub(crate) fn as_message(task: &Task) -> mesos::Task {
         name: info.name.clone(),
         task_id: info.task_id.clone(),
         framework_id: mesos::FrameworkId { value: task.framework.clone() },
-        executor_id: None,
+        executor_id: (task.runner != Runner::Agent)
+            .then(|| mesos::ExecutorId { value: task.executor_id().to_owned() }),
         agent_id: info.agent_id.clone(),
         resources: info.resources.clone(),
         statuses: task.statuses.clone(),

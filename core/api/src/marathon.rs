@@ -1,125 +1,130 @@
-//! How apps are said to Marathon's clients: definitions in, normalised and with every violation at once; errors out.
+//! How apps, pods and groups are said to Marathon's clients: definitions in, normalised and with every violation at
+//! once; errors out.
 //!
 //! Fields, defaults and texts follow mesosphere/marathon@90619da70 (RAML, AppNormalization, AppValidation).
 
+mod constraint;
+mod container;
+mod context;
 mod errors;
+mod fields;
+mod group;
+mod look;
 mod normal;
+mod old;
+mod path;
+mod pod;
+mod pod_fields;
+mod shape;
 mod validate;
 
+pub use context::Context;
 pub use errors::{Violation, invalid_json, message, not_valid, wrong_shape};
-pub use normal::normalise;
-pub use validate::{app_id, violations};
+pub use group::{GroupUpdate, group_update, patch_group};
+pub use path::{app_id, canonical, is_below, parent, parents, top_level};
+pub use pod::{complete_pod, pod, violations_between_pods};
+pub use validate::violations_between;
 
+use errors::Violation as V;
 use serde_json::{Map, Value};
+use shape::Found;
 
-/// Reads a whole definition: normalised, or the refusal as (status, JSON body).
-pub fn definition(body: &[u8], path_id: Option<&str>) -> Result<Map<String, Value>, (u16, String)> {
-    let mut app = object(body)?;
-    if let Some(id) = path_id {
-        app.insert("id".to_owned(), id.into());
-    }
-    read(app, true)
+/// A refusal: the status and the JSON body.
+pub type Refusal = (u16, String);
+
+/// An app's fields, each by itself: of the right type, in its bounds, spelt right, with the defaults that need nothing
+/// else. A `whole` one may lack nothing.
+pub fn app(fields: Map<String, Value>, whole: bool) -> Result<Map<String, Value>, Refusal> {
+    let mut found = Found::default();
+    let read = shape::object(fields::APP, fields, whole, "/", &mut found);
+    readable(&read, found, whole)
 }
 
-/// Reads one element of a list of definitions, or a partial update.
-pub fn read(mut app: Map<String, Value>, whole: bool) -> Result<Map<String, Value>, (u16, String)> {
-    app.retain(|_, value| !value.is_null());
+/// Wrong values are said with everything else that is wrong, unless types are wrong too.
+fn readable(read: &Map<String, Value>, mut found: Found, whole: bool) -> Result<Map<String, Value>, Refusal> {
+    if found.violations.is_empty() {
+        return Ok(read.clone());
+    }
+    if !found.unreadable && whole {
+        let mut app = read.clone();
+        let context = Context::anything(&app);
+        found.violations.extend(wrong(&mut app, "/", &context));
+        found.violations.sort_by(|a, b| a.path.cmp(&b.path));
+        found.violations.dedup();
+    }
+    Err(wrong_shape(&found.violations))
+}
+
+fn wrong(app: &mut Map<String, Value>, base: &str, context: &Context) -> Vec<V> {
     let mut found = Vec::new();
-    validate::shapes(&app, &mut found);
-    if !found.is_empty() {
-        return Err(wrong_shape(&found));
-    }
-    validate::old_forms(&app, &mut found);
+    old::violations(app, &mut found);
     if found.is_empty() {
-        normalise(&mut app, whole);
+        old::translate(app, true, context);
     }
-    validate::violations(&app, whole, &mut found);
-    if found.is_empty() { Ok(app) } else { Err(not_valid(&found)) }
+    normal::before(app, base, context);
+    validate::violations(app, context, &mut found);
+    found
+}
+
+/// Brings an app that `app` has read to its normal form, or says all that is wrong with it. Relative ids are relative
+/// to `base`.
+pub fn complete(
+    mut app: Map<String, Value>,
+    base: &str,
+    context: &Context,
+) -> Result<Map<String, Value>, Vec<V>> {
+    let found = wrong(&mut app, base, context);
+    if !found.is_empty() {
+        return Err(found);
+    }
+    normal::after(&mut app, context);
+    Ok(app)
+}
+
+/// The normal form of an app, as far as it depends on no setting: nothing is refused for its role or for a feature.
+pub fn normal(fields: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
+    let read = app(fields, true)?;
+    let context = Context::anything(&read);
+    complete(read, "/", &context).map_err(|found| not_valid(&found))
+}
+
+/// Fields of a partial update that `app` has read, in new forms, so that they can replace those of an app.
+pub fn complete_update(mut app: Map<String, Value>, context: &Context) -> Result<Map<String, Value>, Vec<V>> {
+    let mut found = Vec::new();
+    old::violations(&app, &mut found);
+    if !found.is_empty() {
+        return Err(found);
+    }
+    old::translate(&mut app, false, context);
+    Ok(app)
 }
 
 /// A body that must be a JSON object.
-pub fn object(body: &[u8]) -> Result<Map<String, Value>, (u16, String)> {
+pub fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(wrong_shape(&[Violation::new("/", "error.expected.jsobject")])),
+        Ok(_) => Err(wrong_shape(&[V::new("/", "error.expected.jsobject")])),
         Err(error) => Err(invalid_json(&error.to_string())),
     }
 }
 
 /// A body that must be a list of JSON objects.
-pub fn objects(body: &[u8]) -> Result<Vec<Map<String, Value>>, (u16, String)> {
+pub fn objects(body: &[u8]) -> Result<Vec<Map<String, Value>>, Refusal> {
     let list = match serde_json::from_slice(body) {
         Ok(Value::Array(list)) => list,
-        Ok(_) => return Err(wrong_shape(&[Violation::new("/", "error.expected.jsarray")])),
+        Ok(_) => return Err(wrong_shape(&[V::new("/", "error.expected.jsarray")])),
         Err(error) => return Err(invalid_json(&error.to_string())),
     };
     let mut all = Vec::new();
     for (i, one) in list.into_iter().enumerate() {
         match one {
             Value::Object(map) => all.push(map),
-            _ => return Err(wrong_shape(&[Violation::new(&format!("({i})"), "error.expected.jsobject")])),
+            _ => return Err(wrong_shape(&[V::new(&format!("({i})"), "error.expected.jsobject")])),
         }
     }
     Ok(all)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn read(app: Value) -> Result<Value, (u16, Value)> {
-        definition(app.to_string().as_bytes(), None)
-            .map(Value::Object)
-            .map_err(|(status, body)| (status, serde_json::from_str(&body).unwrap()))
-    }
-
-    #[test]
-    fn the_smallest_app_gets_all_defaults() {
-        let app = read(json!({ "id": "sleep", "cmd": "sleep 100" })).unwrap();
-        assert_eq!(app["id"], "/sleep");
-        assert_eq!((&app["instances"], &app["cpus"], &app["mem"]), (&json!(1), &json!(1), &json!(128)));
-        assert_eq!(app["networks"], json!([{ "mode": "host" }]));
-        assert_eq!(app["portDefinitions"][0]["port"], 0);
-        assert_eq!(app["upgradeStrategy"], json!({ "minimumHealthCapacity": 1, "maximumOverCapacity": 1 }));
-        assert_eq!(app["constraints"], json!([]));
-        assert!(app.get("ports").is_none() && app.get("uris").is_none());
-    }
-
-    #[test]
-    fn old_forms_become_new_ones_and_stay_so() {
-        let old = json!({ "id": "/a/b", "cmd": "x", "ports": [0, 8080], "uris": ["http://h/x.tgz", "http://h/y"],
-            "healthChecks": [{ "protocol": "http" }], "requirePorts": true });
-        let app = read(old).unwrap();
-        assert_eq!(app["portDefinitions"].as_array().unwrap().len(), 2);
-        assert_eq!(app["portDefinitions"][1]["port"], 8080);
-        assert_eq!(app["fetch"][0]["extract"], true);
-        assert_eq!(app["fetch"][1]["extract"], false);
-        let check = &app["healthChecks"][0];
-        assert_eq!(
-            (&check["protocol"], &check["path"], &check["portIndex"]),
-            (&json!("HTTP"), &json!("/"), &json!(0))
-        );
-        assert_eq!(read(app.clone()).unwrap(), app, "what is normal stays as it is");
-    }
-
-    #[test]
-    fn every_violation_is_named_with_its_path() {
-        let (status, body) = read(json!({ "id": "/a", "cmd": "x", "cpus": "many" })).unwrap_err();
-        assert_eq!(status, 400);
-        let details = json!([{ "path": "/cpus", "errors": ["error.expected.jsnumber"] }]);
-        assert_eq!(body, json!({ "message": "Invalid JSON", "details": details }));
-        let (status, body) = read(
-            json!({ "id": "/A_b/", "cpus": -1, "instances": -2, "constraints": [["hostname", "NEAR"]] }),
-        )
-        .unwrap_err();
-        assert_eq!((status, &body["message"]), (422, &json!("Object is not valid")));
-        let paths: Vec<_> = body["details"].as_array().unwrap().iter().map(|d| d["path"].clone()).collect();
-        for path in ["/id", "/cpus", "/instances", "/constraints(0)", "/"] {
-            assert!(paths.contains(&json!(path)), "{path} is not in {paths:?}");
-        }
-        let (status, body) = definition(b"{", None).unwrap_err();
-        assert_eq!(status, 400);
-        assert!(body.contains("\"message\":\"Invalid JSON\"") && body.contains("\"details\":\""), "{body}");
-    }
-}
+#[path = "marathon/tests.rs"]
+mod tests;

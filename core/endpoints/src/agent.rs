@@ -1,14 +1,27 @@
 //! The agent's HTTP surface: read endpoints in the v0 shapes that tools index. Files need the world: the shell reads.
 
+mod attach;
+mod calls;
+mod executor;
+
+pub use attach::{
+    Heard, input as heard, input_codec as attach_codec, input_container as attach_container, is_api, output,
+};
+pub use calls::{Style, respond};
+pub use executor::frame;
+
 use crate::{
     Arrived, Routed,
     answer::{json, not_found, parameter, render},
-    nouns,
+    nouns, pages,
 };
-use agent::{Agent, Input, Task, VERSION};
+use agent::{Agent, ContainerCall, Input, Task, VERSION};
 use bytes::Bytes;
 use http::Response;
-use model::request::{Answer, Body};
+use model::{
+    container::ContainerId,
+    request::{Answer, Body},
+};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -16,8 +29,24 @@ use std::collections::BTreeMap;
 pub const READ_BYTES_MAX: u64 = 65_536;
 
 /// What the shell does for a request, and how it is answered.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Perform {
+    /// Launch a session in a container and stream what it says.
+    Session {
+        /// Its container.
+        container: ContainerId,
+        /// What the agent is asked.
+        call: ContainerCall,
+        /// How it is written.
+        style: Style,
+    },
+    /// Stream what a container says.
+    Output {
+        /// Which.
+        container: ContainerId,
+        /// How it is written.
+        style: Style,
+    },
     /// List a directory: answered by `render_listing`.
     Browse {
         /// Absolute path.
@@ -64,6 +93,9 @@ pub fn route(arrived: &Arrived, agent: &Agent) -> Routed<Input, Perform> {
     let (path, query) = (request.uri().path(), request.uri().query());
     let inner = path.strip_prefix("/slave(1)").or_else(|| path.strip_prefix("/slave%281%29")).unwrap_or(path);
     let respond = |response| Routed::Respond(response);
+    if pages::asked(request, "/") {
+        return respond(pages::agent(&|path| pages::json_of(route(&pages::inner(arrived, path), agent))));
+    }
     match path.trim_end_matches('/') {
         "/version" => return respond(json(&nouns::version(VERSION), query)),
         "/metrics/snapshot" => return respond(json(&metrics(agent), query)),
@@ -71,6 +103,8 @@ pub fn route(arrived: &Arrived, agent: &Agent) -> Routed<Input, Perform> {
         _ => {}
     }
     match inner.trim_end_matches('/') {
+        "/api/v1/executor" => executor::route(arrived),
+        "/api/v1" => calls::route(arrived, agent),
         "/health" => respond(render(Answer::new(200, Body::Empty))),
         "/state" | "/state.json" => respond(json(&state(agent), query)),
         "/flags" => respond(json(&json!({ "flags": agent.config().flags }), query)),
@@ -107,14 +141,13 @@ fn files(agent: &Agent, path: &str, query: Option<&str>) -> Routed<Input, Perfor
 
 /// Sandboxes by their path on the host, and by `/frameworks/<f>/executors/<e>/runs/latest`. Nothing else is shown.
 fn resolve(agent: &Agent, asked: &str) -> Option<String> {
-    let tasks = || agent.tasks().values().chain(agent.completed());
-    for task in tasks().filter(|t| !t.directory.is_empty()) {
-        let virtual_root = format!("/frameworks/{}/executors/{}/runs/latest", task.framework, task.id());
-        for root in [task.directory.as_str(), virtual_root.as_str()] {
+    for (framework, executor, directory) in agent.sandboxes() {
+        let virtual_root = format!("/frameworks/{framework}/executors/{executor}/runs/latest");
+        for root in [directory, virtual_root.as_str()] {
             if let Some(rest) = asked.strip_prefix(root)
                 && (rest.is_empty() || rest.starts_with('/'))
             {
-                return Some(format!("{}{rest}", task.directory));
+                return Some(format!("{directory}{rest}"));
             }
         }
     }
@@ -208,10 +241,17 @@ fn state(agent: &Agent) -> Value {
 }
 
 fn containers(agent: &Agent) -> Value {
+    let brought = agent.executors().values().filter(|e| e.is_live() && e.pid.is_some()).map(|e| {
+        json!({
+            "container_id": e.container.0, "executor_id": e.id(), "executor_name": e.info.name(),
+            "framework_id": e.framework, "source": e.info.source(),
+            "status": { "container_id": { "value": e.container.0 }, "executor_pid": e.pid },
+        })
+    });
     agent
         .tasks()
         .values()
-        .filter(|t| t.is_live() && t.pid.is_some())
+        .filter(|t| t.is_live() && t.pid.is_some() && t.runner == agent::Runner::Agent)
         .map(|t| {
             json!({
                 "container_id": t.container.0, "executor_id": t.id(), "executor_name": t.info.name,
@@ -219,6 +259,7 @@ fn containers(agent: &Agent) -> Value {
                 "status": { "container_id": { "value": t.container.0 }, "executor_pid": t.pid },
             })
         })
+        .chain(brought)
         .collect()
 }
 

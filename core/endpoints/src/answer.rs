@@ -58,8 +58,18 @@ pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
     pairs.into_iter().find(|(n, _)| *n == name).map(|(_, value)| decode(value))
 }
 
+/// All values of a parameter that may be repeated, decoded.
+pub(crate) fn parameters(query: Option<&str>, name: &str) -> Vec<String> {
+    let pairs = query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| pair.split_once('='));
+    pairs.filter(|(n, _)| decode(n) == name).map(|(_, value)| decode(value)).collect()
+}
+
 fn decode(text: &str) -> String {
-    let text = text.replace('+', " ");
+    decode_path(&text.replace('+', " "))
+}
+
+/// A path with its `%xx` read.
+pub(crate) fn decode_path(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;
@@ -85,5 +95,6 @@ mod tests {
         assert_eq!(parameter(Some("a=1&path=%2Ftmp%2Fx+y"), "path").as_deref(), Some("/tmp/x y"));
         assert_eq!(parameter(Some("a=%zz"), "a").as_deref(), Some("%zz"));
         assert_eq!(parameter(None, "a"), None);
+        assert_eq!(parameters(Some("a%5B%5D=1&b=2&a[]=%33"), "a[]"), ["1", "3"]);
     }
 }

@@ -7,6 +7,7 @@ mod answer;
 pub mod master;
 mod nouns;
 pub mod orchestrator;
+mod pages;
 
 pub use answer::render;
 

@@ -4,7 +4,7 @@
 
 mod reads;
 
-use crate::{Arrived, Routed, answer, render};
+use crate::{Arrived, Routed, answer, pages, render};
 use api::{call, recordio};
 use bytes::Bytes;
 use http::Method;
@@ -19,6 +19,11 @@ pub fn route(arrived: &Arrived, master: &Master) -> Routed<Input> {
     let request = &arrived.request;
     let path = request.uri().path();
     let inner = path.strip_prefix("/master").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    if pages::asked(request, "/") {
+        return Routed::Respond(pages::master(&|path| {
+            pages::json_of(route(&pages::inner(arrived, path), master))
+        }));
+    }
     if inner == "/api/v1/scheduler" {
         return scheduler(arrived);
     }

@@ -3,9 +3,16 @@
 //! Routes, codes and shapes: mesosphere/marathon@90619da70:src/main/scala/mesosphere/marathon/api.
 
 mod apps;
+mod groups;
+mod pods;
 mod reads;
+mod selector;
 
-use crate::{Arrived, Routed, answer::parameter, render};
+use crate::{
+    Arrived, Routed,
+    answer::{decode_path, parameter, parameters},
+    pages, render,
+};
 use api::marathon;
 use base::Time;
 use bytes::Bytes;
@@ -29,6 +36,7 @@ pub(crate) type Outcome = Result<Input, Response<Bytes>>;
 pub(crate) struct Call<'a> {
     pub arrived: &'a Arrived,
     pub method: &'a Method,
+    pub head: bool,
     pub query: Option<&'a str>,
     pub machine: &'a Orchestrator,
     pub who: &'a Identity,
@@ -36,9 +44,12 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    pub(crate) fn body(&self) -> &[u8] {
+        self.arrived.request.body()
+    }
     /// `?name=true`, or the default.
     pub(crate) fn flag(&self, name: &str, default: bool) -> bool {
-        parameter(self.query, name).map_or(default, |v| v.eq_ignore_ascii_case("true") || v.is_empty())
+        parameter(self.query, name).map_or(default, |v| v.eq_ignore_ascii_case("true"))
     }
     pub(crate) fn force(&self) -> bool {
         self.flag("force", false)
@@ -55,7 +66,17 @@ impl Call<'_> {
 /// Routes a request.
 pub fn route(arrived: &Arrived, machine: &Orchestrator, who: &Identity, now: Time) -> Routed<Input> {
     let request = &arrived.request;
-    let call = Call { arrived, method: request.method(), query: request.uri().query(), machine, who, now };
+    if pages::asked(request, "/") {
+        return Routed::Respond(finish(to_page(), who));
+    }
+    if pages::asked(request, "/ui/") || pages::asked(request, "/ui") {
+        let read = |path: &str| pages::json_of(route(&pages::inner(arrived, path), machine, who, now));
+        return Routed::Respond(finish(pages::orchestrator(&read), who));
+    }
+    // HEAD is answered as GET; the server leaves the body out
+    let head = request.method() == Method::HEAD;
+    let method = if head { &Method::GET } else { request.method() };
+    let call = Call { arrived, method, head, query: request.uri().query(), machine, who, now };
     match dispatch(&call) {
         Ok(input) => Routed::Step(input),
         Err(response) => Routed::Respond(finish(response, who)),
@@ -80,59 +101,85 @@ pub fn finish(mut response: Response<Bytes>, who: &Identity) -> Response<Bytes> 
     response
 }
 
+fn to_page() -> Response<Bytes> {
+    let mut answer = Answer::new(302, model::request::Body::Empty);
+    answer.headers.push(("location", "/ui/".to_owned()));
+    render(answer)
+}
+
 fn dispatch(call: &Call<'_>) -> Outcome {
-    let path = call.arrived.request.uri().path().trim_end_matches('/');
-    let get = call.method == Method::GET || call.method == Method::HEAD;
-    if let Some(rest) = path.strip_prefix("/v2/apps") {
-        // Clients put an id with its slash behind ours: `/v2/apps//prod/db`.
-        return apps::route(call, &rest.replace("//", "/"));
-    }
-    match path {
-        "/ping" if get => Err(ping(call)),
-        "/metrics" if get => Err(json_answer(&reads::metrics(call))),
-        "/metrics/prometheus" if get => Err(reads::prometheus(call)),
-        "/v2/info" if get => Err(json_answer(&reads::info(call))),
-        "/v2/leader" if get => Err(json_answer(&json!({ "leader": call.who.leader }))),
-        "/v2/tasks" if get => Err(json_answer(&reads::tasks(call))),
-        "/v2/tasks/delete" if call.method == Method::POST => apps::delete_tasks(call),
-        "/v2/deployments" if get => Err(json_answer(&call.machine.deployments_info())),
-        "/v2/queue" if get => Err(json_answer(&reads::queue(call))),
-        "/v2/groups" if get => Err(json_answer(&reads::root_group(call))),
-        "/v2/groups" if call.method == Method::DELETE => {
-            call.command(Command::DeleteAll { force: call.force() })
-        }
-        "/v2/events" if get => subscribe(call),
-        "/ping"
-        | "/metrics"
-        | "/metrics/prometheus"
-        | "/v2/info"
-        | "/v2/leader"
-        | "/v2/tasks"
-        | "/v2/tasks/delete"
-        | "/v2/deployments"
-        | "/v2/queue"
-        | "/v2/groups"
-        | "/v2/events" => Err(wrong_method()),
-        _ => {
-            if let Some(id) = path.strip_prefix("/v2/deployments/") {
-                return match *call.method {
-                    Method::DELETE => {
-                        call.command(Command::CancelDeployment { id: id.to_owned(), force: call.force() })
-                    }
-                    _ => Err(wrong_method()),
-                };
-            }
-            if let Some(id) = path.strip_prefix("/v2/queue/").and_then(|r| r.strip_suffix("/delay")) {
-                return match *call.method {
-                    Method::DELETE => {
-                        call.command(Command::ResetDelay { id: format!("/{}", id.trim_start_matches('/')) })
-                    }
-                    _ => Err(wrong_method()),
-                };
-            }
-            Err(message(404, "URI not found"))
+    let path = decode_path(call.arrived.request.uri().path());
+    let path = path.trim_end_matches('/');
+    if [Method::POST, Method::PUT, Method::PATCH].contains(call.method) && !call.body().is_empty() {
+        let media = call.arrived.request.headers().get(header::CONTENT_TYPE);
+        let media = media.and_then(|v| v.to_str().ok()).unwrap_or_default();
+        if !media.to_ascii_lowercase().starts_with("application/json") {
+            return Err(message(415, "Unsupported Media Type"));
         }
     }
+    for (root, routes) in ROOTS {
+        let rest = path.strip_prefix(root).filter(|rest| {
+            rest.is_empty() || rest.starts_with('/') || (*root == "/v2/pods" && rest.starts_with("::"))
+        });
+        if let Some(rest) = rest {
+            // clients put an id with its slash behind ours: `/v2/apps//prod/db`
+            return routes(call, &rest.replace("//", "/"));
+        }
+    }
+    let (allowed, answer): (Method, fn(&Call<'_>) -> Outcome) = match path {
+        "" => (Method::GET, |_| Err(to_page())),
+        "/ping" => (Method::GET, |call| Err(ping(call))),
+        "/metrics" => (Method::GET, |call| Err(json_answer(&reads::metrics(call)))),
+        "/metrics/prometheus" => (Method::GET, |call| Err(reads::prometheus(call))),
+        "/config" => (Method::GET, |call| Err(json_answer(&json!(call.who.flags)))),
+        "/v2/info" => (Method::GET, |call| Err(json_answer(&reads::info(call)))),
+        "/v2/leader" if call.method == Method::DELETE => return abdicate(call),
+        "/v2/leader" => (Method::GET, |call| Err(json_answer(&json!({ "leader": call.who.leader })))),
+        "/v2/plugins" => (Method::GET, |_| Err(json_answer(&json!({ "plugins": [] })))),
+        "/v2/tasks" => (Method::GET, |call| Err(json_answer(&reads::tasks(call)))),
+        "/v2/tasks/delete" => (Method::POST, apps::delete_tasks),
+        "/v2/deployments" => (Method::GET, |call| Err(json_answer(&call.machine.deployments_info()))),
+        "/v2/queue" => (Method::GET, |call| Err(json_answer(&reads::queue(call)))),
+        "/v2/events" => (Method::GET, subscribe),
+        _ => return below(call, path),
+    };
+    if call.method == allowed { answer(call) } else { Err(wrong_method()) }
+}
+
+type Routes = fn(&Call<'_>, &str) -> Outcome;
+const ROOTS: &[(&str, Routes)] =
+    &[("/v2/apps", apps::route), ("/v2/groups", groups::route), ("/v2/pods", pods::route)];
+
+/// What has an id in its path.
+fn below(call: &Call<'_>, path: &str) -> Outcome {
+    let command = if let Some(id) = path.strip_prefix("/v2/deployments/") {
+        Command::CancelDeployment { id: id.to_owned(), force: call.force() }
+    } else if let Some(id) = path.strip_prefix("/v2/queue/").and_then(|rest| rest.strip_suffix("/delay")) {
+        Command::ResetDelay { id: marathon::canonical(id, "/") }
+    } else if let Some(rest) = path.strip_prefix("/v2/plugins/") {
+        let id = rest.split('/').next().unwrap_or_default();
+        return Err(message(404, &format!("No plugin with id {id}: there are none")));
+    } else {
+        return Err(message(404, "URI not found"));
+    };
+    if call.method == Method::DELETE { call.command(command) } else { Err(wrong_method()) }
+}
+
+/// Steps down; alone, it is elected again at once.
+fn abdicate(call: &Call<'_>) -> Outcome {
+    for name in ["backup", "restore"] {
+        if let Some(uri) = parameter(call.query, name) {
+            let text = format!("{name}={uri}: backups are not supported; copy the directory of --work_dir");
+            return Err(message(422, &text));
+        }
+    }
+    call.command(Command::Abdicate)
+}
+
+/// What is wrong with an id in a path.
+pub(crate) fn fault_of(id: &str) -> Option<Response<Bytes>> {
+    let fault = marathon::app_id(id)?;
+    Some(refuse(marathon::not_valid(&[marathon::Violation::new("/id", fault)])))
 }
 
 fn ping(call: &Call<'_>) -> Response<Bytes> {
@@ -148,11 +195,14 @@ fn ping(call: &Call<'_>) -> Response<Bytes> {
 }
 
 fn subscribe(call: &Call<'_>) -> Outcome {
-    let types =
-        call.query.into_iter().flat_map(|q| q.split('&')).filter_map(|p| p.strip_prefix("event_type="));
+    if call.head {
+        let mut answer = Answer::new(200, model::request::Body::Empty);
+        answer.headers.push(("content-type", "text/event-stream".to_owned()));
+        return Err(render(answer));
+    }
     Ok(Input::Subscribe {
         request: call.arrived.id,
-        event_types: types.map(str::to_owned).collect(),
+        event_types: parameters(call.query, "event_type"),
         remote: call.arrived.peer.map_or(String::new(), |p| p.to_string()),
     })
 }

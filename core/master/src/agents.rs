@@ -1,25 +1,41 @@
 //! Agents: admission, return, pings, disconnection, unreachability. Never what their tasks do (`updates`).
 
 use crate::{
-    Agent, Effect, Master, allocator::AgentTerms, is_terminal, registry, saves::Then, timers::Timer,
+    Agent, Effect, Framework, Master, Session,
+    allocator::{AgentTerms, Traits},
+    is_terminal, registry,
+    saves::Then,
+    speak::{NOBODY, pid_of},
+    timers::Timer,
+    updates,
 };
 use base::{Effects, Now, Time};
 use model::{
     link::{Envelope, Message, Upid},
     mesos::{
-        AgentId, AgentInfo, FrameworkId, Task, TaskState, agent_info, internal,
+        AgentId, AgentInfo, ExecutorInfo, FrameworkId, OperationState, Resource, Task, TaskId, TaskState,
+        agent_info::capability::Type as AgentCap,
+        internal,
+        resource::AllocationInfo,
         scheduler::{Event, event},
         task_status::Reason,
     },
-    resources::Resources,
+    resources::{Resources, allocation_role, upgrade},
 };
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 impl Master {
     /// Every message of the link. What comes from a process that may not say it is dropped and counted.
     pub(crate) fn message(&mut self, now: &mut Now<'_>, envelope: Envelope, out: &mut Effects<Effect>) {
         let at = now.time;
         let from = envelope.from.clone();
+        if envelope.to.id != "master" && !matches!(envelope.message, Message::PongSlaveMessage(_)) {
+            self.counters.messages_dropped += 1;
+            return;
+        }
         match envelope.message {
             Message::RegisterSlaveMessage(_) | Message::ReregisterSlaveMessage(_) => {
                 self.register(now, envelope, out)
@@ -35,18 +51,24 @@ impl Master {
                     &from,
                     &m.update.slave_id.as_ref().map_or(String::new(), |id| id.value.clone()),
                 ) {
-                    self.status_update(m.update, at, out);
+                    self.status_update(m.update, m.pid, at, out);
                 }
             }
             Message::UpdateSlaveMessage(m) => {
-                if self.speaks_for(&from, &m.slave_id.value)
-                    && let Some(agent) = self.agents.get_mut(&m.slave_id.value)
-                {
-                    agent.resource_version = m.resource_version_uuid;
+                if self.speaks_for(&from, &m.slave_id.value) {
+                    self.update_agent(*m, at, out);
+                }
+            }
+            Message::UpdateOperationStatusMessage(m) => {
+                let id = m.slave_id.as_ref().map_or(String::new(), |id| id.value.clone());
+                if self.speaks_for(&from, &id) {
+                    self.operation_update(&id, *m, at, out);
                 }
             }
             Message::ExitedExecutorMessage(m) => {
                 if self.speaks_for(&from, &m.slave_id.value) {
+                    let (framework, executor) = (&m.framework_id.value, &m.executor_id.value);
+                    self.forget_executor(framework, &m.slave_id.value, executor, at);
                     let failure = event::Failure {
                         agent_id: Some(m.slave_id.clone()),
                         executor_id: Some(m.executor_id.clone()),
@@ -72,7 +94,7 @@ impl Master {
                     self.lose_agent(&m.slave_id.value, Loss::Unregistered, at, out);
                 }
             }
-            _ => self.counters.messages_dropped += 1,
+            message => self.driver_message(now, &from, message, out),
         }
     }
 
@@ -98,8 +120,13 @@ impl Master {
             Message::ReregisterSlaveMessage(m) => (m.slave.clone(), false),
             _ => return,
         };
-        if let Err(invalid) = Resources::from_messages(&info.resources) {
-            let message = format!("Agent's resources are invalid: {invalid}");
+        let checkpointed = match &envelope.message {
+            Message::RegisterSlaveMessage(m) => &m.checkpointed_resources,
+            Message::ReregisterSlaveMessage(m) => &m.checkpointed_resources,
+            _ => return,
+        };
+        if let Err(why) = total(&info, checkpointed) {
+            let message = format!("Agent's resources are invalid: {why}");
             let refusal = internal::ShutdownMessage { message: Some(message) };
             out.push(Effect::Send(Box::new(Envelope { from: self.me(), to: from, message: refusal.into() })));
             return;
@@ -149,44 +176,55 @@ impl Master {
         out: &mut Effects<Effect>,
     ) {
         let at = now.time;
+        let mut fresh = true;
         let pid = envelope.from.clone();
-        let (info, version, capabilities, uuid, tasks, frameworks) = match envelope.message {
-            Message::RegisterSlaveMessage(m) => {
-                (m.slave, m.version, m.agent_capabilities, m.resource_version_uuid, None, Vec::new())
+        let m = match envelope.message {
+            Message::RegisterSlaveMessage(m) => internal::ReregisterSlaveMessage {
+                slave: m.slave,
+                version: m.version,
+                checkpointed_resources: m.checkpointed_resources,
+                agent_capabilities: m.agent_capabilities,
+                resource_version_uuid: m.resource_version_uuid,
+                ..Default::default()
+            },
+            Message::ReregisterSlaveMessage(m) => {
+                fresh = false;
+                *m
             }
-            Message::ReregisterSlaveMessage(m) => (
-                m.slave,
-                m.version,
-                m.agent_capabilities,
-                m.resource_version_uuid,
-                Some(m.tasks),
-                m.frameworks,
-            ),
             _ => return,
         };
+        let (info, frameworks) = (m.slave, m.frameworks);
         self.recovering.remove(id);
         self.timers.cancel(&Timer::Reregister(id.to_owned()));
         let was_unreachable = self.unreachable.remove(id).is_some();
         self.next_observer += 1;
         let observer = format!("slave-observer({})", self.next_observer);
-        let total = Resources::from_messages(&info.resources).unwrap_or_default();
-        let before = self.agents.remove(id);
-        if let Some(before) = &before {
+        let total = total(&info, &m.checkpointed_resources).unwrap_or_default();
+        if let Some(before) = self.agents.get(id) {
             for offer in before.offers.clone() {
                 self.rescind(&offer, at, out);
             }
+            // Those that it still has, it lists.
+            self.forget_executors(id, None, at);
         }
+        let before = self.agents.remove(id);
+        let registered = before.as_ref().map_or(at, |a| a.registered);
+        let (tasks, operations, killed) =
+            before.map_or_else(Default::default, |a| (a.tasks, a.operations, a.killed));
         let agent = Agent {
-            registered: before.as_ref().map_or(at, |a| a.registered),
-            reregistered: tasks.is_some().then_some(at),
-            tasks: before.map_or_else(BTreeSet::new, |a| a.tasks),
+            registered,
+            reregistered: (!fresh).then_some(at),
+            tasks,
+            operations,
+            killed,
+            executors: BTreeMap::new(),
             offers: BTreeSet::new(),
-            version: version.unwrap_or_default(),
+            version: m.version.unwrap_or_default(),
             connected: true,
             pings_missed: 0,
-            resource_version: uuid,
+            resource_version: m.resource_version_uuid,
             observer,
-            capabilities,
+            capabilities: m.agent_capabilities,
             total,
             pid: pid.clone(),
             info,
@@ -196,9 +234,11 @@ impl Master {
         for framework in frameworks {
             self.recover_framework(framework, at);
         }
-        let fresh = tasks.is_none();
-        let reconciliations =
-            tasks.map_or_else(Vec::new, |tasks| self.take_in_tasks(id, tasks, was_unreachable, at, out));
+        let (mut reconciliations, mut shut_down) = Default::default();
+        if !fresh {
+            (reconciliations, shut_down) = self.take_in_tasks(id, m.tasks, was_unreachable, at, out);
+            self.take_in_executors(id, m.executor_infos);
+        }
         self.offer_agent(id);
         let Some(agent) = self.agents.get(id) else { return };
         if fresh {
@@ -213,8 +253,64 @@ impl Master {
                 out,
             );
         }
+        for framework in shut_down {
+            let framework_id = FrameworkId { value: framework };
+            self.tell(agent, internal::ShutdownFrameworkMessage { framework_id }, out);
+        }
         self.send_ping(id, at, out);
         self.refresh_frameworks_on(id, out);
+        self.kill_what_was_missed(id, out);
+    }
+
+    /// Tasks whose kill came while the agent was away are killed now.
+    fn kill_what_was_missed(&mut self, id: &str, out: &mut Effects<Effect>) {
+        let Some(agent) = self.agents.get_mut(id) else { return };
+        let killed = std::mem::take(&mut agent.killed);
+        let Some(agent) = self.agents.get(id) else { return };
+        for (framework, task) in killed.into_iter().filter(|key| agent.tasks.contains(key)) {
+            let message = internal::KillTaskMessage {
+                framework_id: FrameworkId { value: framework },
+                task_id: TaskId { value: task },
+                kill_policy: None,
+            };
+            self.tell(agent, message, out);
+        }
+    }
+
+    /// Executors that an agent lists. Those of ended frameworks are shut down with their framework.
+    fn take_in_executors(&mut self, id: &str, listed: Vec<ExecutorInfo>) {
+        for mut executor in listed {
+            let Some(framework) = executor.framework_id.as_ref().map(|id| id.value.clone()) else { continue };
+            let Some(known) = self.frameworks.get(&framework) else { continue };
+            allocate_to(&mut executor.resources, known);
+            self.note_executor(&framework, id, executor);
+        }
+    }
+
+    /// What changed about an agent while it is registered.
+    fn update_agent(&mut self, m: internal::UpdateSlaveMessage, now: Time, out: &mut Effects<Effect>) {
+        let id = m.slave_id.value;
+        let Some(agent) = self.agents.get_mut(&id) else { return };
+        if m.resource_version_uuid.is_some() {
+            agent.resource_version = m.resource_version_uuid;
+        }
+        // An agent that does not say whether it means to has always meant to.
+        if m.update_oversubscribed_resources.unwrap_or(true)
+            && let Ok(more) = Resources::from_messages(&m.oversubscribed_resources)
+        {
+            let total = agent.total.filter(|item| !item.kind.is_revocable()) + &more;
+            if total != agent.total {
+                let offers = agent.offers.clone();
+                let stale = |id: &&String| {
+                    let offer = self.offers.get(*id);
+                    offer.is_some_and(|o| o.resources.iter().any(|item| item.kind.is_revocable()))
+                };
+                let stale: Vec<_> = offers.iter().filter(stale).cloned().collect();
+                stale.iter().for_each(|offer| self.rescind(offer, now, out));
+                self.set_total(&id, total);
+            }
+        }
+        self.take_in_operations(&id, m.operations.map_or_else(Vec::new, |o| o.operations), out);
     }
 
     /// Tells the allocator what the agent has and who uses it.
@@ -229,29 +325,94 @@ impl Master {
                 used.push((framework.as_str(), role, resources));
             }
         }
+        for ((framework, _), executor) in &agent.executors {
+            let role = allocation_role(&executor.resources).unwrap_or("*");
+            if let Ok(resources) = Resources::from_messages(&executor.resources) {
+                used.push((framework.as_str(), role, resources));
+            }
+        }
+        let domain = agent.info.domain.as_ref().and_then(|d| d.fault_domain.as_ref());
+        let region = domain.map(|d| d.region.name.clone());
+        let own = self.config.domain.as_ref().and_then(|d| d.fault_domain.as_ref());
         let terms = AgentTerms {
             total: agent.total.clone(),
-            hostname: agent.info.hostname.clone(),
-            hierarchical_roles: agent
-                .capabilities
-                .iter()
-                .any(|c| c.r#type() == agent_info::capability::Type::HierarchicalRole),
-            remote_region: false,
+            hierarchical_roles: agent.can(AgentCap::HierarchicalRole),
+            remote_region: region.is_some() && region.as_ref() != own.map(|d| &d.region.name),
+            traits: Traits {
+                hostname: agent.info.hostname.clone(),
+                zone: domain.map(|d| d.zone.name.clone()),
+                region,
+                attributes: agent.info.attributes.clone(),
+            },
         };
         self.allocator.add_agent(id, terms, &used);
         self.allocator.activate_agent(id);
     }
 
+    /// Compares the tasks that an agent lists with those that are known of it. Which it lacks, and which frameworks it is
+    /// to shut down.
+    fn take_in_tasks(
+        &mut self,
+        id: &str,
+        listed: Vec<Task>,
+        was_unreachable: bool,
+        now: Time,
+        out: &mut Effects<Effect>,
+    ) -> (Vec<internal::ReconcileTasksMessage>, BTreeSet<String>) {
+        let mut kept = BTreeSet::new();
+        let mut shut_down = BTreeSet::new();
+        for mut task in listed {
+            let framework_id = task.framework_id.value.clone();
+            let task_id = task.task_id.value.clone();
+            let Some(framework) = self.frameworks.get_mut(&framework_id) else {
+                shut_down.insert(framework_id);
+                continue;
+            };
+            if was_unreachable && !crate::frameworks::partition_aware(framework) {
+                // It was told that the task is lost: it may not come back.
+                shut_down.insert(framework_id);
+                continue;
+            }
+            allocate_to(&mut task.resources, framework);
+            framework.unreachable_tasks.remove(&task_id);
+            kept.insert((framework_id.clone(), task_id.clone()));
+            framework.tasks.insert(task_id.clone(), task.clone());
+            if was_unreachable {
+                let mut status = updates::of_master(&task, task.state(), now);
+                status.message = Some("Unreachable agent re-reregistered".to_owned());
+                status.set_reason(Reason::AgentReregistered);
+                self.say(&framework_id, status, Some(NOBODY), out);
+            }
+        }
+        let Some(agent) = self.agents.get_mut(id) else { return (Vec::new(), shut_down) };
+        let before = std::mem::replace(&mut agent.tasks, kept.clone());
+        let mut missing = Vec::new();
+        for (framework_id, task_id) in before.difference(&kept) {
+            let task = self.frameworks.get(framework_id).and_then(|f| f.tasks.get(task_id));
+            let Some(task) = task.filter(|t| !is_terminal(t.state())) else { continue };
+            missing.push(internal::ReconcileTasksMessage {
+                framework_id: FrameworkId { value: framework_id.clone() },
+                statuses: vec![updates::of_master(task, task.state(), now)],
+                ..Default::default()
+            });
+            if let Some(agent) = self.agents.get_mut(id) {
+                agent.tasks.insert((framework_id.clone(), task_id.clone()));
+            }
+        }
+        (missing, shut_down)
+    }
+
     /// The agent learns what connected frameworks with tasks on it say of themselves now.
     fn refresh_frameworks_on(&self, id: &str, out: &mut Effects<Effect>) {
         let Some(agent) = self.agents.get(id) else { return };
-        let ids: BTreeSet<&str> = agent.tasks.iter().map(|(f, _)| f.as_str()).collect();
+        let executors = agent.executors.keys().map(|(f, _)| f.as_str());
+        let ids: BTreeSet<&str> = agent.tasks.iter().map(|(f, _)| f.as_str()).chain(executors).collect();
         for framework in
             ids.into_iter().filter_map(|f| self.frameworks.get(f)).filter(|f| f.session.is_some())
         {
             let message = internal::UpdateFrameworkMessage {
                 framework_id: FrameworkId { value: framework.id().to_owned() },
-                pid: Some("@0.0.0.0:0".to_owned()),
+                pid: Some(pid_of(framework)),
                 framework_info: Some(framework.info.clone()),
             };
             self.tell(agent, message, out);
@@ -289,6 +450,13 @@ impl Master {
 
     /// The link to a daemon broke: no offers of it until it comes back; what can't survive that is lost.
     pub(crate) fn exited(&mut self, peer: SocketAddr, now: Time, out: &mut Effects<Effect>) {
+        let driver = |f: &&Framework| matches!(&f.session, Some(Session::Driver(pid)) if pid.address == peer);
+        let gone: Vec<_> = self.frameworks.values().filter(driver).map(|f| f.id().to_owned()).collect();
+        for id in gone {
+            // A driver that is there all the same ends itself by this, and its like starts anew.
+            self.event(&id, crate::frameworks::error("Framework disconnected"), out);
+            self.framework_left(&id, now, out);
+        }
         let ids: Vec<_> =
             self.agents.iter().filter(|(_, a)| a.pid.address == peer).map(|(id, _)| id.clone()).collect();
         for id in ids {
@@ -313,6 +481,16 @@ impl Master {
                         out,
                     );
                 }
+            }
+            let Some(agent) = self.agents.get(&id) else { continue };
+            let lost: Vec<_> = agent
+                .executors
+                .keys()
+                .filter(|(f, _)| self.frameworks.get(f).is_some_and(|f| !f.info.checkpoint()))
+                .cloned()
+                .collect();
+            for (framework, executor) in lost {
+                self.forget_executor(&framework, &id, &executor, now);
             }
         }
     }
@@ -360,12 +538,8 @@ impl Master {
         }
         let mut told: BTreeSet<String> = self.frameworks.keys().cloned().collect();
         for (framework, task) in tasks {
-            let aware = self.frameworks.get(&framework).is_some_and(crate::frameworks::partition_aware);
             let (state, message) = match loss {
-                Loss::Unreachable if aware => {
-                    (TaskState::TaskUnreachable, "health check timed out".to_owned())
-                }
-                Loss::Unreachable => (TaskState::TaskLost, "health check timed out".to_owned()),
+                Loss::Unreachable => (TaskState::TaskUnreachable, "health check timed out".to_owned()),
                 Loss::Unregistered => {
                     (TaskState::TaskLost, format!("Agent {host} removed: the agent unregistered"))
                 }
@@ -376,6 +550,12 @@ impl Master {
             };
             self.lose_task(&framework, &task, state, Reason::AgentRemoved, &message, now, out);
         }
+        let news = match loss {
+            Loss::Unreachable => Some((OperationState::OperationUnreachable, "Agent was marked unreachable")),
+            Loss::Unregistered | Loss::Replaced => None,
+        };
+        self.lose_operations(id, news, out);
+        self.forget_executors(id, None, now);
         self.agents.remove(id);
         self.timers.cancel(&Timer::Ping(id.to_owned()));
         self.allocator.remove_agent(id);
@@ -402,6 +582,23 @@ pub(crate) enum Loss {
 /// The role that a task's resources are allocated to.
 pub(crate) fn role_of(task: &Task) -> &str {
     model::resources::allocation_role(&task.resources).unwrap_or("*")
+}
+
+/// Everything that an agent has: what it was configured with, and what became of it since.
+fn total(info: &AgentInfo, checkpointed: &[Resource]) -> Result<Resources, String> {
+    let own = Resources::from_messages(&info.resources).map_err(|invalid| invalid.to_string())?;
+    let checkpointed = Resources::from_messages(checkpointed).map_err(|invalid| invalid.to_string())?;
+    let all = own.with_checkpointed(&checkpointed);
+    all.ok_or_else(|| format!("checkpointed resources {checkpointed} are not part of {own}"))
+}
+
+/// Resources as they are kept here, whatever the age of the agent that lists them.
+fn allocate_to(resources: &mut [Resource], framework: &Framework) {
+    upgrade(resources);
+    let role = framework.roles().into_iter().next().unwrap_or_else(|| "*".to_owned());
+    for resource in resources {
+        resource.allocation_info.get_or_insert_with(|| AllocationInfo { role: Some(role.clone()) });
+    }
 }
 
 fn validate_id(id: &str) -> Option<String> {

@@ -3,17 +3,23 @@
 //! Never speaks to a framework, never knows offers or tasks: what it gives out stays given until `recover`.
 
 mod agents;
+mod constraints;
 mod cycle;
 mod events;
 mod explain;
 mod filters;
 mod invariants;
 mod marks;
+mod quota;
 mod roles;
 mod sorter;
 mod terms;
 
-pub use terms::{AgentTerms, AgentWhy, FrameworkCaps, FrameworkTerms, Offerable, Options, Quantities, Stage};
+pub use constraints::{Constraints, Traits};
+pub use quota::Quota;
+pub use terms::{
+    AgentTerms, AgentWhy, FrameworkCaps, FrameworkTerms, Offerable, Options, Order, Quantities, Stage,
+};
 
 use agents::Agent;
 use base::Time;
@@ -53,6 +59,7 @@ pub struct Allocator {
     frameworks: Slab<Framework>,
     framework_ids: Ids,
     filters: Filters,
+    quotas: quota::Quotas,
     /// Active agents where something is free.
     with_free: Marks,
     dirty: Dirty,
@@ -62,7 +69,8 @@ impl Allocator {
     /// Nobody and nothing yet.
     pub fn new(options: Options) -> Self {
         Self {
-            tree: Tree::new(&options.excluded_from_share),
+            tree: Tree::new(&options.excluded_from_share, options.role_order, options.framework_order),
+            quotas: quota::Quotas::new(options.limits_bind_subtrees),
             options,
             agents: Slab::new(),
             agent_ids: Ids::default(),
@@ -76,6 +84,22 @@ impl Allocator {
     /// The weight of a role, 1 unless set; what is not a positive number is ignored. False if it was ignored.
     pub fn set_weight(&mut self, role: &str, weight: f64) -> bool {
         self.tree.set_weight(role, weight)
+    }
+    /// The weight of a role.
+    pub fn weight(&self, role: &str) -> f64 {
+        self.tree.weight(role)
+    }
+    /// The quota of a top-level role, if it has one.
+    pub fn quota(&self, role: &str) -> Option<&Quota> {
+        self.quotas.get(role)
+    }
+    /// All quotas, by role.
+    pub fn quotas(&self) -> impl Iterator<Item = (&str, &Quota)> {
+        self.quotas.roles()
+    }
+    /// What the subtree of a role with a quota consumes of what quotas name, in thousandths.
+    pub fn consumed(&self, role: &str) -> Quantities {
+        self.quotas.consumed(role)
     }
     /// Whether `allocate` has something to look at without waiting for the deadline.
     pub fn is_dirty(&self) -> bool {

@@ -1,6 +1,8 @@
 //! What a master is told at its start.
 
+use crate::allocator::Options;
 use base::Duration;
+use model::mesos::DomainInfo;
 use std::{collections::BTreeMap, net::SocketAddr};
 
 /// The version that clients parse: purely dotted numbers.
@@ -29,6 +31,10 @@ pub struct Config {
     pub reregister_timeout: Duration,
     /// Offers that nobody answers are taken back after this; none = never.
     pub offer_timeout: Option<Duration>,
+    /// Region and zone of the master; agents of other regions are remote.
+    pub domain: Option<DomainInfo>,
+    /// How offers are made.
+    pub allocation: Options,
     /// Weights of roles.
     pub weights: Vec<(String, f64)>,
     /// Ended frameworks kept for reading.
@@ -49,6 +55,8 @@ impl Config {
             pings_missed_max: 5,
             reregister_timeout: Duration::from_secs(600),
             offer_timeout: Some(Duration::from_secs(60)),
+            domain: None,
+            allocation: Options::default(),
             weights: Vec::new(),
             completed_frameworks_max: 50,
             completed_tasks_max: 1000,

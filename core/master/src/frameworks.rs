@@ -1,109 +1,89 @@
 //! Frameworks: subscription, failover, heartbeats, disconnection, the end. Never their tasks' launch (`tasks`).
 
 use crate::{
-    Effect, Framework, Master, Session,
-    allocator::{FrameworkCaps, FrameworkTerms},
+    Effect, Framework, Master, Session, Stream,
+    allocator::{Constraints, FrameworkCaps, FrameworkTerms},
     config::{HEARTBEAT_INTERVAL, TIMEOUT_MAX},
     registry, roles,
     saves::Then,
+    speak::pid_of,
     timers::Timer,
     validate,
 };
 use base::{Duration, Effects, Now, Time};
 use model::{
-    link::{Envelope, Message},
+    link::Upid,
     mesos::{
         Address, FrameworkId, FrameworkInfo, MasterInfo, TaskState,
         framework_info::capability::Type as Cap,
         internal, master_info,
-        scheduler::{Call, Event, call, event},
+        scheduler::{Event, OfferConstraints, call, event},
         task_status::Reason,
     },
     request::{Answer, Codec, Http, RequestId, StreamId},
 };
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+/// What a framework says when it subscribes or updates itself, once it is known to be valid.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub info: FrameworkInfo,
+    pub suppressed: Vec<String>,
+    pub constraints: Option<Arc<Constraints>>,
+}
+
+impl Terms {
+    pub fn new(
+        info: FrameworkInfo,
+        suppressed: Vec<String>,
+        constraints: Option<&OfferConstraints>,
+    ) -> Result<Self, String> {
+        match validate::options(&info, &suppressed, constraints) {
+            Some(fault) => Err(fault),
+            None => {
+                let said = constraints.filter(|c| !c.role_constraints.is_empty());
+                let constraints = said.and_then(|c| Constraints::new(c).ok()).map(Arc::new);
+                Ok(Self { info, suppressed, constraints })
+            }
+        }
+    }
+    /// Of a framework that is known from the registry or an agent.
+    fn recovered(info: FrameworkInfo) -> Self {
+        Self { info, suppressed: Vec::new(), constraints: None }
+    }
+    pub fn for_allocator(&self) -> FrameworkTerms {
+        let least = self.info.offer_filters.iter().filter_map(|(role, filters)| {
+            let all = filters.min_allocatable_resources.as_ref()?.quantities.iter();
+            let milli = |value: f64| (value * 1000.0).round() as i64;
+            let one = |one: &model::mesos::offer_filters::ResourceQuantities| {
+                one.quantities.iter().map(|(name, amount)| (name.clone(), milli(amount.value))).collect()
+            };
+            Some((role.clone(), all.map(one).collect()))
+        });
+        FrameworkTerms {
+            roles: roles(&self.info),
+            suppressed: self.suppressed.clone(),
+            capabilities: FrameworkCaps::of(&self.info.capabilities),
+            min_allocatable: least.collect(),
+            constraints: self.constraints.clone(),
+        }
+    }
+}
+
+/// Who subscribes.
+#[derive(Clone, Debug)]
+pub(crate) enum Newcomer {
+    /// A client of the HTTP API.
+    Http { request: RequestId, codec: Codec },
+    /// A libmesos driver; `force` = in place of whoever has the id.
+    Driver { pid: Upid, force: bool },
+}
 
 impl Master {
-    /// Every call of the scheduler API. The order of refusals is upstream's (src/master/http.cpp).
-    pub(crate) fn call(
-        &mut self,
-        now: &mut Now<'_>,
-        request: RequestId,
-        accept: Codec,
-        stream_id: Option<&str>,
-        call: Call,
-        out: &mut Effects<Effect>,
-    ) {
-        self.counters.calls += 1;
-        if call.r#type() == call::Type::Subscribe {
-            if let Some(subscribe) = call.subscribe {
-                self.subscribe(now, request, accept, subscribe, out);
-            }
-            return;
-        }
-        let id = call.framework_id.as_ref().map_or(String::new(), |id| id.value.clone());
-        let answer = match self.refuse(&id, stream_id) {
-            Some(answer) => answer,
-            None => match call.r#type() {
-                call::Type::Request => Answer::accepted(),
-                call::Type::Unknown => Answer::text(501, "501 Not Implemented."),
-                call::Type::Message
-                | call::Type::Shutdown
-                | call::Type::AcceptInverseOffers
-                | call::Type::DeclineInverseOffers
-                | call::Type::AcknowledgeOperationStatus
-                | call::Type::ReconcileOperations
-                | call::Type::UpdateFramework => {
-                    Answer::text(501, format!("{} is not supported yet", call.r#type().as_str_name()))
-                }
-                _ => Answer::accepted(),
-            },
-        };
-        let taken = answer.status == 202;
-        out.push(Http::Reply { request, answer });
-        if taken {
-            self.act(now, &id, call, out);
-        }
-    }
-
-    fn act(&mut self, now: &mut Now<'_>, id: &str, call: Call, out: &mut Effects<Effect>) {
-        let at = now.time;
-        match call.r#type() {
-            call::Type::Teardown => self.end_framework(id, None, at, out),
-            call::Type::Accept => self.accept(now, id, call.accept.unwrap_or_default(), out),
-            call::Type::Decline => self.decline(id, call.decline.unwrap_or_default(), at, out),
-            call::Type::Revive => self.allocator.revive(id, &call.revive.unwrap_or_default().roles),
-            call::Type::Suppress => self.allocator.suppress(id, &call.suppress.unwrap_or_default().roles),
-            call::Type::Kill => self.kill(id, call.kill.unwrap_or_default(), at, out),
-            call::Type::Acknowledge => self.acknowledge(id, call.acknowledge.unwrap_or_default(), out),
-            call::Type::Reconcile => self.reconcile(id, &call.reconcile.unwrap_or_default().tasks, at, out),
-            _ => {}
-        }
-    }
-
-    fn refuse(&self, id: &str, stream_id: Option<&str>) -> Option<Answer> {
-        let Some(framework) = self.frameworks.get(id) else {
-            return Some(Answer::text(400, "Framework cannot be found"));
-        };
-        let Some(session) = &framework.session else {
-            return Some(Answer::text(403, "Framework is not subscribed"));
-        };
-        match stream_id {
-            None => {
-                Some(Answer::text(400, "All non-subscribe calls should include the 'Mesos-Stream-Id' header"))
-            }
-            Some(given) if given != session.uuid => Some(Answer::text(
-                400,
-                format!(
-                    "The stream ID '{given}' included in this request didn't match the stream ID currently \
-                     associated with framework ID {id}"
-                ),
-            )),
-            Some(_) => None,
-        }
-    }
-
-    fn subscribe(
+    pub(crate) fn subscribe(
         &mut self,
         now: &mut Now<'_>,
         request: RequestId,
@@ -111,28 +91,43 @@ impl Master {
         subscribe: call::Subscribe,
         out: &mut Effects<Effect>,
     ) {
-        let mut info = subscribe.framework_info;
+        let call::Subscribe { framework_info, suppressed_roles, offer_constraints } = subscribe;
+        let who = Newcomer::Http { request, codec };
+        self.admit(now, who, framework_info, suppressed_roles, offer_constraints, out);
+    }
+
+    /// Takes in a framework, whichever way it came.
+    pub(crate) fn admit(
+        &mut self,
+        now: &mut Now<'_>,
+        who: Newcomer,
+        mut info: FrameworkInfo,
+        suppressed: Vec<String>,
+        constraints: Option<OfferConstraints>,
+        out: &mut Effects<Effect>,
+    ) {
         let given = info.id.as_ref().map(|id| id.value.clone()).filter(|id| !id.is_empty());
-        if given.as_ref().is_some_and(|id| self.ending.contains(id)) {
-            // A crash could still undo it; once it is durable, asking again is answered with an ERROR.
-            let answer = Answer::text(503, "The framework is being removed");
-            out.push(Http::Reply { request, answer });
-            return;
-        }
         let known = given.as_deref().and_then(|id| self.frameworks.get(id));
-        let fault = validate::framework(&info, &subscribe.suppressed_roles).or_else(|| match &given {
-            Some(id) if self.ended.contains(id) => Some("Framework has been removed".to_owned()),
-            _ => known.and_then(|f| {
-                (!f.recovered && f.info.principal != info.principal)
-                    .then(|| "Changing framework's principal is not allowed.".to_owned())
-            }),
-        });
+        let removed = given.as_ref().is_some_and(|id| self.ended.contains(id) || self.ending.contains(id));
+        let fault = validate::framework(&info)
+            .or_else(|| removed.then(|| "Framework has been removed".to_owned()))
+            .or_else(|| validate::options(&info, &suppressed, constraints.as_ref()))
+            .or_else(|| {
+                let other = known.is_some_and(|f| !f.recovered && f.info.principal != info.principal);
+                other.then(|| "Changing framework's principal is not allowed.".to_owned())
+            })
+            .or_else(|| match (&who, known.and_then(|f| f.session.as_ref())) {
+                // A driver that was cut off must not push its successor out.
+                (Newcomer::Driver { pid, force: false }, Some(Session::Driver(holder))) if pid != holder => {
+                    Some("Framework failed over".to_owned())
+                }
+                (Newcomer::Driver { force: false, .. }, Some(Session::Http(_))) => {
+                    Some("Framework failed over".to_owned())
+                }
+                _ => None,
+            });
         if let Some(message) = fault {
-            let stream = StreamId(request.0);
-            let uuid = now.rng.uuid().to_string();
-            out.push(Http::Open { request, headers: vec![("Mesos-Stream-Id", uuid)], codec });
-            out.push(Http::Send { stream, event: error(&message) });
-            out.push(Http::Close { stream });
+            self.refuse_newcomer(now, &who, &message, out);
             return;
         }
         if let Some(known) = known {
@@ -145,78 +140,154 @@ impl Master {
             id
         });
         info.id = Some(FrameworkId { value: id.clone() });
-        let suppressed = subscribe.suppressed_roles;
-        if self.frameworks.get(&id).is_some_and(|f| f.info == info) {
-            self.subscribed(now, request, codec, info, suppressed, out);
+        let Ok(terms) = Terms::new(info, suppressed, constraints.as_ref()) else { return };
+        if self.frameworks.get(&id).is_some_and(|f| f.info == terms.info) {
+            self.subscribed(now, who, terms, out);
         } else {
-            let batch = registry::framework(&id, &info);
-            let then = Then::Subscribe {
-                request,
-                codec,
-                info: Box::new(info),
-                suppressed,
-                _constraints: subscribe.offer_constraints.map(Box::new),
-            };
-            self.save(batch, then, out);
+            let batch = registry::framework(&id, &terms.info);
+            self.save(batch, Then::Subscribe { who, terms: Box::new(terms) }, out);
         }
     }
 
-    /// What a framework says of itself is durable: its stream opens.
+    fn refuse_newcomer(&self, now: &mut Now<'_>, who: &Newcomer, message: &str, out: &mut Effects<Effect>) {
+        match who {
+            Newcomer::Http { request, codec } => {
+                let stream = StreamId(request.0);
+                let uuid = now.rng.uuid().to_string();
+                out.push(Http::Open {
+                    request: *request,
+                    headers: vec![("Mesos-Stream-Id", uuid)],
+                    codec: *codec,
+                });
+                out.push(Http::Send { stream, event: error(message) });
+                out.push(Http::Close { stream });
+            }
+            Newcomer::Driver { pid, .. } => {
+                self.send(pid, internal::FrameworkErrorMessage { message: message.to_owned() }, out);
+            }
+        }
+    }
+
+    /// What a framework says of itself is durable: it is connected, and told so.
     pub(crate) fn subscribed(
         &mut self,
         now: &mut Now<'_>,
-        request: RequestId,
-        codec: Codec,
-        info: FrameworkInfo,
-        suppressed: Vec<String>,
+        who: Newcomer,
+        terms: Terms,
         out: &mut Effects<Effect>,
     ) {
         let at = now.time;
-        let id = info.id.as_ref().map_or(String::new(), |id| id.value.clone());
-        if let Some(old) = self.frameworks.get(&id).and_then(|f| f.session.clone()) {
-            out.push(Http::Send { stream: old.stream, event: error("Framework failed over") });
-            out.push(Http::Close { stream: old.stream });
-            self.disconnect_framework(&id, at, out);
+        let id = terms.info.id.as_ref().map_or(String::new(), |id| id.value.clone());
+        let old = self.frameworks.get(&id).and_then(|f| f.session.clone());
+        // A driver that asks again, and did not fail over, may have dropped what it was offered.
+        let again = matches!((&who, &old), (Newcomer::Driver { pid, force: false }, Some(Session::Driver(holder)))
+            if pid == holder);
+        match &old {
+            Some(Session::Http(stream)) => {
+                out.push(Http::Send { stream: stream.id, event: error("Framework failed over") });
+                out.push(Http::Close { stream: stream.id });
+            }
+            Some(Session::Driver(holder)) => {
+                let same = matches!(&who, Newcomer::Driver { pid, .. } if pid == holder);
+                if !same {
+                    let message = internal::FrameworkErrorMessage { message: "Framework failed over".into() };
+                    self.send(holder, message, out);
+                }
+            }
+            None => {}
         }
-        let session = Session { stream: StreamId(request.0), uuid: now.rng.uuid().to_string(), codec };
-        out.push(Http::Open { request, headers: vec![("Mesos-Stream-Id", session.uuid.clone())], codec });
-        let terms = terms(&info, suppressed);
+        if again {
+            self.rescind_all_of_framework(&id, at, out);
+        }
+        if old.is_some() {
+            self.disconnect_framework(&id, at);
+        }
+        let session = match &who {
+            Newcomer::Http { request, codec } => {
+                let uuid = now.rng.uuid().to_string();
+                let headers = vec![("Mesos-Stream-Id", uuid.clone())];
+                out.push(Http::Open { request: *request, headers, codec: *codec });
+                Session::Http(Stream { id: StreamId(request.0), uuid, codec: *codec })
+            }
+            Newcomer::Driver { pid, .. } => {
+                out.push(Effect::Link(pid.clone()));
+                Session::Driver(pid.clone())
+            }
+        };
         self.timers.cancel(&Timer::Failover(id.clone()));
-        self.timers.set(Timer::Heartbeat(id.clone()), at + HEARTBEAT_INTERVAL);
         if let Some(framework) = self.frameworks.get_mut(&id) {
-            framework.info = info;
-            framework.session = Some(session.clone());
+            self.allocator.update_framework(&id, terms.for_allocator());
+            self.allocator.activate_framework(&id);
+            framework.info = terms.info;
+            framework.constraints = terms.constraints;
+            framework.driver = match &session {
+                Session::Driver(pid) => Some(pid.clone()),
+                Session::Http(_) => None,
+            };
+            framework.session = Some(session);
+            framework.deactivated = false;
             framework.reregistered = at;
             framework.recovered = false;
-            self.allocator.update_framework(&id, terms);
-            self.allocator.activate_framework(&id);
         } else {
-            self.allocator.add_framework(&id, terms, true);
-            self.frameworks.insert(id.clone(), framework(info, Some(session.clone()), at, false));
+            self.allocator.add_framework(&id, terms.for_allocator(), true);
+            self.frameworks.insert(id.clone(), framework(terms, Some(session), at, false));
+            self.adopt_operations(&id);
         }
-        let subscribed = event::Subscribed {
-            framework_id: FrameworkId { value: id.clone() },
-            heartbeat_interval_seconds: Some(HEARTBEAT_INTERVAL.as_secs_f64()),
-            master_info: Some(self.info()),
-        };
-        let event = Event {
-            r#type: Some(event::Type::Subscribed.into()),
-            subscribed: Some(subscribed),
-            ..Default::default()
-        };
-        out.push(Http::Send { stream: session.stream, event });
-        out.push(Http::Send { stream: session.stream, event: heartbeat() });
+        self.welcome(&id, &who, again, at, out);
         self.tell_agents_of(&id, out);
     }
 
+    fn welcome(&mut self, id: &str, who: &Newcomer, again: bool, now: Time, out: &mut Effects<Effect>) {
+        let framework_id = FrameworkId { value: id.to_owned() };
+        let master_info = self.info();
+        match who {
+            Newcomer::Http { request, .. } => {
+                let stream = StreamId(request.0);
+                let subscribed = event::Subscribed {
+                    framework_id,
+                    heartbeat_interval_seconds: Some(HEARTBEAT_INTERVAL.as_secs_f64()),
+                    master_info: Some(master_info),
+                };
+                let event = Event {
+                    r#type: Some(event::Type::Subscribed.into()),
+                    subscribed: Some(subscribed),
+                    ..Default::default()
+                };
+                out.push(Http::Send { stream, event });
+                out.push(Http::Send { stream, event: heartbeat() });
+                self.timers.set(Timer::Heartbeat(id.to_owned()), now + HEARTBEAT_INTERVAL);
+            }
+            Newcomer::Driver { pid, .. } if again => {
+                self.send(pid, internal::FrameworkReregisteredMessage { framework_id, master_info }, out);
+            }
+            Newcomer::Driver { pid, .. } => {
+                self.send(pid, internal::FrameworkRegisteredMessage { framework_id, master_info }, out);
+            }
+        }
+    }
+
+    /// No more offers, until it registers again.
+    pub(crate) fn deactivate_driver(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
+        self.allocator.deactivate_framework(id);
+        self.rescind_all_of_framework(id, now, out);
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            framework.deactivated = true;
+        }
+    }
+
+    fn rescind_all_of_framework(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
+        let offers = self.frameworks.get(id).map(|f| f.offers.clone()).unwrap_or_default();
+        offers.iter().for_each(|offer| self.rescind(offer, now, out));
+    }
+
     /// Agents with tasks of it learn what a framework now says of itself.
-    fn tell_agents_of(&self, id: &str, out: &mut Effects<Effect>) {
+    pub(crate) fn tell_agents_of(&self, id: &str, out: &mut Effects<Effect>) {
         let Some(framework) = self.frameworks.get(id) else { return };
-        let agents: BTreeSet<&str> = framework.tasks.values().map(|t| t.agent_id.value.as_str()).collect();
-        for agent in agents.into_iter().filter_map(|a| self.agents.get(a)).filter(|a| a.connected) {
+        for agent in framework.agents().into_iter().filter_map(|a| self.agents.get(a)).filter(|a| a.connected)
+        {
             let message = internal::UpdateFrameworkMessage {
                 framework_id: FrameworkId { value: id.to_owned() },
-                pid: Some("@0.0.0.0:0".to_owned()),
+                pid: Some(pid_of(framework)),
                 framework_info: Some(framework.info.clone()),
             };
             self.tell(agent, message, out);
@@ -231,23 +302,32 @@ impl Master {
         }
         let wait = failover_timeout(&info).max(self.config.reregister_timeout);
         self.timers.set(Timer::Failover(id.clone()), now + wait);
-        self.allocator.add_framework(&id, terms(&info, Vec::new()), false);
-        self.frameworks.insert(id, framework(info, None, now, true));
+        let terms = Terms::recovered(info);
+        self.allocator.add_framework(&id, terms.for_allocator(), false);
+        self.frameworks.insert(id.clone(), framework(terms, None, now, true));
+        self.adopt_operations(&id);
     }
 
     pub(crate) fn stream_closed(&mut self, stream: StreamId, now: Time, out: &mut Effects<Effect>) {
-        let found = self.frameworks.values().find(|f| f.session.as_ref().is_some_and(|s| s.stream == stream));
+        let its =
+            |f: &&Framework| f.session.as_ref().and_then(Session::stream).is_some_and(|s| s.id == stream);
+        let found = self.frameworks.values().find(its);
         let Some(id) = found.map(|f| f.id().to_owned()) else { return };
-        self.disconnect_framework(&id, now, out);
-        let wait = self.frameworks.get(&id).map_or(Duration::ZERO, |f| failover_timeout(&f.info));
+        self.framework_left(&id, now, out);
+    }
+
+    /// It is disconnected: after a while without it, it is ended.
+    pub(crate) fn framework_left(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
+        self.disconnect_framework(id, now);
+        let wait = self.frameworks.get(id).map_or(Duration::ZERO, |f| failover_timeout(&f.info));
         if wait.is_zero() {
-            self.end_framework(&id, None, now, out);
+            self.end_framework(id, None, now, out);
         } else {
-            self.timers.set(Timer::Failover(id), now + wait);
+            self.timers.set(Timer::Failover(id.to_owned()), now + wait);
         }
     }
 
-    fn disconnect_framework(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
+    fn disconnect_framework(&mut self, id: &str, now: Time) {
         self.timers.cancel(&Timer::Heartbeat(id.to_owned()));
         self.allocator.deactivate_framework(id);
         if let Some(framework) = self.frameworks.get_mut(id) {
@@ -256,7 +336,6 @@ impl Master {
                 self.take_back(&offer, None, now);
             }
         }
-        let _ = out;
     }
 
     /// Ends a framework. It is cut off at once; its tasks are killed when its end is durable.
@@ -270,10 +349,11 @@ impl Master {
         if !self.frameworks.contains_key(id) || (self.ending.contains(id) && request.is_none()) {
             return;
         }
-        if let Some(session) = self.frameworks.get(id).and_then(|f| f.session.clone()) {
-            out.push(Http::Close { stream: session.stream });
+        let session = self.frameworks.get(id).and_then(|f| f.session.as_ref());
+        if let Some(stream) = session.and_then(Session::stream) {
+            out.push(Http::Close { stream: stream.id });
         }
-        self.disconnect_framework(id, now, out);
+        self.disconnect_framework(id, now);
         self.timers.cancel(&Timer::Failover(id.to_owned()));
         self.ending.insert(id.to_owned());
         let forgotten = if self.ended.len() < ENDED_MAX { None } else { self.ended.front() };
@@ -285,8 +365,12 @@ impl Master {
     pub(crate) fn remove_framework(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
         self.ending.remove(id);
         let Some(mut framework) = self.frameworks.remove(id) else { return };
+        let agents: Vec<String> = framework.agents().into_iter().map(str::to_owned).collect();
         let tasks = std::mem::take(&mut framework.tasks);
-        let agents: BTreeSet<String> = tasks.values().map(|t| t.agent_id.value.clone()).collect();
+        (framework.operations, framework.operation_ids) = Default::default();
+        for agent in &agents {
+            self.forget_executors(agent, Some(id), now);
+        }
         for agent in agents.iter().filter_map(|a| self.agents.get(a)).filter(|a| a.connected) {
             let framework_id = FrameworkId { value: id.to_owned() };
             self.tell(agent, internal::ShutdownFrameworkMessage { framework_id }, out);
@@ -335,23 +419,11 @@ impl Master {
     }
 
     pub(crate) fn heartbeat(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
-        if let Some(session) = self.frameworks.get(id).and_then(|f| f.session.as_ref()) {
-            out.push(Http::Send { stream: session.stream, event: heartbeat() });
+        let stream = self.frameworks.get(id).and_then(|f| f.session.as_ref()).and_then(Session::stream);
+        if let Some(stream) = stream {
+            out.push(Http::Send { stream: stream.id, event: heartbeat() });
             self.timers.set(Timer::Heartbeat(id.to_owned()), now + HEARTBEAT_INTERVAL);
         }
-    }
-
-    /// An event for a framework, if it is connected.
-    pub(crate) fn event(&self, framework: &str, event: Event, out: &mut Effects<Effect>) {
-        if let Some(session) = self.frameworks.get(framework).and_then(|f| f.session.as_ref()) {
-            out.push(Http::Send { stream: session.stream, event });
-        }
-    }
-
-    /// A message to an agent.
-    pub(crate) fn tell(&self, agent: &crate::Agent, message: impl Into<Message>, out: &mut Effects<Effect>) {
-        let envelope = Envelope { from: self.me(), to: agent.pid.clone(), message: message.into() };
-        out.push(Effect::Send(Box::new(envelope)));
     }
 
     /// What the master says of itself.
@@ -374,7 +446,7 @@ impl Master {
                 ip: Some(self.config.address.ip().to_string()),
                 port: port as i32,
             }),
-            domain: None,
+            domain: self.config.domain.clone(),
             capabilities: [Type::AgentUpdate, Type::AgentDraining, Type::QuotaV2]
                 .map(|t| master_info::Capability { r#type: Some(t.into()) })
                 .to_vec(),
@@ -385,10 +457,16 @@ impl Master {
 /// Ids of ended frameworks that are remembered; older ones are forgotten.
 const ENDED_MAX: usize = 10_000;
 
-fn framework(info: FrameworkInfo, session: Option<Session>, now: Time, recovered: bool) -> Framework {
+fn framework(terms: Terms, session: Option<Session>, now: Time, recovered: bool) -> Framework {
     Framework {
-        info,
+        info: terms.info,
+        constraints: terms.constraints,
+        driver: match &session {
+            Some(Session::Driver(pid)) => Some(pid.clone()),
+            _ => None,
+        },
         session,
+        deactivated: false,
         registered: now,
         reregistered: now,
         unregistered: None,
@@ -396,16 +474,10 @@ fn framework(info: FrameworkInfo, session: Option<Session>, now: Time, recovered
         unreachable_tasks: BTreeMap::new(),
         completed_tasks: VecDeque::new(),
         offers: BTreeSet::new(),
+        executors: BTreeSet::new(),
+        operations: BTreeMap::new(),
+        operation_ids: BTreeMap::new(),
         recovered,
-    }
-}
-
-fn terms(info: &FrameworkInfo, suppressed: Vec<String>) -> FrameworkTerms {
-    FrameworkTerms {
-        roles: roles(info),
-        suppressed,
-        capabilities: FrameworkCaps::of(&info.capabilities),
-        min_allocatable: BTreeMap::new(),
     }
 }
 
@@ -418,7 +490,7 @@ fn heartbeat() -> Event {
     Event { r#type: Some(event::Type::Heartbeat.into()), ..Default::default() }
 }
 
-fn error(message: &str) -> Event {
+pub(crate) fn error(message: &str) -> Event {
     Event {
         r#type: Some(event::Type::Error.into()),
         error: Some(event::Error { message: message.to_owned() }),

@@ -2,7 +2,7 @@
 
 use model::{
     link::Envelope,
-    mesos::scheduler,
+    mesos::{offer::Operation, scheduler},
     request::{Codec, RequestId, StreamId},
     save::SaveId,
 };
@@ -28,6 +28,17 @@ pub enum Input {
         request: RequestId,
         /// Which framework.
         framework_id: String,
+    },
+    /// An operator changes the resources of an agent: RESERVE, UNRESERVE, CREATE, DESTROY, GROW_VOLUME, SHRINK_VOLUME.
+    Operation {
+        /// The waiting request.
+        request: RequestId,
+        /// Of which agent.
+        agent_id: String,
+        /// The operation, without an id.
+        operation: Box<Operation>,
+        /// Who asks, if that is known.
+        principal: Option<String>,
     },
     /// A client has closed its event stream, or was cut.
     StreamClosed {

@@ -6,6 +6,7 @@ pub(crate) fn all(master: &Master) {
     nothing_is_promised_twice(master);
     offers_are_known_on_both_sides(master);
     tasks_are_known_on_both_sides(master);
+    executors_and_operations_are_known_on_both_sides(master);
     master.allocator.check();
 }
 
@@ -15,7 +16,7 @@ fn nothing_is_promised_twice(master: &Master) {
         let mut promised = master.offered_on(agent);
         promised += &master.used_on(agent);
         assert!(
-            agent.total.contains(&promised),
+            agent.total.contains(&promised.not_shared()),
             "agent {id} has {} and {promised} of it is offered or used",
             agent.total
         );
@@ -41,6 +42,41 @@ fn tasks_are_known_on_both_sides(master: &Master) {
             assert!(
                 known.is_some_and(|t| t.agent_id.value == *id),
                 "agent {id} has task {task}, which is not there"
+            );
+        }
+    }
+}
+
+fn executors_and_operations_are_known_on_both_sides(master: &Master) {
+    for (id, agent) in &master.agents {
+        for (framework, executor) in agent.executors.keys() {
+            let known = master.frameworks.get(framework);
+            assert!(
+                known.is_some_and(|f| f.executors.contains(&(id.clone(), executor.clone()))),
+                "agent {id} has executor {executor} of {framework}, which is not there"
+            );
+        }
+        for (uuid, operation) in &agent.operations {
+            let framework = operation.framework_id.as_ref().and_then(|id| master.frameworks.get(&id.value));
+            assert!(
+                framework.is_none_or(|f| f.operations.get(uuid) == Some(id)),
+                "agent {id} has an operation that its framework does not know"
+            );
+        }
+    }
+    for (id, framework) in &master.frameworks {
+        for (agent, executor) in &framework.executors {
+            let known = master.agents.get(agent);
+            assert!(
+                known.is_some_and(|a| a.executors.contains_key(&(id.clone(), executor.clone()))),
+                "framework {id} has executor {executor}, which is not on {agent}"
+            );
+        }
+        for (uuid, agent) in &framework.operations {
+            let known = master.agents.get(agent);
+            assert!(
+                known.is_some_and(|a| a.operations.contains_key(uuid)),
+                "framework {id} has a lost operation"
             );
         }
     }

@@ -1,18 +1,22 @@
 //! The master: knows the agents and divides their resources among frameworks by offers. This file is the table
 //! input → handler, nothing else. Never: HTTP, bytes, clocks, disks.
 
+mod accept;
 mod agents;
 pub mod allocator;
+mod calls;
 mod config;
+mod drivers;
 mod effect;
 mod frameworks;
 mod input;
 mod invariants;
-mod listed;
 mod offers;
+mod operations;
 mod reconcile;
 mod registry;
 mod saves;
+mod speak;
 mod state;
 mod tasks;
 mod timers;
@@ -23,7 +27,7 @@ mod view;
 pub use config::{Config, HEARTBEAT_INTERVAL, VERSION};
 pub use effect::Effect;
 pub use input::Input;
-pub use state::{Agent, Framework, Outstanding, Session, is_terminal, roles};
+pub use state::{Agent, Framework, OperationUuid, Outstanding, Session, Stream, is_terminal, roles};
 pub use validate::call as validate_call;
 pub use view::Counters;
 
@@ -79,7 +83,7 @@ impl Master {
             ending: BTreeSet::new(),
             unreachable: recovered.unreachable.into_iter().map(|id| (id, now.time)).collect(),
             offers: BTreeMap::new(),
-            allocator: Allocator::new(allocator::Options::default()),
+            allocator: Allocator::new(config.allocation.clone()),
             timers: Timers::default(),
             saves: Saves::default(),
             next_framework: 0,
@@ -139,6 +143,9 @@ impl Machine for Master {
             }
             Input::Teardown { request, framework_id } => {
                 self.operator_teardown(request, &framework_id, at, out)
+            }
+            Input::Operation { request, agent_id, operation, principal } => {
+                self.operator_operation(&mut now, request, &agent_id, *operation, principal.as_deref(), out);
             }
             Input::StreamClosed { stream } => self.stream_closed(stream, at, out),
             Input::Message(envelope) => self.message(&mut now, *envelope, out),

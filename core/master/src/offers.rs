@@ -2,14 +2,11 @@
 
 use crate::{Effect, Master, Outstanding, config::TIMEOUT_MAX, timers::Timer};
 use base::{Duration, Effects, Now, Time};
-use model::{
-    mesos::{
-        Address, AgentId, Filters, FrameworkId, Offer, OfferId, Url,
-        framework_info::capability::Type as Cap,
-        resource::AllocationInfo,
-        scheduler::{Event, call, event},
-    },
-    request::Http,
+use model::mesos::{
+    Address, AgentId, Filters, FrameworkId, Offer, OfferId, Url,
+    framework_info::capability::Type as Cap,
+    resource::AllocationInfo,
+    scheduler::{Event, call, event},
 };
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -112,16 +109,13 @@ impl Master {
     /// Ends an offer and tells its framework.
     pub(crate) fn rescind(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
         let Some(framework) = self.offers.get(id).map(|o| o.framework.clone()) else { return };
-        let session = self.frameworks.get(&*framework).and_then(|f| f.session.as_ref());
-        if let Some(session) = session {
-            let offer_id = OfferId { value: id.to_owned() };
-            let event = Event {
-                r#type: Some(event::Type::Rescind.into()),
-                rescind: Some(event::Rescind { offer_id }),
-                ..Default::default()
-            };
-            out.push(Http::Send { stream: session.stream, event });
-        }
+        let offer_id = OfferId { value: id.to_owned() };
+        let event = Event {
+            r#type: Some(event::Type::Rescind.into()),
+            rescind: Some(event::Rescind { offer_id }),
+            ..Default::default()
+        };
+        self.event(&framework, event, out);
         self.take_back(id, None, now);
     }
 

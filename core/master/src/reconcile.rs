@@ -23,14 +23,14 @@ impl Master {
         let Some(framework) = self.frameworks.get(framework_id) else { return };
         if asked.is_empty() {
             for task in framework.tasks.values() {
-                self.event(framework_id, updates::event(latest(task, now)), out);
+                self.say(framework_id, latest(task, now), None, out);
             }
             return;
         }
         let aware = partition_aware(framework);
         for one in asked {
             if let Some(task) = framework.tasks.get(&one.task_id.value) {
-                self.event(framework_id, updates::event(latest(task, now)), out);
+                self.say(framework_id, latest(task, now), None, out);
                 continue;
             }
             let agent = one.agent_id.as_ref().map(|id| id.value.as_str());
@@ -65,7 +65,7 @@ impl Master {
             status.set_state(updates::for_framework(state, aware));
             status.set_source(Source::Master);
             status.set_reason(Reason::Reconciliation);
-            self.event(framework_id, updates::event(status), out);
+            self.say(framework_id, status, None, out);
         }
     }
 }

@@ -1,11 +1,15 @@
 //! What waits for a batch to be durable: the words that may only be said afterwards.
 
-use crate::{Effect, Master, agents::Loss, timers::Timer};
+use crate::{
+    Effect, Master,
+    agents::Loss,
+    frameworks::{Newcomer, Terms},
+    timers::Timer,
+};
 use base::{Duration, Effects, Now, Time};
 use model::{
     link::Envelope,
-    mesos::{FrameworkInfo, scheduler::OfferConstraints},
-    request::{Answer, Body, Codec, Http, RequestId},
+    request::{Answer, Body, Http, RequestId},
     save::{Change, SaveId},
 };
 use std::collections::BTreeMap;
@@ -17,13 +21,9 @@ const SAVE_RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) enum Then {
     /// Open the stream of a framework that subscribes.
-    Subscribe {
-        request: RequestId,
-        codec: Codec,
-        info: Box<FrameworkInfo>,
-        suppressed: Vec<String>,
-        _constraints: Option<Box<OfferConstraints>>,
-    },
+    Subscribe { who: Newcomer, terms: Box<Terms> },
+    /// Take over what a framework says of itself, and answer it if it asked over HTTP.
+    UpdateFramework { request: Option<RequestId>, id: String, terms: Box<Terms> },
     /// Take in an agent, as its message asks.
     Admit { id: String, envelope: Box<Envelope> },
     /// End a framework, and answer the operator who asked for it.
@@ -52,6 +52,14 @@ impl Saves {
     }
 }
 
+impl Saves {
+    /// Whether a driver's subscription waits to be durable.
+    pub fn subscribing(&self, pid: &model::link::Upid) -> bool {
+        let its = |then: &Then| matches!(then, Then::Subscribe { who: Newcomer::Driver { pid: p, .. }, .. } if p == pid);
+        self.waiting.values().any(|(_, then)| its(then))
+    }
+}
+
 impl Master {
     pub(crate) fn save(&mut self, batch: Vec<Change>, then: Then, out: &mut Effects<Effect>) {
         let save = SaveId(self.saves.next);
@@ -63,8 +71,9 @@ impl Master {
     pub(crate) fn saved(&mut self, now: &mut Now<'_>, save: SaveId, out: &mut Effects<Effect>) {
         let Some((_, then)) = self.saves.waiting.remove(&save) else { return };
         match then {
-            Then::Subscribe { request, codec, info, suppressed, .. } => {
-                self.subscribed(now, request, codec, *info, suppressed, out);
+            Then::Subscribe { who, terms } => self.subscribed(now, who, *terms, out),
+            Then::UpdateFramework { request, id, terms } => {
+                self.framework_updated(request, &id, *terms, now.time, out);
             }
             Then::Admit { id, envelope } => self.admitted(now, &id, *envelope, out),
             Then::RemoveFramework { id, request } => {
@@ -85,10 +94,14 @@ impl Master {
         let Some((batch, then)) = self.saves.waiting.remove(&save) else { return };
         let then = match then {
             Then::Admit { .. } => return,
-            Then::Subscribe { request, .. } => {
+            Then::Subscribe { who: Newcomer::Http { request, .. }, .. }
+            | Then::UpdateFramework { request: Some(request), .. } => {
                 self.refuse_for_the_store(request, why, out);
                 return;
             }
+            // A driver asks again.
+            Then::Subscribe { who: Newcomer::Driver { .. }, .. }
+            | Then::UpdateFramework { request: None, .. } => return,
             Then::RemoveFramework { id, request } => {
                 if let Some(request) = request {
                     self.refuse_for_the_store(request, why, out);

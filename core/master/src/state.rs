@@ -1,10 +1,11 @@
 //! What a master knows: frameworks, agents, offers and tasks as plain values. Handlers stand beside their concern.
 
+use crate::allocator::Constraints;
 use base::Time;
 use model::{
     link::Upid,
     mesos::{
-        self, AgentId, AgentInfo, FrameworkInfo, Offer, Task, TaskState, agent_info,
+        self, AgentInfo, ExecutorInfo, FrameworkInfo, Offer, Operation, Task, TaskState, agent_info,
         framework_info::capability::Type as Cap,
     },
     request::{Codec, StreamId},
@@ -12,14 +13,34 @@ use model::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    fmt,
     sync::Arc,
 };
 
+/// How a framework is reached.
+#[derive(Clone, Debug)]
+pub enum Session {
+    /// By events of the HTTP API.
+    Http(Stream),
+    /// By messages to a libmesos driver.
+    Driver(Upid),
+}
+
+impl Session {
+    /// The stream of events, if it is one.
+    pub fn stream(&self) -> Option<&Stream> {
+        match self {
+            Self::Http(stream) => Some(stream),
+            Self::Driver(_) => None,
+        }
+    }
+}
+
 /// An open scheduler stream.
 #[derive(Clone, Debug)]
-pub struct Session {
-    /// The stream.
-    pub stream: StreamId,
+pub struct Stream {
+    /// Its number.
+    pub id: StreamId,
     /// What the client must name in `Mesos-Stream-Id`.
     pub uuid: String,
     /// How events are said.
@@ -31,8 +52,12 @@ pub struct Session {
 pub struct Framework {
     /// What it says of itself, its id included.
     pub info: FrameworkInfo,
-    /// Its open stream; none = disconnected.
+    /// How it is reached; none = disconnected.
     pub session: Option<Session>,
+    /// The driver by which it is or was last reached.
+    pub driver: Option<Upid>,
+    /// Whether its driver asked for no more offers without leaving.
+    pub deactivated: bool,
     /// When it first subscribed.
     pub registered: Time,
     /// When it last subscribed.
@@ -47,6 +72,14 @@ pub struct Framework {
     pub completed_tasks: VecDeque<Task>,
     /// Its outstanding offers.
     pub offers: BTreeSet<String>,
+    /// Its executors: agent and executor id.
+    pub executors: BTreeSet<(String, String)>,
+    /// Its operations that are not forgotten: number and agent.
+    pub operations: BTreeMap<OperationUuid, String>,
+    /// Those of them that it named.
+    pub operation_ids: BTreeMap<String, OperationUuid>,
+    /// Which agents it wants to hear of.
+    pub constraints: Option<Arc<Constraints>>,
     /// Known only from agents or the registry: it has not subscribed since this master started.
     pub recovered: bool,
 }
@@ -64,16 +97,14 @@ impl Framework {
     pub fn roles(&self) -> Vec<String> {
         roles(&self.info)
     }
-    /// Whether the last update of this task on this agent was already handed on, acknowledged since or not.
-    pub fn heard_the_end(&self, task: &str, agent: Option<&AgentId>) -> bool {
-        let ended = |t: &Task| {
-            let said = t.status_update_state.and_then(|s| TaskState::try_from(s).ok());
-            said.is_some_and(is_terminal) && agent.is_none_or(|id| t.agent_id == *id)
-        };
-        match self.tasks.get(task) {
-            Some(task) => ended(task),
-            None => self.completed_tasks.iter().rev().any(|t| t.task_id.value == task && ended(t)),
-        }
+    /// Whether offers are made to it.
+    pub fn is_active(&self) -> bool {
+        self.session.is_some() && !self.deactivated
+    }
+    /// Ids of agents where it has tasks or executors.
+    pub fn agents(&self) -> BTreeSet<&str> {
+        let tasks = self.tasks.values().map(|t| t.agent_id.value.as_str());
+        tasks.chain(self.executors.iter().map(|(agent, _)| agent.as_str())).collect()
     }
     /// Keeps an ended task for reading.
     pub fn complete(&mut self, task: Task, max: usize) {
@@ -120,8 +151,39 @@ pub struct Agent {
     pub tasks: BTreeSet<(String, String)>,
     /// Offers of it.
     pub offers: BTreeSet<String>,
+    /// Executors that frameworks brought, by framework and executor id, until they exit.
+    pub executors: BTreeMap<(String, String), ExecutorInfo>,
+    /// Operations that are not forgotten.
+    pub operations: BTreeMap<OperationUuid, Operation>,
+    /// Tasks that are to be killed and were not, since the agent was away: framework and task id.
+    pub killed: BTreeSet<(String, String)>,
     /// Sent back with tasks, so that the agent knows the state of its resources is the one meant.
     pub resource_version: Option<mesos::Uuid>,
+}
+
+/// The number of an operation, given by a master.
+pub type OperationUuid = Vec<u8>;
+
+impl Agent {
+    /// Its id.
+    pub fn id(&self) -> &str {
+        self.info.id.as_ref().map_or("", |id| id.value.as_str())
+    }
+    /// Whether it named this capability.
+    pub fn can(&self, capability: agent_info::capability::Type) -> bool {
+        self.capabilities.iter().any(|c| c.r#type() == capability)
+    }
+    /// What it can do.
+    pub fn abilities(&self) -> Vec<agent_info::capability::Type> {
+        self.capabilities.iter().map(|c| c.r#type()).collect()
+    }
+}
+
+impl fmt::Display for Agent {
+    /// As upstream prints agents.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {} ({})", self.id(), self.pid, self.info.hostname)
+    }
 }
 
 /// An outstanding offer.

@@ -1,241 +1,216 @@
-//! Tasks: what an ACCEPT launches, and KILL. Operations of an ACCEPT run in order; what they leave of the offers comes
-//! back at once. Never status updates (`updates`).
+//! Tasks and task groups: launched of what an ACCEPT holds, killed. Never status updates (`updates`).
 
-use crate::{Effect, Framework, Master, Outstanding, offers::refusal, updates, validate};
-use base::{Effects, Now, Time};
+use crate::{
+    Effect, Framework, Master,
+    accept::Accepted,
+    speak::{NOBODY, pid_of},
+    updates,
+    validate::task::{self, Place},
+};
+use base::{Effects, Time};
 use model::{
     link::Message,
     mesos::{
-        ExecutorId, Filters, FrameworkId, OperationState, OperationStatus, Task, TaskId, TaskInfo, TaskState,
-        TaskStatus,
+        ExecutorId, ExecutorInfo, FrameworkId, Task, TaskId, TaskInfo, TaskState, TaskStatus,
+        agent_info::capability::Type as AgentCap,
         framework_info::capability::Type as Cap,
         internal,
-        offer::{Operation, operation},
-        resource::AllocationInfo,
-        scheduler::{Event, call, event},
+        offer::operation::LaunchGroup,
+        scheduler::call,
         task_status::{Reason, Source},
     },
-    resources::{Format, Resources},
+    resources::{Format, Resources, downgrade},
 };
-use std::{collections::BTreeSet, sync::Arc};
-
-/// What the operations of one ACCEPT work on.
-struct Accepted {
-    agent: Arc<str>,
-    role: Arc<str>,
-    left: Resources,
-    launched: bool,
-}
 
 impl Master {
-    pub(crate) fn accept(
-        &mut self,
-        now: &mut Now<'_>,
-        framework_id: &str,
-        accept: call::Accept,
-        out: &mut Effects<Effect>,
-    ) {
-        let at = now.time;
-        let mut fault = None;
-        let mut offers: Vec<Outstanding> = Vec::new();
-        let mut seen = BTreeSet::new();
-        for id in &accept.offer_ids {
-            let own = self.offers.get(&id.value).is_some_and(|o| &*o.framework == framework_id);
-            if !seen.insert(id.value.clone()) {
-                fault.get_or_insert_with(|| format!("Duplicate offer {} in offer list", id.value));
-            } else if own {
-                offers.extend(self.forget_offer(&id.value));
-            } else {
-                fault.get_or_insert_with(|| format!("Offer {} is no longer valid", id.value));
-            }
-        }
-        if accept.offer_ids.is_empty() {
-            fault = Some("No offers specified".to_owned());
-        }
-        if let Some(first) = offers.first() {
-            if let Some(other) = offers.iter().find(|o| o.agent != first.agent) {
-                fault.get_or_insert_with(|| {
-                    format!("Aggregated offers must belong to one single agent. Offer {} uses agent {} and offer {} uses agent {}",
-                        other.offer.id.value, other.agent, first.offer.id.value, first.agent)
-                });
-            } else if let Some(other) = offers.iter().find(|o| o.role != first.role) {
-                fault.get_or_insert_with(|| {
-                    format!("Aggregated offers must be allocated to the same role. Offer {} uses role {} but another is using role {}",
-                        other.offer.id.value, other.role, first.role)
-                });
-            }
-        }
-        let (agent, role) = match (fault, offers.first()) {
-            (None, Some(first)) => (first.agent.clone(), first.role.clone()),
-            (fault, _) => {
-                let why = fault.unwrap_or_else(|| "No offers specified".to_owned());
-                for offer in offers {
-                    self.allocator.recover(
-                        framework_id,
-                        &offer.agent,
-                        &offer.role,
-                        &offer.resources,
-                        None,
-                        at,
-                    );
-                }
-                self.refuse_tasks(framework_id, &accept.operations, &why, at, out);
-                return;
-            }
+    /// What validation looks at, and the executor of that id if it runs already.
+    fn judge(
+        &self,
+        accepted: &Accepted,
+        executor: Option<&ExecutorInfo>,
+        available: &Resources,
+        verdict: impl Fn(&Place<'_>) -> Result<Resources, String>,
+    ) -> Option<(Result<Resources, String>, bool)> {
+        let framework = self.frameworks.get(&*accepted.framework)?;
+        let agent = self.agents.get(&*accepted.agent)?;
+        let known = executor.and_then(|e| {
+            agent.executors.get(&(accepted.framework.to_string(), e.executor_id.value.clone()))
+        });
+        let capabilities = agent.abilities();
+        let place = Place {
+            framework,
+            agent: &agent.info,
+            capabilities: &capabilities,
+            executor: known,
+            left: available,
+            role: &accepted.role,
         };
-        let mut left = Resources::default();
-        for offer in &offers {
-            left += &offer.resources;
-        }
-        let mut accepted = Accepted { agent, role, left, launched: false };
-        for operation in &accept.operations {
-            match operation.r#type() {
-                operation::Type::Launch if operation.id.is_none() => {
-                    let tasks = operation.launch.as_ref().map_or(&[][..], |l| &l.task_infos);
-                    for task in tasks {
-                        self.launch(framework_id, task.clone(), &mut accepted, at, out);
-                    }
-                }
-                operation::Type::Launch => {
-                    for task in operation.launch.as_ref().map_or(&[][..], |l| &l.task_infos) {
-                        let why = "The `id` field cannot be set on LAUNCH operations";
-                        self.error(framework_id, task, Reason::TaskInvalid, why, at, out);
-                    }
-                }
-                operation::Type::LaunchGroup => {
-                    let group = operation.launch_group.as_ref();
-                    for task in group.map_or(&[][..], |l| &l.task_group.tasks) {
-                        let why = "Task groups are not supported yet";
-                        self.error(framework_id, task, Reason::TaskGroupInvalid, why, at, out);
-                    }
-                }
-                other => {
-                    let why = format!("{} is not supported yet", other.as_str_name());
-                    self.refuse_operation(framework_id, operation, &why, out);
-                }
-            }
-        }
-        if accepted.left.is_empty() {
-            return;
-        }
-        // What is left of an offer that launched something comes back at once, unless the framework says otherwise.
-        let refuse = match (accepted.launched, &accept.filters) {
-            (true, None | Some(Filters { refuse_seconds: None, .. })) => None,
-            (_, filters) => Some(refusal(filters.as_ref())),
-        };
-        self.allocator.recover(framework_id, &accepted.agent, &accepted.role, &accepted.left, refuse, at);
+        Some((verdict(&place), known.is_none()))
     }
 
-    fn launch(
+    /// Sends a task to its agent, if it is valid and what it needs is there.
+    pub(crate) fn launch(
         &mut self,
-        framework_id: &str,
-        mut info: TaskInfo,
+        info: TaskInfo,
         accepted: &mut Accepted,
         now: Time,
         out: &mut Effects<Effect>,
     ) {
-        let Some(framework) = self.frameworks.get(framework_id) else { return };
-        let Some(agent) = self.agents.get(&*accepted.agent).filter(|a| a.connected) else {
-            let why = "Agent disconnected";
-            self.drop_task(framework_id, &info, Reason::AgentDisconnected, why, now, out);
-            return;
-        };
-        let needs = match validate::task(framework, &accepted.agent, &info, &accepted.left) {
-            Ok(needs) => needs,
-            Err(why) => {
-                self.error(framework_id, &info, Reason::TaskInvalid, &why, now, out);
+        let available = accepted.left.not_shared() + &accepted.shared;
+        let judged =
+            self.judge(accepted, info.executor.as_ref(), &available, |place| task::task(&info, place));
+        let (needs, new) = match judged {
+            None => return,
+            Some((Ok(needs), new)) => (needs, new),
+            Some((Err(why), _)) => {
+                self.error(&accepted.framework, &info, Reason::TaskInvalid, &why, now, out);
                 return;
             }
         };
-        if accepted.left.subtract(&needs).is_err() {
+        self.consume(accepted, &needs);
+        let (Some(framework), Some(agent)) =
+            (self.frameworks.get(&*accepted.framework), self.agents.get(&*accepted.agent))
+        else {
             return;
-        }
-        accepted.launched = true;
-        for resource in
-            info.resources.iter_mut().chain(info.executor.iter_mut().flat_map(|e| &mut e.resources))
-        {
-            resource.allocation_info = Some(AllocationInfo { role: Some(accepted.role.to_string()) });
-        }
-        if let Some(executor) = &mut info.executor {
-            executor.framework_id = Some(FrameworkId { value: framework_id.to_owned() });
+        };
+        let mut sent = info.clone();
+        if !agent.can(AgentCap::ReservationRefinement) {
+            flatten(&mut sent);
         }
         let run = internal::RunTaskMessage {
             framework: framework.info.clone(),
-            pid: Some("@0.0.0.0:0".to_owned()),
-            task: info.clone(),
-            launch_executor: Some(true),
-            resource_version_uuids: agent
-                .resource_version
-                .iter()
-                .map(|uuid| internal::ResourceVersionUuid { uuid: uuid.clone(), ..Default::default() })
-                .collect(),
+            pid: Some(pid_of(framework)),
+            task: sent,
+            launch_executor: Some(new),
+            resource_version_uuids: versions(agent),
             ..Default::default()
         };
         self.tell(agent, run, out);
-        self.counters.launched += 1;
-        let id = info.task_id.value.clone();
-        let task = as_task(framework_id, info);
-        if let Some(framework) = self.frameworks.get_mut(framework_id) {
-            framework.tasks.insert(id.clone(), task);
+        if let Some(executor) = info.executor.clone().filter(|_| new) {
+            self.add_executor(accepted, executor);
         }
-        if let Some(agent) = self.agents.get_mut(&*accepted.agent) {
-            agent.tasks.insert((framework_id.to_owned(), id));
-        }
+        self.add_task(accepted, info);
     }
 
-    /// Tasks of an ACCEPT whose offers don't stand: dropped, with the reason.
-    fn refuse_tasks(
+    /// Sends a group to its agent: all of its tasks, or none.
+    pub(crate) fn launch_group(
         &mut self,
-        framework_id: &str,
-        operations: &[Operation],
-        why: &str,
+        mut launch: LaunchGroup,
+        accepted: &mut Accepted,
         now: Time,
         out: &mut Effects<Effect>,
     ) {
-        for operation in operations {
-            let launch = operation.launch.iter().flat_map(|l| &l.task_infos);
-            let group = operation.launch_group.iter().flat_map(|l| &l.task_group.tasks);
-            let mut any = false;
-            for task in launch.chain(group) {
-                any = true;
-                let why = format!("Task launched with invalid offers: {why}");
-                self.drop_task(framework_id, task, Reason::InvalidOffers, &why, now, out);
+        // Nobody could ever use or end what an executor without tasks holds: it is not launched.
+        if launch.task_group.tasks.is_empty() {
+            return;
+        }
+        let executor = launch.executor.clone();
+        let judged = self.judge(accepted, Some(&executor), &accepted.left, |place| {
+            task::group(&launch.task_group, &executor, place)
+        });
+        let (needs, new) = match judged {
+            None => return,
+            Some((Ok(needs), new)) => (needs, new),
+            Some((Err(why), _)) => {
+                for task in &launch.task_group.tasks {
+                    self.error(&accepted.framework, task, Reason::TaskGroupInvalid, &why, now, out);
+                }
+                return;
             }
-            if !any {
-                self.refuse_operation(
-                    framework_id,
-                    operation,
-                    &format!("Operation attempted with invalid offers: {why}"),
-                    out,
-                );
-            }
+        };
+        self.consume(accepted, &needs);
+        let tasks = launch.task_group.tasks.clone();
+        let (Some(framework), Some(agent)) =
+            (self.frameworks.get(&*accepted.framework), self.agents.get(&*accepted.agent))
+        else {
+            return;
+        };
+        if !agent.can(AgentCap::ReservationRefinement) {
+            downgrade(&mut launch.executor.resources);
+            launch.task_group.tasks.iter_mut().for_each(flatten);
+        }
+        let run = internal::RunTaskGroupMessage {
+            framework: framework.info.clone(),
+            executor: launch.executor,
+            task_group: launch.task_group,
+            resource_version_uuids: versions(agent),
+            launch_executor: Some(new),
+        };
+        self.tell(agent, run, out);
+        if new {
+            self.add_executor(accepted, executor);
+        }
+        tasks.into_iter().for_each(|task| self.add_task(accepted, task));
+    }
+
+    /// Takes what a launch needs out of what was accepted. Of what is shared it may take more than was offered.
+    fn consume(&mut self, accepted: &mut Accepted, needs: &Resources) {
+        let more = needs.shared().difference(&accepted.left.shared());
+        self.allocator.hold(&accepted.framework, &accepted.agent, &accepted.role, &more);
+        accepted.left.cut(needs);
+        accepted.launched = true;
+    }
+
+    fn add_executor(&mut self, accepted: &Accepted, executor: ExecutorInfo) {
+        self.note_executor(&accepted.framework, &accepted.agent, executor);
+    }
+
+    pub(crate) fn note_executor(&mut self, framework: &str, agent_id: &str, executor: ExecutorInfo) {
+        let id = executor.executor_id.value.clone();
+        if let Some(framework) = self.frameworks.get_mut(framework) {
+            framework.executors.insert((agent_id.to_owned(), id.clone()));
+        }
+        if let Some(agent) = self.agents.get_mut(agent_id) {
+            agent.executors.insert((framework.to_owned(), id), executor);
         }
     }
 
-    /// An operation that asked for an answer gets one; the others are dropped, as upstream does.
-    fn refuse_operation(
-        &self,
-        framework_id: &str,
-        operation: &Operation,
-        why: &str,
-        out: &mut Effects<Effect>,
-    ) {
-        let Some(id) = &operation.id else { return };
-        let mut status = OperationStatus {
-            operation_id: Some(id.clone()),
-            message: Some(why.to_owned()),
-            ..Default::default()
-        };
-        status.set_state(OperationState::OperationError);
-        let event = Event {
-            r#type: Some(event::Type::UpdateOperationStatus.into()),
-            update_operation_status: Some(event::UpdateOperationStatus { status }),
-            ..Default::default()
-        };
-        self.event(framework_id, event, out);
+    fn add_task(&mut self, accepted: &Accepted, info: TaskInfo) {
+        self.counters.launched += 1;
+        let id = info.task_id.value.clone();
+        let task = as_task(&accepted.framework, info);
+        if let Some(framework) = self.frameworks.get_mut(&*accepted.framework) {
+            framework.tasks.insert(id.clone(), task);
+        }
+        if let Some(agent) = self.agents.get_mut(&*accepted.agent) {
+            agent.tasks.insert((accepted.framework.to_string(), id));
+        }
     }
 
-    fn error(
+    /// Forgets the executors of one framework on an agent, or of all, and frees what they had.
+    pub(crate) fn forget_executors(&mut self, agent_id: &str, framework: Option<&str>, now: Time) {
+        let Some(agent) = self.agents.get_mut(agent_id) else { return };
+        let (gone, kept) = std::mem::take(&mut agent.executors)
+            .into_iter()
+            .partition(|((owner, _), _)| framework.is_none_or(|f| f == owner));
+        agent.executors = kept;
+        let gone: std::collections::BTreeMap<(String, String), ExecutorInfo> = gone;
+        for ((owner, _), executor) in gone {
+            self.free_executor(&owner, agent_id, &executor, now);
+        }
+    }
+
+    /// An executor is gone. False if it was not known.
+    pub(crate) fn forget_executor(&mut self, framework: &str, agent_id: &str, id: &str, now: Time) -> bool {
+        let Some(agent) = self.agents.get_mut(agent_id) else { return false };
+        let Some(executor) = agent.executors.remove(&(framework.to_owned(), id.to_owned())) else {
+            return false;
+        };
+        self.free_executor(framework, agent_id, &executor, now);
+        true
+    }
+
+    fn free_executor(&mut self, framework: &str, agent_id: &str, executor: &ExecutorInfo, now: Time) {
+        if let Some(framework) = self.frameworks.get_mut(framework) {
+            framework.executors.remove(&(agent_id.to_owned(), executor.executor_id.value.clone()));
+        }
+        if let Ok(resources) = Resources::from_messages(&executor.resources) {
+            let role = model::resources::allocation_role(&executor.resources).unwrap_or("*");
+            self.allocator.recover(framework, agent_id, role, &resources, None, now);
+        }
+    }
+
+    pub(crate) fn error(
         &self,
         framework_id: &str,
         task: &TaskInfo,
@@ -247,10 +222,10 @@ impl Master {
         let mut status = of_info(task, TaskState::TaskError, now);
         status.message = Some(why.to_owned());
         status.set_reason(reason);
-        self.event(framework_id, updates::event(status), out);
+        self.say(framework_id, status, Some(NOBODY), out);
     }
 
-    fn drop_task(
+    pub(crate) fn drop_task(
         &self,
         framework_id: &str,
         task: &TaskInfo,
@@ -264,7 +239,7 @@ impl Master {
         let mut status = of_info(task, state, now);
         status.message = Some(why.to_owned());
         status.set_reason(reason);
-        self.event(framework_id, updates::event(status), out);
+        self.say(framework_id, status, Some(NOBODY), out);
     }
 
     pub(crate) fn kill(
@@ -284,7 +259,12 @@ impl Master {
         if kill.agent_id.as_ref().is_some_and(|id| *id != task.agent_id) {
             return;
         }
-        let Some(agent) = self.agents.get(&task.agent_id.value).filter(|a| a.connected) else { return };
+        let Some(agent) = self.agents.get_mut(&task.agent_id.value) else { return };
+        if !agent.connected {
+            agent.killed.insert((framework_id.to_owned(), kill.task_id.value));
+            return;
+        }
+        let Some(agent) = self.agents.get(&task.agent_id.value) else { return };
         let message: Message = internal::KillTaskMessage {
             framework_id: FrameworkId { value: framework_id.to_owned() },
             task_id: TaskId { value: kill.task_id.value.clone() },
@@ -292,6 +272,23 @@ impl Master {
         }
         .into();
         self.tell(agent, message, out);
+    }
+}
+
+/// The state of an agent's resources that a launch means, so that it refuses what was decided on an older one.
+fn versions(agent: &crate::Agent) -> Vec<internal::ResourceVersionUuid> {
+    let version = |uuid: &model::mesos::Uuid| internal::ResourceVersionUuid {
+        uuid: uuid.clone(),
+        ..Default::default()
+    };
+    agent.resource_version.iter().map(version).collect()
+}
+
+/// For agents that know no reservations of reservations.
+fn flatten(task: &mut TaskInfo) {
+    downgrade(&mut task.resources);
+    if let Some(executor) = &mut task.executor {
+        downgrade(&mut executor.resources);
     }
 }
 

@@ -1,11 +1,11 @@
 //! Status updates: received, forwarded, acknowledged; tasks lost by the master's own finding. Order is the agent's.
 
-use crate::{Effect, Master, frameworks::partition_aware, is_terminal};
+use crate::{Effect, Master, frameworks::partition_aware, is_terminal, speak::NOBODY};
 use base::{Effects, Time};
 use model::{
     mesos::{
         FrameworkId, Task, TaskId, TaskState, TaskStatus, internal,
-        scheduler::{Event, call, event},
+        scheduler::call,
         task_status::{Reason, Source},
     },
     resources::Resources,
@@ -18,6 +18,7 @@ impl Master {
     pub(crate) fn status_update(
         &mut self,
         update: internal::StatusUpdate,
+        pid: Option<String>,
         now: Time,
         out: &mut Effects<Effect>,
     ) {
@@ -26,31 +27,10 @@ impl Master {
         let task_id = update.status.task_id.value.clone();
         let Some(framework) = self.frameworks.get_mut(&framework_id) else {
             self.counters.updates_dropped += 1;
-            // Its agent was away when the framework ended, and would repeat this for ever.
-            let agent = update.slave_id.as_ref().and_then(|id| self.agents.get(&id.value));
-            if let Some(agent) = agent.filter(|a| a.connected && self.ended.contains(&framework_id)) {
-                let framework_id = FrameworkId { value: framework_id };
-                self.tell(agent, internal::ShutdownFrameworkMessage { framework_id }, out);
-            }
             return;
         };
-        if !is_terminal(update.status.state()) && framework.heard_the_end(&task_id, update.slave_id.as_ref())
-        {
-            // A repetition that was overtaken. Its agent does not wait for it: it says an end only when all before that
-            // was acknowledged.
-            self.counters.updates_dropped += 1;
-            return;
-        }
-        let known = framework.tasks.contains_key(&task_id) || framework.heard_the_end(&task_id, None);
-        if !known && !is_terminal(update.status.state()) {
-            // Launched by the words of an earlier master that came late: its agent is asked to list what it has.
-            let agent = update.slave_id.as_ref().and_then(|id| self.agents.get(&id.value));
-            if let Some(agent) = agent.filter(|a| a.connected) {
-                self.tell(agent, internal::PingSlaveMessage { connected: false }, out);
-            }
-        }
-        let Some(framework) = self.frameworks.get_mut(&framework_id) else { return };
-        let mut status = update.status;
+        let mut update = update;
+        let mut status = update.status.clone();
         status.uuid = update.uuid.clone().filter(|u| !u.is_empty());
         if status.agent_id.is_none() {
             status.agent_id.clone_from(&update.slave_id);
@@ -62,8 +42,7 @@ impl Master {
             status.timestamp = Some(update.timestamp);
         }
         let mut freed = None;
-        let task = framework.tasks.get_mut(&task_id);
-        if let Some(task) = task.filter(|t| update.slave_id.as_ref().is_none_or(|id| t.agent_id == *id)) {
+        if let Some(task) = framework.tasks.get_mut(&task_id) {
             let latest =
                 update.latest_state.and_then(|s| TaskState::try_from(s).ok()).unwrap_or(status.state());
             if !is_terminal(task.state()) {
@@ -88,7 +67,8 @@ impl Master {
         let Some(framework) = self.frameworks.get(&framework_id) else { return };
         let state = for_framework(status.state(), partition_aware(framework));
         status.set_state(state);
-        self.event(&framework_id, event(status), out);
+        update.status = status;
+        self.forward(&framework_id, update, pid, out);
     }
 
     pub(crate) fn acknowledge(
@@ -146,15 +126,18 @@ impl Master {
     ) {
         let Some(framework) = self.frameworks.get_mut(framework_id) else { return };
         let Some(mut task) = framework.tasks.remove(task_id) else { return };
+        let unreachable = state == TaskState::TaskUnreachable;
+        let state = for_framework(state, partition_aware(framework));
         let before = task.clone();
         let ended_before = is_terminal(task.state());
         if !ended_before {
             task.set_state(state);
         }
         let mut status = of_master(&task, state, now);
+        (status.healthy, status.container_status) = (None, None);
         status.message = Some(message.to_owned());
         status.set_reason(reason);
-        if state == TaskState::TaskUnreachable {
+        if unreachable {
             status.unreachable_time = Some(model::mesos::TimeInfo { nanoseconds: now.as_nanos() as i64 });
         }
         task.statuses.push(status.clone());
@@ -172,7 +155,7 @@ impl Master {
         }
         if !ended_before {
             self.free(framework_id, &before, now);
-            self.event(framework_id, event(status), out);
+            self.say(framework_id, status, Some(NOBODY), out);
         }
     }
 }
@@ -208,13 +191,5 @@ pub(crate) fn for_framework(state: TaskState, aware: bool) -> TaskState {
             TaskState::TaskLost
         }
         state => state,
-    }
-}
-
-pub(crate) fn event(status: TaskStatus) -> Event {
-    Event {
-        r#type: Some(event::Type::Update.into()),
-        update: Some(event::Update { status }),
-        ..Default::default()
     }
 }

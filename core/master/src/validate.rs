@@ -1,13 +1,17 @@
-//! What a call, a framework or a task must look like. Texts are upstream's (src/master/validation.cpp).
+//! What a call and a framework must look like. Texts are upstream's (src/master/validation.cpp).
 
-use crate::{Framework, tasks::is_live};
+mod checks;
+pub(crate) mod operation;
+mod resource;
+pub(crate) mod task;
+
 use model::{
     mesos::{
-        FrameworkInfo, TaskInfo,
+        FrameworkInfo, OfferFilters,
         framework_info::capability::Type as Cap,
-        scheduler::{Call, call},
+        scheduler::{Call, OfferConstraints, call},
     },
-    resources::{Resources, role_fault},
+    resources::role_fault,
 };
 use std::collections::BTreeSet;
 
@@ -62,16 +66,26 @@ pub fn call(call: &Call) -> Option<String> {
             Some(acknowledge) if !is_uuid(&acknowledge.uuid) => Some("Not a valid UUID".to_owned()),
             Some(_) => None,
         },
-        call::Type::AcknowledgeOperationStatus if call.acknowledge_operation_status.is_none() => {
-            expecting("acknowledge_operation_status")
-        }
+        call::Type::AcknowledgeOperationStatus => match &call.acknowledge_operation_status {
+            None => expecting("acknowledge_operation_status"),
+            Some(acknowledge) if !is_uuid(&acknowledge.uuid) => Some("Not a valid UUID".to_owned()),
+            Some(acknowledge) if acknowledge.agent_id.is_none() => expecting("agent_id"),
+            Some(_) => None,
+        },
         call::Type::Reconcile if call.reconcile.is_none() => expecting("reconcile"),
         call::Type::ReconcileOperations if call.reconcile_operations.is_none() => {
             expecting("reconcile_operations")
         }
         call::Type::Message if call.message.is_none() => expecting("message"),
         call::Type::Request if call.request.is_none() => expecting("request"),
-        call::Type::UpdateFramework if call.update_framework.is_none() => expecting("update_framework"),
+        call::Type::UpdateFramework => match &call.update_framework {
+            None => expecting("update_framework"),
+            Some(update) => {
+                let inner = update.framework_info.id.as_ref().map(|id| id.value.as_str());
+                (framework_id != inner)
+                    .then(|| "'framework_id' differs from 'update_framework.framework_info.id'".to_owned())
+            }
+        },
         _ => None,
     }
 }
@@ -82,12 +96,7 @@ fn is_uuid(bytes: &[u8]) -> bool {
 }
 
 /// What is wrong with a framework's info.
-pub fn framework(info: &FrameworkInfo, suppressed: &[String]) -> Option<String> {
-    if let Some(given) = info.id.as_ref().filter(|i| !i.value.is_empty())
-        && let Some(fault) = id(&given.value)
-    {
-        return Some(format!("Framework ID '{}' is invalid: {fault}", given.value));
-    }
+pub fn framework(info: &FrameworkInfo) -> Option<String> {
     let multi_role = info.capabilities.iter().any(|c| c.r#type() == Cap::MultiRole);
     if multi_role && info.role.is_some() {
         return Some(
@@ -101,28 +110,99 @@ pub fn framework(info: &FrameworkInfo, suppressed: &[String]) -> Option<String> 
     }
     let roles = crate::roles(info);
     let mut seen = BTreeSet::new();
-    let duplicates: Vec<_> = roles.iter().filter(|r| !seen.insert(r.as_str())).map(String::as_str).collect();
-    if !duplicates.is_empty() {
-        return Some(format!(
-            "'FrameworkInfo.roles' contains duplicate items: {{ {} }}",
-            duplicates.join(", ")
-        ));
+    let doubled: BTreeSet<_> =
+        roles.iter().filter(|r| !seen.insert(r.as_str())).map(String::as_str).collect();
+    if !doubled.is_empty() {
+        return Some(format!("'FrameworkInfo.roles' contains duplicate items: {}", set(doubled)));
     }
     if let Some(fault) = roles.iter().find_map(|r| role_fault(r)) {
-        return Some(format!("'FrameworkInfo.roles' contains invalid roles: {fault}"));
+        let what = if multi_role { "roles' contains invalid role" } else { "role' is not a valid role" };
+        return Some(format!("'FrameworkInfo.{what}: {fault}"));
     }
-    let foreign: Vec<_> = suppressed.iter().filter(|r| !roles.contains(r)).map(String::as_str).collect();
-    if !foreign.is_empty() {
-        return Some(format!(
-            "Suppressed roles {{ {} }} are not contained in the set of roles",
-            foreign.join(", ")
-        ));
+    if let Some(given) = info.id.as_ref().filter(|i| !i.value.is_empty())
+        && let Some(fault) = id(&given.value)
+    {
+        return Some(fault);
+    }
+    if let Some(fault) = info.offer_filters.values().find_map(offer_filters) {
+        return Some(fault);
     }
     let timeout = info.failover_timeout();
     if timeout.is_nan() || timeout > 1e10 {
         return Some(format!("The framework failover_timeout ({}) is invalid", as_c(timeout)));
     }
     None
+}
+
+fn offer_filters(filters: &OfferFilters) -> Option<String> {
+    let least = filters.min_allocatable_resources.as_ref()?;
+    least.quantities.iter().find_map(|one| {
+        if one.quantities.is_empty() {
+            return Some("Resource quantities must contain at least one quantity".to_owned());
+        }
+        let mut all: Vec<_> = one.quantities.iter().collect();
+        all.sort_by_key(|(name, _)| *name);
+        all.into_iter().find_map(|(name, amount)| {
+            let why = match amount.value {
+                value if value.is_nan() => "NaN not supported",
+                value if value.is_infinite() => "Infinite values not supported",
+                value if value.is_subnormal() => "Subnormal values not supported",
+                value if value < 0.0 => "Negative values not supported",
+                _ => return None,
+            };
+            Some(format!("Invalid resource quantity for '{name}': {why}"))
+        })
+    })
+}
+
+/// What is wrong with what a subscription or update says beside the framework's info.
+pub fn options(
+    info: &FrameworkInfo,
+    suppressed: &[String],
+    constraints: Option<&OfferConstraints>,
+) -> Option<String> {
+    let roles = crate::roles(info);
+    let foreign: BTreeSet<_> = suppressed.iter().filter(|r| !roles.contains(r)).map(String::as_str).collect();
+    if !foreign.is_empty() {
+        return Some(format!("Suppressed roles {} are not contained in the set of roles", set(foreign)));
+    }
+    let constraints = constraints?;
+    // The absent space after the role is upstream's.
+    let foreign = constraints.role_constraints.keys().find(|role| !roles.contains(role));
+    foreign
+        .map(|role| {
+            format!(
+                "Offer constraints specify `role_constraints` for a role '{role}'not contained in the set of roles"
+            )
+        })
+        .or_else(|| {
+            let fault = crate::allocator::Constraints::new(constraints).err();
+            fault.map(|fault| format!("Offer constraints are not valid: {fault}"))
+        })
+}
+
+/// What a framework may not change by UPDATE_FRAMEWORK.
+pub fn update(old: &FrameworkInfo, new: &FrameworkInfo) -> Option<String> {
+    if old.principal != new.principal {
+        return Some("Changing framework's principal is not allowed.".to_owned());
+    }
+    let fixed = |field: &str, from: &str, to: &str| {
+        Some(format!(
+            "Updating 'FrameworkInfo.{field}' is unsupported; attempted to update from '{from}' to '{to}'"
+        ))
+    };
+    if old.user != new.user {
+        return fixed("user", &old.user, &new.user);
+    }
+    if old.checkpoint() != new.checkpoint() {
+        return fixed("checkpoint", &old.checkpoint().to_string(), &new.checkpoint().to_string());
+    }
+    None
+}
+
+/// As upstream prints sets.
+fn set<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
+    format!("{{ {} }}", items.into_iter().collect::<Vec<_>>().join(", "))
 }
 
 /// Numbers as C++ streams print them: `1e+30`.
@@ -134,67 +214,4 @@ fn as_c(number: f64) -> String {
         }
         _ => number.to_string(),
     }
-}
-
-/// What a task needs of its offers, or why it may not run.
-pub fn task(
-    framework: &Framework,
-    agent: &str,
-    task: &TaskInfo,
-    left: &Resources,
-) -> Result<Resources, String> {
-    let task_id = task.task_id.value.as_str();
-    if let Some(fault) = id(task_id) {
-        return Err(format!("Task ID '{task_id}' is invalid: {fault}"));
-    }
-    if is_live(framework, task_id) {
-        return Err(format!("Task has duplicate ID: {task_id}"));
-    }
-    if task.agent_id.value != agent {
-        return Err(format!(
-            "Task uses invalid agent {} while agent {agent} is expected",
-            task.agent_id.value
-        ));
-    }
-    if task.executor.is_some() == task.command.is_some() {
-        return Err(
-            "Task should have at least one (but not both) of CommandInfo or ExecutorInfo present".to_owned()
-        );
-    }
-    if let Some(check) = &task.health_check
-        && check.r#type.is_none()
-    {
-        return Err("Task uses invalid health check: HealthCheck must specify 'type'".to_owned());
-    }
-    let grace = task.kill_policy.as_ref().and_then(|p| p.grace_period.as_ref());
-    if grace.is_some_and(|g| g.nanoseconds < 0) {
-        return Err("Task's 'kill_policy.grace_period' must be non-negative".to_owned());
-    }
-    if task.max_completion_time.as_ref().is_some_and(|t| t.nanoseconds < 0) {
-        return Err("Task's `max_completion_time` must be non-negative".to_owned());
-    }
-    let own = Resources::from_messages(&task.resources)
-        .map_err(|invalid| format!("Task uses invalid resources: {invalid}"))?;
-    if own.is_empty() {
-        return Err("Task uses no resources".to_owned());
-    }
-    let mut total = own;
-    if let Some(executor) = &task.executor {
-        total += &Resources::from_messages(&executor.resources)
-            .map_err(|invalid| format!("Executor uses invalid resources: {invalid}"))?;
-    }
-    for (name, limit) in &task.limits {
-        if name != "cpus" && name != "mem" {
-            return Err(format!("Limits may only be set for cpus and mem, not for {name}"));
-        }
-        if limit.value < total.scalar(name) {
-            return Err(format!("The {name} limit of a task must be at least its request"));
-        }
-    }
-    if !left.contains(&total) {
-        return Err(format!(
-            "Total resources {total} required by task and its executor is more than available {left}"
-        ));
-    }
-    Ok(total)
 }

@@ -15,6 +15,8 @@ pub struct Counters {
     pub calls: u64,
     /// Offers made.
     pub offers: u64,
+    /// Operations on resources that were applied.
+    pub operations: u64,
     /// Tasks sent to agents.
     pub launched: u64,
     /// Status updates received.
@@ -92,13 +94,18 @@ impl Master {
         }
         sum
     }
-    /// What tasks use of an agent.
+    /// What tasks and executors use of an agent.
     pub fn used_on(&self, agent: &Agent) -> Resources {
         let mut sum = Resources::default();
         for (framework, task) in &agent.tasks {
             let task = self.frameworks.get(framework).and_then(|f| f.tasks.get(task));
             let Some(task) = task.filter(|t| !crate::is_terminal(t.state())) else { continue };
             if let Ok(used) = Resources::from_messages(&task.resources) {
+                sum += &used;
+            }
+        }
+        for executor in agent.executors.values() {
+            if let Ok(used) = Resources::from_messages(&executor.resources) {
                 sum += &used;
             }
         }

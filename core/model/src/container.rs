@@ -1,11 +1,43 @@
 //! Containers as the agent orders them and the shell runs them, and probes of what runs in them.
 
+use crate::mesos;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The id of a container: a UUID in text.
+/// The id of a container: a UUID in text, for a nested one behind its parent's and a dot.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ContainerId(pub String);
+
+impl ContainerId {
+    /// The container of this name inside this one.
+    pub fn nested(&self, name: &str) -> Self {
+        Self(format!("{}.{name}", self.0))
+    }
+    /// The container around it.
+    pub fn parent(&self) -> Option<Self> {
+        self.0.rsplit_once('.').map(|(parent, _)| Self(parent.to_owned()))
+    }
+    /// The outermost container around it, or itself.
+    pub fn root(&self) -> Self {
+        Self(self.0.split('.').next().unwrap_or_default().to_owned())
+    }
+    /// Its own name, without its parent's.
+    pub fn last(&self) -> &str {
+        self.0.rsplit('.').next().unwrap_or_default()
+    }
+    /// As Mesos writes it.
+    pub fn to_message(&self) -> mesos::ContainerId {
+        let parent = self.parent().map(|parent| Box::new(parent.to_message()));
+        mesos::ContainerId { value: self.last().to_owned(), parent }
+    }
+    /// As Mesos writes it.
+    pub fn of_message(message: &mesos::ContainerId) -> Self {
+        match &message.parent {
+            Some(parent) => Self::of_message(parent).nested(&message.value),
+            None => Self(message.value.clone()),
+        }
+    }
+}
 
 impl std::fmt::Display for ContainerId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -25,6 +57,8 @@ pub enum Program {
         /// All of argv.
         arguments: Vec<String>,
     },
+    /// Nothing: a process that only keeps the container open for those inside it.
+    Hold,
 }
 
 /// One thing to bring into the sandbox before the start (`CommandInfo.URI`).
@@ -36,6 +70,9 @@ pub struct Fetch {
     pub extract: bool,
     /// Whether the file gets the executable bits (then it is not unpacked).
     pub executable: bool,
+    /// Whether a copy is kept for the next container that fetches it.
+    #[serde(default)]
+    pub cache: bool,
     /// Its name in the sandbox instead of the last part of the URI.
     pub output_file: Option<String>,
 }
@@ -52,6 +89,26 @@ pub struct Limits {
     /// Hard memory limit in bytes; `Some(u64::MAX)` = unlimited.
     pub mem_max: Option<u64>,
 }
+
+/// Where a container's input comes from and its output goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Io {
+    /// No input; `stdout` and `stderr` of the sandbox.
+    #[default]
+    Files,
+    /// Clients that attach; without `session` the files too.
+    Pipes,
+    /// A terminal, to which clients attach.
+    Terminal {
+        /// Lines.
+        rows: u16,
+        /// Characters in a line.
+        columns: u16,
+    },
+}
+
+/// How a launch says that what was to run could not be: behind it stands why.
+pub const NOT_EXECUTED: &str = "execute the command";
 
 /// A container to be started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -70,6 +127,63 @@ pub struct ContainerSpec {
     pub fetch: Vec<Fetch>,
     /// What it may use.
     pub limits: Limits,
+    /// What is mounted into it.
+    #[serde(default)]
+    pub volumes: Vec<Mount>,
+    /// Symbolic links that lead to its sandbox: path and target.
+    #[serde(default)]
+    pub links: Vec<(String, String)>,
+    /// Containers with groups of their own follow inside it.
+    #[serde(default)]
+    pub group: bool,
+    /// Its memory is limited by the container around it only.
+    #[serde(default)]
+    pub shares_memory: bool,
+    /// It has no groups of its own but joins those of the container around it.
+    #[serde(default)]
+    pub shares_groups: bool,
+    /// Input and output.
+    #[serde(default)]
+    pub io: Io,
+    /// Somebody's session inside the container around it: it joins that container's namespaces and groups, works in its
+    /// sandbox, says nothing before a client attaches, and writes no files.
+    #[serde(default)]
+    pub session: bool,
+}
+
+impl ContainerSpec {
+    /// A container that runs this, and nothing else said.
+    pub fn new(id: ContainerId, sandbox: String, program: Program) -> Self {
+        Self {
+            id,
+            sandbox,
+            program,
+            environment: Vec::new(),
+            user: None,
+            fetch: Vec::new(),
+            limits: Limits::default(),
+            volumes: Vec::new(),
+            links: Vec::new(),
+            group: false,
+            shares_memory: false,
+            shares_groups: false,
+            io: Io::Files,
+            session: false,
+        }
+    }
+}
+
+/// A directory or file of the host inside a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// Absolute path on the host.
+    pub source: String,
+    /// Path in the container; relative to the sandbox unless it begins with a slash.
+    pub target: String,
+    /// Whether it can't be written.
+    pub read_only: bool,
+    /// Make the source, as a directory, if it is not there.
+    pub make: bool,
 }
 
 /// How a container ended.

@@ -1,6 +1,6 @@
 //! The master-agent link: addresses and the closed set of messages that travel on it. Never bytes (`api::libprocess`).
 
-use crate::mesos::internal;
+use crate::{driver, mesos::internal};
 use std::{fmt, net::SocketAddr, str::FromStr};
 
 /// The address of a libprocess process: `id@ip:port`, for example `slave(1)@10.0.0.5:5051`.
@@ -103,6 +103,12 @@ messages! {
     internal::ExitedExecutorMessage = "mesos.internal.ExitedExecutorMessage",
     internal::ExecutorToFrameworkMessage = "mesos.internal.ExecutorToFrameworkMessage",
     internal::UpdateOperationStatusMessage = "mesos.internal.UpdateOperationStatusMessage",
+    // agent ↔ v0 executor
+    internal::RegisterExecutorMessage = "mesos.internal.RegisterExecutorMessage",
+    internal::ReregisterExecutorMessage = "mesos.internal.ReregisterExecutorMessage",
+    internal::ExecutorRegisteredMessage = "mesos.internal.ExecutorRegisteredMessage",
+    internal::ExecutorReregisteredMessage = "mesos.internal.ExecutorReregisteredMessage",
+    internal::ReconnectExecutorMessage = "mesos.internal.ReconnectExecutorMessage",
     // master → agent
     internal::SlaveRegisteredMessage = "mesos.internal.SlaveRegisteredMessage",
     internal::SlaveReregisteredMessage = "mesos.internal.SlaveReregisteredMessage",
@@ -128,4 +134,16 @@ messages! {
     internal::ResourceOffersMessage = "mesos.internal.ResourceOffersMessage",
     internal::RescindResourceOfferMessage = "mesos.internal.RescindResourceOfferMessage",
     internal::LostSlaveMessage = "mesos.internal.LostSlaveMessage",
+    internal::InverseOffersMessage = "mesos.internal.InverseOffersMessage",
+    internal::RescindInverseOfferMessage = "mesos.internal.RescindInverseOfferMessage",
+    // v0 framework → master: calls, and what drivers said before there were calls
+    driver::SchedulerCall = "mesos.scheduler.Call",
+    internal::RegisterFrameworkMessage = "mesos.internal.RegisterFrameworkMessage",
+    internal::ReregisterFrameworkMessage = "mesos.internal.ReregisterFrameworkMessage",
+    internal::UnregisterFrameworkMessage = "mesos.internal.UnregisterFrameworkMessage",
+    internal::DeactivateFrameworkMessage = "mesos.internal.DeactivateFrameworkMessage",
+    internal::ResourceRequestMessage = "mesos.internal.ResourceRequestMessage",
+    internal::LaunchTasksMessage = "mesos.internal.LaunchTasksMessage",
+    internal::ReviveOffersMessage = "mesos.internal.ReviveOffersMessage",
+    internal::ReconcileTasksMessage = "mesos.internal.ReconcileTasksMessage",
 }

@@ -4,13 +4,18 @@
 //! off where messages are made (`allocate`, `unallocate`).
 
 mod amount;
+mod convert;
+mod fault;
 mod kind;
 mod message;
 mod text;
 
 pub use amount::{Amount, Items, Ranges};
+pub use convert::Conversion;
+pub use fault::role_fault;
 pub use kind::{Kind, Name};
-pub use message::{Format, allocation_role, role_fault, unallocate};
+pub use message::{Format, allocation_role, downgrade, unallocate, upgrade};
+pub use text::{Allocated, describe};
 
 use std::{
     cmp::Ordering,
@@ -71,18 +76,18 @@ impl fmt::Display for Short {
 
 impl std::error::Error for Short {}
 
-/// Why a resource is refused: the field and what is wrong with its value.
+/// Why a resource is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
-    /// Which field, as in `cpus.scalar.value`.
-    pub field: String,
-    /// What is wrong, with the value.
+    /// Which resource, as upstream prints it.
+    pub text: String,
+    /// What is wrong with it.
     pub reason: String,
 }
 
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Invalid resource: {}: {}", self.field, self.reason)
+        write!(f, "Resource '{}' is invalid: {}", self.text, self.reason)
     }
 }
 

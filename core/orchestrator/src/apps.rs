@@ -1,9 +1,13 @@
-//! Apps and their versions, as they were last told. Never decides what runs.
+//! Apps and pods and their versions, as they were last told, and what is counted over all of them. Never decides what
+//! runs.
 
 use crate::{App, Orchestrator, config::VERSIONS_MAX, spec::Spec, updates::Failure};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-/// An app, its versions, and both read for use.
+/// An app or a pod, its versions, and both read for use.
 #[derive(Clone, Debug)]
 pub struct AppState {
     /// The current definition. The record `apps<id>`.
@@ -16,23 +20,57 @@ pub struct AppState {
     pub specs: BTreeMap<String, Arc<Spec>>,
 }
 
+/// What is counted over all current definitions, so that no change has to look at all of them.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    /// Service ports, and how many apps have each.
+    pub service_ports: BTreeMap<u16, usize>,
+    /// Roles, and how many apps have each.
+    pub roles: BTreeMap<String, usize>,
+    /// What depends on something.
+    pub dependents: BTreeSet<String>,
+}
+
+impl Index {
+    fn count(&mut self, spec: &Spec, more: bool) {
+        fn one<K: Ord + Clone>(counts: &mut BTreeMap<K, usize>, key: &K, more: bool) {
+            let count = counts.entry(key.clone()).or_default();
+            *count = if more { *count + 1 } else { count.saturating_sub(1) };
+            if *count == 0 {
+                counts.remove(key);
+            }
+        }
+        for port in spec.service_ports.iter().filter(|port| **port != 0) {
+            one(&mut self.service_ports, port, more);
+        }
+        if let Some(role) = &spec.role {
+            one(&mut self.roles, role, more);
+        }
+        if more && !spec.dependencies.is_empty() {
+            self.dependents.insert(spec.id.clone());
+        } else {
+            self.dependents.remove(&spec.id);
+        }
+    }
+}
+
 /// Reads a definition.
 pub(crate) fn spec(app: &App) -> Spec {
-    Spec::read(&serde_json::to_value(app).unwrap_or_default())
+    Spec::read(app)
 }
 
 impl Orchestrator {
     /// Writes or removes an app.
-    pub(crate) fn put_app(&mut self, id: &str, app: Option<Arc<App>>) {
-        let Some(app) = app else {
+    pub(crate) fn put_app(&mut self, id: &str, app: Option<(Arc<App>, Arc<Spec>)>) {
+        let Some((app, spec)) = app else {
             if let Some(gone) = self.apps.remove(id) {
+                self.index.count(&gone.spec, false);
                 self.saves.delete(format!("apps{id}"));
                 gone.versions.keys().for_each(|version| self.saves.delete(format!("versions{id}@{version}")));
             }
             return;
         };
         let record = serde_json::to_vec(&app).unwrap_or_default();
-        let spec = Arc::new(spec(&app));
         self.saves.put(format!("apps{id}"), record.clone());
         self.saves.put(format!("versions{id}@{}", spec.version), record);
         let state = self.load_app(id, app, spec);
@@ -46,7 +84,12 @@ impl Orchestrator {
         old.into_iter().for_each(|version| self.saves.delete(format!("versions{id}@{version}")));
     }
 
+    /// Makes a definition the current one.
     pub(crate) fn load_app(&mut self, id: &str, app: Arc<App>, spec: Arc<Spec>) -> &mut AppState {
+        if let Some(old) = self.apps.get(id) {
+            self.index.count(&old.spec, false);
+        }
+        self.index.count(&spec, true);
         let state = self.apps.entry(id.to_owned()).or_insert_with(|| AppState {
             app: app.clone(),
             spec: spec.clone(),
@@ -57,6 +100,15 @@ impl Orchestrator {
         state.specs.insert(spec.version.clone(), spec.clone());
         (state.app, state.spec) = (app, spec);
         state
+    }
+
+    /// Adds an earlier definition of an app that is there.
+    pub(crate) fn load_version(&mut self, id: &str, app: App) {
+        let spec = spec(&app);
+        if let Some(state) = self.apps.get_mut(id) {
+            state.versions.entry(spec.version.clone()).or_insert_with(|| app.into());
+            state.specs.entry(spec.version.clone()).or_insert_with(|| spec.into());
+        }
     }
 
     pub(crate) fn put_failure(&mut self, app: &str, failure: Failure) {

@@ -1,19 +1,26 @@
-//! What clients want changed, and what they are answered. Definitions come in valid and normalised.
+//! What clients want changed, and what they are answered. Definitions come in as they were written.
 //!
-//! Never renders what is only read (`view`), and never says anything before it is durable.
+//! Never renders what is only read (`render`), and never says anything before it is durable.
 
-use crate::{App, Effect, Orchestrator, Refused, input::Client, when};
+mod groups;
+mod pods;
+mod tasks;
+
+pub use pods::shown;
+
+use crate::{App, Effect, Orchestrator, Refused, definitions::Draft, input::Client, when};
+use api::marathon::{GroupUpdate, canonical, parent};
 use base::{Effects, Now};
-use model::request::{Answer, Http, RequestId};
+use model::request::{Answer, Body, Http, RequestId};
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 /// A change of one app.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppUpdate {
     /// `/prod/db`.
     pub id: String,
-    /// Normalised fields; with `partial`, those that are there replace the current ones.
+    /// The fields as they were written; with `partial`, those that are there replace the current ones.
     pub fields: Map<String, Value>,
     /// Whether what is not there stays.
     pub partial: bool,
@@ -37,16 +44,13 @@ pub enum Command {
         force: bool,
         /// Whether missing apps are made.
         create: bool,
+        /// Whether it is one app by its own path: then a new one has a place to be found at.
+        single: bool,
     },
     /// An app goes.
     DeleteApp {
         /// Which.
         id: String,
-        /// Whether locks are broken.
-        force: bool,
-    },
-    /// All apps go (DELETE of the root group).
-    DeleteAll {
         /// Whether locks are broken.
         force: bool,
     },
@@ -56,6 +60,63 @@ pub enum Command {
         id: String,
         /// Whether locks are broken.
         force: bool,
+    },
+    /// A new group, or another form of one.
+    PutGroup {
+        /// The group it was sent to.
+        base: String,
+        /// What is said of it.
+        update: GroupUpdate,
+        /// Whether locks are broken.
+        force: bool,
+        /// Whether it must be new (POST).
+        create: bool,
+    },
+    /// Whether a top-level group enforces its name as role (PATCH).
+    PatchGroup {
+        /// Which.
+        id: String,
+        /// None = as new groups do.
+        enforce_role: Option<bool>,
+    },
+    /// A group goes, with all that is in it; the root only loses what is in it.
+    DeleteGroup {
+        /// Which.
+        id: String,
+        /// Whether locks are broken.
+        force: bool,
+    },
+    /// A new pod (POST).
+    CreatePod {
+        /// The whole definition.
+        pod: Map<String, Value>,
+        /// Whether locks are broken.
+        force: bool,
+    },
+    /// Another definition of a pod (PUT).
+    UpdatePod {
+        /// Which.
+        id: String,
+        /// The whole definition.
+        pod: Map<String, Value>,
+        /// Whether locks are broken.
+        force: bool,
+    },
+    /// A pod goes.
+    DeletePod {
+        /// Which.
+        id: String,
+        /// Whether locks are broken.
+        force: bool,
+    },
+    /// These instances of a pod end; unknown ones are skipped.
+    KillInstances {
+        /// The pod.
+        pod: String,
+        /// Their ids.
+        ids: Vec<String>,
+        /// Whether one is answered as one.
+        single: bool,
     },
     /// These tasks end; unknown ones are skipped.
     KillTasks {
@@ -75,14 +136,14 @@ pub enum Command {
         /// Whether it is left as it is.
         force: bool,
     },
+    /// The leader steps down: subscription and event streams end, and begin anew.
+    Abdicate,
     /// An app's back-off is forgotten.
     ResetDelay {
-        /// Of which app.
+        /// Of which app or pod.
         id: String,
     },
 }
-
-type Changes = BTreeMap<String, Option<Arc<App>>>;
 
 pub(crate) fn message(status: u16, text: impl Into<String>) -> Answer {
     Answer::json(status, json!({ "message": text.into() }).to_string())
@@ -111,175 +172,163 @@ impl Orchestrator {
     }
 
     fn obey(&mut self, now: &mut Now<'_>, command: Command, client: &Client) -> Result<Answer, Answer> {
-        let version = self.next_version(now);
         match command {
-            Command::CreateApp { app, force } => {
-                let id = app.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-                if self.apps.contains_key(&id) {
-                    return Err(message(409, format!("An app with id [{id}] already exists.")));
-                }
-                let app = Arc::new(self.versioned(&id, app, &version)?);
-                let changes: Changes = [(id.clone(), Some(app.clone()))].into();
-                let deployment = self.post(now, client, &version, changes, force)?;
-                let mut body = (*app).clone();
-                for count in ["tasksStaged", "tasksRunning", "tasksHealthy", "tasksUnhealthy"] {
-                    body[count] = 0.into();
-                }
-                body["deployments"] = json!([{ "id": deployment }]);
-                Ok(with_deployment(Answer::json(201, body.to_string()), &deployment, Some(&id)))
-            }
-            Command::UpdateApps { updates, force, create } => {
-                let one = (updates.len() == 1).then(|| updates[0].id.clone());
-                let made = one.as_ref().is_some_and(|id| !self.apps.contains_key(id));
-                let mut changes = Changes::new();
-                for update in updates {
-                    if !create && !self.apps.contains_key(&update.id) {
-                        return Err(no_app(&update.id));
-                    }
-                    let app = Arc::new(self.updated(&update, &version)?);
-                    changes.insert(update.id, Some(app));
-                }
-                let deployment = self.post(now, client, &version, changes, force)?;
-                let at = one.filter(|_| made);
-                Ok(self.deployed(if made { 201 } else { 200 }, &version, &deployment, at.as_deref()))
+            Command::CreateApp { app, force } => self.create_app(now, app, force, client),
+            Command::UpdateApps { updates, force, create, single } => {
+                self.update_apps(now, updates, force, create, single, client)
             }
             Command::DeleteApp { id, force } => {
-                if !self.apps.contains_key(&id) {
-                    return Err(no_app(&id));
-                }
-                let deployment = self.change(now, &version, [(id, None)].into(), force)?;
-                Ok(self.deployed(200, &version, &deployment, None))
-            }
-            Command::DeleteAll { force } => {
-                let changes = self.apps.keys().map(|id| (id.clone(), None)).collect();
-                let deployment = self.change(now, &version, changes, force)?;
-                Ok(self.deployed(200, &version, &deployment, None))
+                self.app(&id).ok_or_else(|| no_app(&id))?;
+                let mut draft = self.draft(now);
+                draft.changes.apps.insert(id.clone(), None);
+                self.deployed(now, parent(&id), draft, force, None)
             }
             Command::RestartApp { id, force } => {
-                let Some(state) = self.apps.get(&id) else { return Err(no_app(&id)) };
-                let mut app = (*state.app).clone();
-                app["version"] = version.clone().into();
+                let mut app = (*self.app(&id).ok_or_else(|| no_app(&id))?.app).clone();
+                let mut draft = self.draft(now);
+                let version = &draft.version;
+                app["version"] = version.as_str().into();
                 app["versionInfo"] = json!({ "lastScalingAt": version, "lastConfigChangeAt": version });
-                let deployment = self.change(now, &version, [(id, Some(Arc::new(app)))].into(), force)?;
-                Ok(self.deployed(200, &version, &deployment, None))
+                draft.changes.apps.insert(id.clone(), Some(Arc::new(app)));
+                self.deployed(now, parent(&id), draft, force, None)
             }
+            Command::PutGroup { base, update, force, create } => {
+                self.put_group_tree(now, &base, &update, force, create)
+            }
+            Command::PatchGroup { id, enforce_role } => self.patch_group(now, &id, enforce_role),
+            Command::DeleteGroup { id, force } => self.delete_group(now, &id, force),
+            Command::CreatePod { pod, force } => self.create_pod(now, pod, force, client),
+            Command::UpdatePod { id, pod, force } => self.update_pod(now, &id, pod, force, client),
+            Command::DeletePod { id, force } => self.delete_pod(now, &id, force, client),
+            Command::KillInstances { pod, ids, single } => self.kill_instances(now, &pod, &ids, single),
             Command::KillTasks { tasks, scale, force, single } => {
-                self.kill_tasks(now, &version, &tasks, scale, force, single)
+                self.kill_tasks(now, &tasks, scale, force, single)
             }
-            Command::CancelDeployment { id, force } => self.cancel(now, &version, &id, force),
+            Command::CancelDeployment { id, force } => self.cancel(now, &id, force),
+            Command::Abdicate => {
+                self.end_streams();
+                self.disconnected(now.time);
+                self.connected();
+                Ok(message(200, "Leadership abdicated"))
+            }
             Command::ResetDelay { id } => {
                 if !self.queue.contains_key(&id) && !self.backoffs.contains_key(&id) {
                     return Err(message(404, format!("Application {id} not found in tasks queue.")));
                 }
                 self.clear_backoff(&id);
-                Ok(Answer::new(204, model::request::Body::Empty))
+                Ok(Answer::new(204, Body::Empty))
             }
         }
+    }
+
+    fn create_app(
+        &mut self,
+        now: &mut Now<'_>,
+        app: Map<String, Value>,
+        force: bool,
+        client: &Client,
+    ) -> Result<Answer, Answer> {
+        let mut draft = self.draft(now);
+        let id = canonical(app.get("id").and_then(Value::as_str).unwrap_or_default(), "/");
+        if self.app(&id).is_some() || !app.get("id").is_some_and(Value::is_string) {
+            // what is wrong with the definition is said before that there is one already
+            crate::definitions::readable(app)?;
+            return Err(message(409, format!("An app with id [{id}] already exists.")));
+        }
+        self.replaced(&id, app, &mut draft)?;
+        let body = draft.changes.apps.get(&id).cloned().flatten();
+        self.say_post(now, client, &draft);
+        let deployment = self.deploy(now, parent(&id), draft, force)?;
+        let mut body = body.map_or_else(|| json!({}), |app| (*app).clone());
+        for count in ["tasksStaged", "tasksRunning", "tasksHealthy", "tasksUnhealthy"] {
+            body[count] = 0.into();
+        }
+        body["deployments"] = json!([{ "id": deployment }]);
+        Ok(with_deployment(Answer::json(201, body.to_string()), &deployment, Some(format!("/v2/apps{id}"))))
+    }
+
+    fn update_apps(
+        &mut self,
+        now: &mut Now<'_>,
+        updates: Vec<AppUpdate>,
+        force: bool,
+        create: bool,
+        single: bool,
+        client: &Client,
+    ) -> Result<Answer, Answer> {
+        let one = (single && updates.len() == 1).then(|| updates[0].id.clone());
+        let made = one.as_ref().filter(|id| self.app(id).is_none()).map(|id| format!("/v2/apps{id}"));
+        let mut draft = self.draft(now);
+        for update in updates {
+            if !create && self.app(&update.id).is_none() {
+                return Err(no_app(&update.id));
+            }
+            self.updated(&update, force, &mut draft)?;
+        }
+        self.say_post(now, client, &draft);
+        self.deployed(now, one.as_deref().map_or("/", parent), draft, force, made)
     }
 
     /// Each version is later than all before it, whatever the clock does.
-    fn next_version(&mut self, now: &Now<'_>) -> String {
+    pub(crate) fn draft(&mut self, now: &Now<'_>) -> Draft {
         self.last_version = now.time.as_millis().max(self.last_version + 1);
-        when(self.last_version)
+        Draft::new(&when(self.last_version))
     }
 
-    fn change(
-        &mut self,
-        now: &mut Now<'_>,
-        version: &str,
-        changes: Changes,
-        force: bool,
-    ) -> Result<String, Answer> {
-        self.deploy(now, version, changes, force).map_err(refusal)
-    }
-
-    /// A change of definitions by a client: everybody hears of it, if it is taken.
-    fn post(
-        &mut self,
-        now: &mut Now<'_>,
-        client: &Client,
-        version: &str,
-        changes: Changes,
-        force: bool,
-    ) -> Result<String, Answer> {
-        self.admit(&changes, force).map_err(refusal)?;
-        for app in changes.values().flatten() {
+    /// Everybody hears which definitions a client has sent.
+    fn say_post(&mut self, now: &Now<'_>, client: &Client, draft: &Draft) {
+        if !self.heard("api_post_event") {
+            return;
+        }
+        for app in draft.changes.apps.values().flatten() {
             let fields = json!({ "clientIp": client.ip, "uri": client.uri, "appDefinition": app });
             self.emit(now.time, "api_post_event", fields);
         }
-        self.change(now, version, changes, force)
     }
 
-    fn deployed(&self, status: u16, version: &str, deployment: &str, created: Option<&str>) -> Answer {
-        let body = json!({ "version": version, "deploymentId": deployment });
-        with_deployment(Answer::json(status, body.to_string()), deployment, created)
-    }
-
-    fn kill_tasks(
+    /// Takes a change and answers with its deployment; `made` is where a new thing is.
+    fn deployed(
         &mut self,
         now: &mut Now<'_>,
-        version: &str,
-        tasks: &[String],
-        scale: bool,
+        at: &str,
+        draft: Draft,
         force: bool,
-        single: bool,
+        made: Option<String>,
     ) -> Result<Answer, Answer> {
-        let found: Vec<_> = tasks.iter().filter_map(|task| self.instances.of_task(task).cloned()).collect();
-        if single && found.is_empty() {
-            let id = tasks.first().map_or("", String::as_str);
-            return Err(message(404, format!("Task '{id}' does not exist")));
-        }
-        if scale {
-            let mut fewer = BTreeMap::<String, u64>::new();
-            found.iter().filter(|i| !i.ending).for_each(|i| *fewer.entry(i.app.clone()).or_default() += 1);
-            let mut changes = Changes::new();
-            for (id, count) in fewer {
-                let Some(state) = self.apps.get(&id) else { continue };
-                let mut app = (*state.app).clone();
-                app["instances"] = state.spec.instances.saturating_sub(count).into();
-                app["version"] = version.into();
-                app["versionInfo"]["lastScalingAt"] = version.into();
-                changes.insert(id, Some(Arc::new(app)));
-            }
-            let deployment = self.change(now, version, changes, force)?;
-            found.iter().for_each(|instance| self.kill(now.time, &instance.id));
-            return Ok(self.deployed(200, version, &deployment, None));
-        }
-        let said: Vec<_> = found.iter().map(|instance| self.task_info(instance)).collect();
-        found.iter().for_each(|instance| self.kill(now.time, &instance.id));
-        let body = match said.first() {
-            Some(task) if single => json!({ "task": task }),
-            _ => json!({ "tasks": said }),
-        };
-        Ok(Answer::json(200, body.to_string()))
+        let version = draft.version.clone();
+        let deployment = self.deploy(now, at, draft, force)?;
+        let body = json!({ "version": version, "deploymentId": deployment });
+        let status = if made.is_some() { 201 } else { 200 };
+        Ok(with_deployment(Answer::json(status, body.to_string()), &deployment, made))
     }
 
-    fn cancel(&mut self, now: &mut Now<'_>, version: &str, id: &str, force: bool) -> Result<Answer, Answer> {
-        if !self.deployments.contains_key(id) {
+    fn cancel(&mut self, now: &mut Now<'_>, id: &str, force: bool) -> Result<Answer, Answer> {
+        let Some(deployment) = self.deployments.get(id) else {
             return Err(message(404, format!("DeploymentPlan {id} does not exist")));
-        }
+        };
         if force {
             self.abandon(now.time, id);
             return Ok(Answer::accepted());
         }
-        let original = self.deployments.get(id).map(|d| d.original.clone()).unwrap_or_default();
-        let mut changes = Changes::new();
+        let (original, groups) = (deployment.original.clone(), deployment.groups.clone());
+        let mut draft = self.draft(now);
+        draft.breaks.insert(id.to_owned());
         for (app, was) in original {
-            let back = match was {
-                None => None,
-                Some(was) => {
-                    let fields = was.as_object().cloned().unwrap_or_default();
-                    Some(Arc::new(self.versioned(&app, fields, version)?))
-                }
+            let Some(was) = was else {
+                draft.changes.apps.insert(app, None);
+                continue;
             };
-            changes.insert(app, back);
+            // its old tasks are good ones: upstream replaces them too (marathon issue 4046)
+            let config = crate::apps::spec(&was).config_version;
+            let fields = was.as_object().cloned().unwrap_or_default();
+            self.put_as(&app, fields, Some(config), &mut draft)?;
         }
-        let deployment = self.change(now, version, changes, true)?;
-        Ok(self.deployed(200, version, &deployment, None))
+        self.revert_groups(&groups, &mut draft);
+        self.deployed(now, "/", draft, true, None)
     }
 }
 
-fn refusal(refused: Refused) -> Answer {
+pub(crate) fn refusal(refused: Refused) -> Answer {
     match refused {
         Refused::Locked(ids) => {
             let text = "App is locked by one or more deployments. Override with the option '?force=true'. View \
@@ -293,8 +342,13 @@ fn refusal(refused: Refused) -> Answer {
     }
 }
 
-fn with_deployment(mut answer: Answer, deployment: &str, created: Option<&str>) -> Answer {
+fn with_deployment(mut answer: Answer, deployment: &str, made: Option<String>) -> Answer {
     answer.headers.push(("Marathon-Deployment-Id", deployment.to_owned()));
-    answer.headers.extend(created.map(|id| ("Location", format!("/v2/apps{id}"))));
+    answer.headers.extend(made.map(|at| ("Location", at)));
     answer
+}
+
+/// The current definition of what was just put, or what is there.
+fn definition(of: &Orchestrator, id: &str) -> Option<Arc<App>> {
+    of.apps.get(id).map(|state| state.app.clone())
 }

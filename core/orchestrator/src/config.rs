@@ -1,11 +1,12 @@
 //! What an orchestrator is told at its start.
 
 use base::Duration;
+use std::collections::BTreeSet;
 
 /// Versions kept of one app; the oldest go first.
 pub const VERSIONS_MAX: usize = 25;
-/// Deployments that may run at once; more are refused with 403.
-pub const DEPLOYMENTS_MAX: usize = 100;
+/// Changes of the root group that are kept; the oldest go first.
+pub const GROUP_VERSIONS_MAX: usize = 50;
 /// Open event streams.
 pub const STREAMS_MAX: usize = 1000;
 /// Agents remembered in the explanation of one waiting app.
@@ -52,6 +53,35 @@ pub struct Config {
     pub task_launch_timeout: Duration,
     /// Put before `PORT…` and `HOST`.
     pub env_vars_prefix: Option<String>,
+    /// The network of apps that want one and name none.
+    pub default_network_name: Option<String>,
+    /// The name by which old definitions mean the bridge.
+    pub mesos_bridge_name: String,
+    /// Features that definitions may use: `secrets`, `external_volumes`, `gpu_resources`, …
+    pub features: BTreeSet<String>,
+    /// Whether new top-level groups enforce their name as role.
+    pub new_group_enforce_role: bool,
+    /// Roles whose resources are taken by apps that say nothing; none = by `accepted_behavior`.
+    pub default_accepted_roles: Option<Vec<String>>,
+    /// The same, as a rule.
+    pub accepted_behavior: Accepted,
+    /// Deployments that may run at once; more are refused with 403.
+    pub max_running_deployments: usize,
+    /// Whether offers with GPUs are left to apps that want some.
+    pub gpus_restricted: bool,
+    /// Most apps there may be.
+    pub max_apps: Option<usize>,
+}
+
+/// Whose resources an app takes that says nothing of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// Everybody's and its own role's.
+    Any,
+    /// Only everybody's.
+    Unreserved,
+    /// Only its own role's.
+    Reserved,
 }
 
 impl Default for Config {
@@ -72,6 +102,15 @@ impl Default for Config {
             task_launch_confirm_timeout: Duration::from_secs(300),
             task_launch_timeout: Duration::from_secs(300),
             env_vars_prefix: None,
+            default_network_name: None,
+            mesos_bridge_name: "mesos-bridge".into(),
+            features: BTreeSet::new(),
+            new_group_enforce_role: false,
+            default_accepted_roles: None,
+            accepted_behavior: Accepted::Any,
+            max_running_deployments: 100,
+            gpus_restricted: true,
+            max_apps: None,
         }
     }
 }

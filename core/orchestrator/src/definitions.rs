@@ -1,93 +1,213 @@
-//! What an app's definition becomes when it is changed: merged, versioned, given service ports. Never what follows.
+//! What a definition becomes when it is changed: merged, read, versioned, given service ports. Never what follows.
 
 use crate::{
-    App, Orchestrator,
+    Orchestrator,
     commands::{AppUpdate, message},
-    spec::Spec,
+    groups::Changes,
+    read::service_port_list,
 };
+use api::marathon::{self, Violation};
 use model::request::Answer;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
+
+/// A change in the making: one version, and service ports that no two of its apps get.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub version: String,
+    pub changes: Changes,
+    /// Deployments that end when this is taken, whatever they have locked.
+    pub breaks: BTreeSet<String>,
+    given: BTreeSet<u16>,
+}
+
+impl Draft {
+    pub fn new(version: &str) -> Self {
+        Self { version: version.to_owned(), ..Self::default() }
+    }
+}
+
+pub(crate) fn refuse((status, body): marathon::Refusal) -> Answer {
+    Answer::json(status, body)
+}
+
+pub(crate) fn not_valid(found: Vec<Violation>) -> Answer {
+    refuse(marathon::not_valid(&found))
+}
+
+/// Whether a definition can be read at all, and what is wrong with its fields.
+pub(crate) fn readable(app: Map<String, Value>) -> Result<(), Answer> {
+    marathon::app(app, true).map(drop).map_err(refuse)
+}
 
 impl Orchestrator {
-    /// A definition as it is after an update.
-    pub(crate) fn updated(&self, update: &AppUpdate, version: &str) -> Result<App, Answer> {
-        let state = self.apps.get(&update.id);
-        let mut fields = update.fields.clone();
-        if let (Some(back), Some(state)) = (fields.get("version").and_then(Value::as_str), state)
-            && fields.keys().all(|key| key == "version" || key == "id")
-        {
-            let old = state.versions.get(back).ok_or_else(|| {
-                message(404, format!("App '{}' does not exist in version '{back}'", update.id))
-            })?;
-            fields = old.as_object().cloned().unwrap_or_default();
-        } else if let (true, Some(Value::Object(current))) = (update.partial, state.map(|s| &*s.app)) {
-            let mut merged = current.clone();
-            merged.extend(fields);
-            fields = merged;
-        }
-        self.versioned(&update.id, fields, version)
+    /// A new app, or one in place of another.
+    pub(crate) fn replaced(
+        &self,
+        id: &str,
+        fields: Map<String, Value>,
+        draft: &mut Draft,
+    ) -> Result<(), Answer> {
+        let mut fields = fields;
+        fields.insert("id".into(), id.into());
+        let fields = marathon::app(fields, true).map_err(refuse)?;
+        let app = marathon::complete(fields, "/", &self.context(id, None)).map_err(not_valid)?;
+        self.put(id, app, draft)
     }
 
-    /// Gives a definition its id, its versions and its service ports.
-    pub(crate) fn versioned(
+    /// A definition as it is after an update.
+    pub(crate) fn updated(&self, update: &AppUpdate, force: bool, draft: &mut Draft) -> Result<(), Answer> {
+        let (id, mut fields) = (&update.id, update.fields.clone());
+        let Some(state) = self.apps.get(id).filter(|_| update.partial) else {
+            fields.remove("version");
+            return self.replaced(id, fields, draft);
+        };
+        fields.remove("id");
+        let fields = marathon::app(fields, false).map_err(refuse)?;
+        if let Some(back) = fields.get("version").and_then(Value::as_str) {
+            if fields.len() > 1 {
+                return Err(not_valid(vec![Violation::new(
+                    "/",
+                    "The 'version' field may only be combined with the 'id' field.",
+                )]));
+            }
+            let old = state
+                .versions
+                .get(back)
+                .ok_or_else(|| message(404, format!("App '{id}' does not exist in version '{back}'")))?;
+            return self.put(id, old.as_object().cloned().unwrap_or_default(), draft);
+        }
+        let mut context = self.context(id, None);
+        if let (true, Some(Value::String(role))) = (force, fields.get("role")) {
+            // who forces may change the role whatever its group says (RoleSettings, forceRoleUpdate)
+            context.roles.insert(role.clone());
+        }
+        let fields = marathon::complete_update(fields, &context).map_err(not_valid)?;
+        let mut whole = state.app.as_object().cloned().unwrap_or_default();
+        // who names one way to run it means the other way to go, where upstream refuses both together
+        if fields.contains_key("cmd") {
+            whole.remove("args");
+        }
+        if fields.contains_key("args") {
+            whole.remove("cmd");
+        }
+        whole.extend(fields);
+        let app = marathon::complete(whole, "/", &context).map_err(not_valid)?;
+        self.put(id, app, draft)
+    }
+
+    /// Puts a normal definition into a draft: with its versions and ports; unless it is what is there already.
+    pub(crate) fn put(&self, id: &str, fields: Map<String, Value>, draft: &mut Draft) -> Result<(), Answer> {
+        self.put_as(id, fields, None, draft)
+    }
+
+    /// The same; `config` is the version whose tasks run what this says, where there are some.
+    pub(crate) fn put_as(
         &self,
         id: &str,
         mut fields: Map<String, Value>,
-        version: &str,
-    ) -> Result<App, Answer> {
+        config: Option<String>,
+        draft: &mut Draft,
+    ) -> Result<(), Answer> {
         let current = self.apps.get(id);
+        let pod = fields.contains_key("containers");
+        if current.is_some_and(|state| state.spec.pod != pod) {
+            return Err(not_valid(vec![Violation::new(
+                "/",
+                "Applications and Pods may not share the same id",
+            )]));
+        }
         fields.insert("id".into(), id.into());
         for key in ["version", "versionInfo"] {
             fields.remove(key);
         }
-        self.assign_ports(id, &mut fields)?;
-        let same = current.and_then(|state| state.app.as_object()).is_some_and(|current| {
-            let differs = |key: &String| {
-                !matches!(key.as_str(), "instances" | "version" | "versionInfo")
-                    && current.get(key) != fields.get(key)
-            };
-            !current.keys().chain(fields.keys()).any(differs)
-        });
-        let config = current.filter(|_| same).map_or(version, |state| state.spec.config_version.as_str());
+        if !pod {
+            self.assign_ports(id, &mut fields, draft)?;
+        }
+        let old = current.and_then(|state| state.app.as_object());
+        let differs = |old: &Map<String, Value>, key: &str| old.get(key) != fields.get(key);
+        let changed: BTreeSet<&str> = old
+            .into_iter()
+            .flat_map(|old| {
+                old.keys().chain(fields.keys()).map(String::as_str).filter(|key| differs(old, key))
+            })
+            .filter(|key| !matches!(*key, "version" | "versionInfo"))
+            .collect();
+        let scale = if pod { "scaling" } else { "instances" };
+        let only_scaled = changed.iter().all(|key| *key == scale);
+        if let Some(state) = current {
+            if changed.is_empty() {
+                return Ok(());
+            }
+            let between = if pod { marathon::violations_between_pods } else { marathon::violations_between };
+            let found = between(&state.app, &Value::Object(fields.clone()));
+            if !found.is_empty() {
+                return Err(not_valid(found));
+            }
+        }
+        let version = draft.version.as_str();
+        let config = match (&config, current) {
+            (Some(config), _) => config.as_str(),
+            (None, Some(state)) if only_scaled => state.spec.config_version.as_str(),
+            (None, _) => version,
+        };
         let info = json!({ "lastScalingAt": version, "lastConfigChangeAt": config });
         fields.insert("version".into(), version.into());
         fields.insert("versionInfo".into(), info);
-        Ok(Value::Object(fields))
+        draft.changes.apps.insert(id.to_owned(), Some(Arc::new(Value::Object(fields))));
+        Ok(())
     }
 
-    /// Ports of 0 become the app's earlier service ports, then the first that no app has.
-    fn assign_ports(&self, id: &str, fields: &mut Map<String, Value>) -> Result<(), Answer> {
-        let Some(definitions) = fields.get_mut("portDefinitions").and_then(Value::as_array_mut) else {
-            return Ok(());
-        };
-        let asked: BTreeSet<u64> = definitions.iter().filter_map(|d| d.get("port")?.as_u64()).collect();
-        if !definitions.is_empty() && asked.iter().all(|port| *port != 0) && !asked.is_empty() {
-            return Ok(());
-        }
-        let ports = |spec: &Spec| spec.ports.iter().map(|p| u64::from(p.port)).collect::<Vec<_>>();
-        let mine = self.apps.get(id).map(|state| ports(&state.spec)).unwrap_or_default();
-        let others =
-            self.apps.iter().filter(|(other, _)| *other != id).flat_map(|(_, state)| ports(&state.spec));
-        let mut taken: BTreeSet<u64> = others.chain(asked).collect();
-        let (least, most) = (u64::from(self.config.local_port_min), u64::from(self.config.local_port_max));
-        let mut earlier = mine.into_iter().filter(|port| *port != 0);
-        let mut next = least;
-        for definition in definitions {
-            if definition.get("port").and_then(Value::as_u64).unwrap_or(0) != 0 {
-                continue;
+    /// Ports of 0 become the app's earlier service ports, then the first that no app has (AssignDynamicServiceLogic).
+    fn assign_ports(
+        &self,
+        id: &str,
+        fields: &mut Map<String, Value>,
+        draft: &mut Draft,
+    ) -> Result<(), Answer> {
+        let config = &self.config;
+        let (least, most) = (config.local_port_min, config.local_port_max);
+        let mut app = Value::Object(std::mem::take(fields));
+        let (at, name) = service_port_list(&app);
+        let result = (|| {
+            let Some(ports) = app.pointer_mut(at).and_then(Value::as_array_mut) else { return Ok(()) };
+            let number =
+                |port: &Value| port.get(name).and_then(Value::as_u64).and_then(|p| u16::try_from(p).ok());
+            let asked: BTreeSet<u16> = ports.iter().filter_map(number).filter(|port| *port != 0).collect();
+            let mine = self.apps.get(id).map(|state| state.spec.service_ports.clone()).unwrap_or_default();
+            let mut earlier =
+                mine.iter().copied().filter(|p| (least..most).contains(p) && !asked.contains(p));
+            for port in ports.iter_mut().filter(|port| number(port).unwrap_or(0) == 0) {
+                let free = earlier.next().or_else(|| {
+                    let free = self.free_port(&asked, &draft.given)?;
+                    draft.given.insert(free);
+                    Some(free)
+                });
+                let Some(free) = free else {
+                    let text = format!("All ports in the range [{least}-{most}) are already in use");
+                    return Err(message(422, text));
+                };
+                port[name] = free.into();
             }
-            let port = earlier.find(|port| !taken.contains(port)).or_else(|| {
-                next = (next..most).find(|port| !taken.contains(port))?;
-                Some(next)
-            });
-            let Some(port) = port else {
-                let text = format!("All ports in the range [{least}-{most}) are already in use");
-                return Err(message(422, text));
-            };
-            taken.insert(port);
-            definition["port"] = port.into();
+            Ok(())
+        })();
+        if let Value::Object(whole) = app {
+            *fields = whole;
         }
-        Ok(())
+        result
+    }
+
+    /// The first service port that nobody has. Walks over those taken, which lie close together.
+    fn free_port(&self, asked: &BTreeSet<u16>, given: &BTreeSet<u16>) -> Option<u16> {
+        let (mut next, most) = (self.config.local_port_min, self.config.local_port_max);
+        let mut taken = self.index.service_ports.range(next..).map(|(port, _)| *port).peekable();
+        while next < most {
+            while taken.next_if(|port| *port < next).is_some() {}
+            if taken.peek() != Some(&next) && !asked.contains(&next) && !given.contains(&next) {
+                return Some(next);
+            }
+            next += 1;
+        }
+        None
     }
 }

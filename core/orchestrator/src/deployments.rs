@@ -4,12 +4,14 @@
 
 use crate::{
     App, Orchestrator,
-    config::DEPLOYMENTS_MAX,
-    plan::{Kind, Step, plan},
+    definitions::Draft,
+    groups::{Changes, GroupState},
+    plan::{Action, Change, Edges, Kind, Step, plan},
     scaling::Phase,
     spec::Spec,
 };
 use base::{Now, Time};
+use model::request::Answer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{
@@ -31,12 +33,18 @@ pub struct Deployment {
     pub original: BTreeMap<String, Option<Arc<App>>>,
     /// Each affected app as it will be; none = it will be gone.
     pub target: BTreeMap<String, Option<Arc<App>>>,
+    /// Each affected group as it was, and as it will be.
+    #[serde(default)]
+    pub groups: BTreeMap<String, (Option<GroupState>, Option<GroupState>)>,
     /// The running step, from 0; not in the record.
     #[serde(skip)]
     pub current: usize,
-    /// Apps whose action in the running step is done; not in the record.
+    /// Apps whose action in the running step is not done; not in the record.
     #[serde(skip)]
-    pub done: BTreeSet<String>,
+    left: BTreeSet<String>,
+    /// By app, the steps it is in and what is done to it there; not in the record.
+    #[serde(skip)]
+    turns: BTreeMap<String, Vec<(usize, Kind)>>,
     #[serde(skip)]
     specs: BTreeMap<String, Arc<Spec>>,
     #[serde(skip)]
@@ -56,18 +64,29 @@ impl Deployment {
     pub(crate) fn original_spec(&self, app: &str) -> Option<Arc<Spec>> {
         self.specs.get(app).cloned()
     }
-    fn read_specs(&mut self) {
+    fn index(&mut self) {
         let read = |(id, app): (&String, &Option<Arc<App>>)| {
             Some((id.clone(), Arc::new(crate::apps::spec(app.as_ref()?))))
         };
         self.specs = self.original.iter().filter_map(read).collect();
+        for (at, step) in self.steps.iter().enumerate() {
+            for action in &step.actions {
+                self.turns.entry(action.app.clone()).or_default().push((at, action.action));
+            }
+        }
+        self.begin_step();
+    }
+    fn begin_step(&mut self) {
+        let actions = self.steps.get(self.current).into_iter().flat_map(|step| &step.actions);
+        self.left = actions.map(|action| action.app.clone()).collect();
     }
     /// The plan as events say it.
     pub fn said(&self) -> Value {
-        json!({ "id": self.id, "version": self.version, "steps": self.steps })
+        let steps: Vec<_> = self.steps.iter().map(Step::said).collect();
+        json!({ "id": self.id, "version": self.version, "steps": steps })
     }
     fn step(&self) -> Value {
-        self.steps.get(self.current).map_or_else(|| json!({ "actions": [] }), |step| json!(step))
+        self.steps.get(self.current).map_or_else(|| json!({ "actions": [] }), Step::said)
     }
 }
 
@@ -77,74 +96,124 @@ impl Orchestrator {
         let Some(deployment) = self.locks.get(app).and_then(|id| self.deployments.get(id)) else {
             return Phase::Free;
         };
-        let action = |step: &Step| step.actions.iter().find(|a| a.app == app).map(|a| a.action);
-        if let Some(kind) = deployment.steps.get(deployment.current).and_then(action)
-            && !deployment.done.contains(app)
-        {
-            return Phase::Active(deployment.id.clone(), kind);
+        let turns = deployment.turns.get(app).map_or(&[][..], Vec::as_slice);
+        let now =
+            turns.iter().find(|(at, _)| *at == deployment.current).filter(|_| deployment.left.contains(app));
+        if let Some((_, kind)) = now {
+            return Phase::Active(deployment.id.clone(), *kind);
         }
-        let later = deployment.steps.iter().skip(deployment.current + 1).any(|step| action(step).is_some());
+        let later = turns.iter().any(|(at, _)| *at > deployment.current);
         if later { Phase::Waiting(deployment.id.clone()) } else { Phase::Free }
     }
 
     /// Whether a change may begin; gives the deployments that it would break.
-    pub(crate) fn admit(
-        &self,
-        changes: &BTreeMap<String, Option<Arc<App>>>,
-        force: bool,
-    ) -> Result<BTreeSet<String>, Refused> {
-        let others: BTreeSet<String> =
-            changes.keys().filter_map(|app| self.locks.get(app)).cloned().collect();
-        if !force && !others.is_empty() {
-            return Err(Refused::Locked(others.into_iter().collect()));
+    fn admit(&self, draft: &Draft, force: bool) -> Result<BTreeSet<String>, Refused> {
+        let mut others: BTreeSet<String> =
+            draft.changes.apps.keys().filter_map(|app| self.locks.get(app)).cloned().collect();
+        let locked = others.iter().filter(|other| !draft.breaks.contains(*other));
+        if !force && locked.clone().next().is_some() {
+            return Err(Refused::Locked(locked.cloned().collect()));
         }
-        if self.deployments.len() - others.len() >= DEPLOYMENTS_MAX {
+        others.extend(draft.breaks.iter().filter(|id| self.deployments.contains_key(*id)).cloned());
+        if self.deployments.len() - others.len() >= self.config.max_running_deployments {
             return Err(Refused::TooMany);
         }
         Ok(others)
     }
 
-    /// Takes a change of apps (none = delete) and begins to bring it about; gives the deployment's id.
+    /// The steps that these changes would take; they are right as a whole.
+    pub(crate) fn planned(
+        &self,
+        changes: &Changes,
+        edges: &Edges,
+    ) -> (Vec<Step>, BTreeMap<String, Arc<Spec>>) {
+        let mut specs = BTreeMap::new();
+        let mut all = BTreeMap::<String, Change>::new();
+        for (id, app) in &changes.apps {
+            let new = app.as_ref().map(|app| Arc::new(crate::apps::spec(app)));
+            specs.extend(new.iter().map(|spec| (id.clone(), spec.clone())));
+            all.insert(id.clone(), (self.apps.get(id).map(|state| state.spec.clone()), new));
+        }
+        (plan(&all, edges), specs)
+    }
+
+    /// Takes a change and begins to bring it about; gives the deployment's id. `at` is the group it is told of.
     pub(crate) fn deploy(
         &mut self,
         now: &mut Now<'_>,
-        version: &str,
-        changes: BTreeMap<String, Option<Arc<App>>>,
+        at: &str,
+        draft: Draft,
         force: bool,
-    ) -> Result<String, Refused> {
-        let others = self.admit(&changes, force)?;
+    ) -> Result<String, Answer> {
+        let version = draft.version.clone();
+        let taken = self.take(now, at, draft, force);
+        if let Err(answer) = &taken
+            && self.heard("group_change_failed")
+        {
+            let reason = match &answer.body {
+                model::request::Body::Json(text) => serde_json::from_str::<Value>(text)
+                    .ok()
+                    .and_then(|body| Some(body.get("message")?.as_str()?.to_owned())),
+                _ => None,
+            };
+            let fields = json!({ "groupId": at, "version": version, "reason": reason.unwrap_or_default() });
+            self.emit(now.time, "group_change_failed", fields);
+        }
+        taken
+    }
+
+    fn take(&mut self, now: &mut Now<'_>, at: &str, mut draft: Draft, force: bool) -> Result<String, Answer> {
+        self.round_off(&mut draft.changes, &draft.version);
+        let edges = self.whole_is_right(&draft.changes)?;
+        let others = self.admit(&draft, force).map_err(crate::commands::refusal)?;
+        let Draft { version, changes, .. } = draft;
         let mut torn = BTreeSet::new();
-        for other in others {
-            torn.extend(self.deployments.get(&other).into_iter().flat_map(|d| d.target.keys().cloned()));
-            self.abandon(now.time, &other);
+        for other in &others {
+            torn.extend(self.deployments.get(other).into_iter().flat_map(|d| d.target.keys().cloned()));
+            self.abandon(now.time, other);
         }
-        let old: crate::plan::Apps =
-            self.apps.iter().map(|(id, app)| (id.clone(), app.spec.clone())).collect();
-        let original =
-            changes.keys().map(|id| (id.clone(), self.apps.get(id).map(|app| app.app.clone()))).collect();
-        for (id, app) in &changes {
-            self.put_app(id, app.clone());
-        }
-        let new = self.apps.iter().map(|(id, app)| (id.clone(), app.spec.clone())).collect();
-        let mut steps = plan(&old, &new);
-        self.mend(&mut steps, &changes, &torn);
+        let (mut steps, specs) = self.planned(&changes, &edges);
+        self.mend(&mut steps, &changes, &specs, &torn);
+        let was = |id: &String| self.groups.get(id).cloned();
         let id = now.rng.uuid().to_string();
         let mut deployment = Deployment {
             id: id.clone(),
-            version: version.to_owned(),
+            version: version.clone(),
             steps,
-            original,
-            target: changes,
+            original: changes
+                .apps
+                .keys()
+                .map(|id| (id.clone(), self.apps.get(id).map(|a| a.app.clone())))
+                .collect(),
+            target: changes.apps.clone(),
+            groups: changes.groups.iter().map(|(id, group)| (id.clone(), (was(id), group.clone()))).collect(),
             current: 0,
-            done: BTreeSet::new(),
+            left: BTreeSet::new(),
+            turns: BTreeMap::new(),
             specs: BTreeMap::new(),
             old: BTreeMap::new(),
         };
-        deployment.read_specs();
-        self.saves.put(format!("deployments/{id}"), serde_json::to_vec(&deployment).unwrap_or_default());
-        self.emit(now.time, "group_change_success", json!({ "groupId": "/", "version": version }));
+        deployment.index();
+        // what follows may take several batches: the deployment is first, so that a restart can finish them
+        if !deployment.steps.is_empty() {
+            let record = serde_json::to_vec(&deployment).unwrap_or_default();
+            self.saves.put_long(&format!("deployments/{id}"), record);
+        }
+        self.remember(&version, &changes);
+        for (id, app) in &changes.apps {
+            let app = app.clone().zip(specs.get(id).cloned());
+            self.put_app(id, app);
+        }
+        for (id, group) in changes.groups {
+            self.put_group(&id, group);
+        }
+        for other in others {
+            self.saves.delete_last(&format!("deployments/{other}"));
+        }
+        self.emit(now.time, "group_change_success", json!({ "groupId": at, "version": version }));
         self.begin(now.time, deployment);
         self.dirty.extend(torn);
+        self.roles_changed();
         Ok(id)
     }
 
@@ -152,21 +221,26 @@ impl Orchestrator {
     fn mend(
         &self,
         steps: &mut Vec<Step>,
-        changes: &BTreeMap<String, Option<Arc<App>>>,
+        changes: &Changes,
+        specs: &BTreeMap<String, Arc<Spec>>,
         torn: &BTreeSet<String>,
     ) {
-        let planned = |app: &String| steps.iter().any(|step| step.actions.iter().any(|a| a.app == *app));
-        let missing: Vec<_> =
-            changes.keys().filter(|app| torn.contains(*app) && !planned(app)).cloned().collect();
-        let actions = missing.into_iter().map(|app| {
-            let action = match self.apps.get(&app) {
+        if torn.is_empty() {
+            return;
+        }
+        let planned: BTreeSet<&String> =
+            steps.iter().flat_map(|step| &step.actions).map(|action| &action.app).collect();
+        let missing = changes.apps.keys().filter(|app| torn.contains(*app) && !planned.contains(app));
+        let actions = missing.map(|app| {
+            let pod = self.apps.get(app).is_some_and(|state| state.spec.pod);
+            let action = match specs.get(app) {
                 None => Kind::StopApplication,
-                Some(state) if self.instances.tallies(&app, &state.spec.config_version).1.all > 0 => {
+                Some(spec) if self.instances.tallies(app, &spec.config_version).1.all > 0 => {
                     Kind::RestartApplication
                 }
                 Some(_) => Kind::ScaleApplication,
             };
-            crate::plan::Action { action, app }
+            Action { action, app: app.clone(), pod }
         });
         let actions: Vec<_> = actions.collect();
         if !actions.is_empty() {
@@ -183,39 +257,76 @@ impl Orchestrator {
         self.enter(now, &id);
     }
 
-    /// A deployment found in the records goes on.
+    /// A deployment found in the records goes on; one whose apps a later one has is over.
     pub(crate) fn resume(&mut self, now: Time, mut deployment: Deployment) {
-        deployment.read_specs();
+        let others: BTreeSet<_> =
+            deployment.target.keys().filter_map(|app| self.locks.get(app)).cloned().collect();
+        for other in others {
+            self.end(&other);
+        }
+        for (id, app) in &deployment.target {
+            let there = self.apps.get(id).map(|state| &state.app);
+            if there != app.as_ref() {
+                let app = app.clone().map(|app| (app.clone(), Arc::new(crate::apps::spec(&app))));
+                self.put_app(id, app);
+            }
+        }
+        let groups: Vec<_> =
+            deployment.groups.iter().map(|(id, (_, group))| (id.clone(), group.clone())).collect();
+        for (id, group) in groups {
+            let newer = self.groups.get(&id).is_some_and(|there| there.version > deployment.version);
+            if !newer && self.groups.get(&id) != group.as_ref() {
+                self.put_group(&id, group);
+            }
+        }
+        deployment.index();
         self.begin(now, deployment);
     }
 
     /// Begins the running step, or ends the deployment where there is none left.
     fn enter(&mut self, now: Time, id: &str) {
-        let Some(deployment) = self.deployments.get(id) else { return };
-        let (said, step) = (deployment.said(), deployment.step());
-        let Some(actions) = deployment.steps.get(deployment.current).map(|step| step.actions.clone()) else {
+        let Some(deployment) = self.deployments.get_mut(id) else { return };
+        deployment.begin_step();
+        let Some(step) = deployment.steps.get(deployment.current) else {
+            if self.heard("deployment_success") {
+                let said = self.deployments.get(id).map(Deployment::said);
+                self.emit(now, "deployment_success", json!({ "id": id, "plan": said }));
+            }
             self.end(id);
-            return self.emit(now, "deployment_success", json!({ "id": id, "plan": said }));
+            return;
         };
-        self.emit(now, "deployment_info", json!({ "plan": said, "currentStep": step }));
-        for action in actions {
-            self.clear_backoff(&action.app);
-            self.dirty.insert(action.app);
+        let actions: Vec<_> = step.actions.iter().map(|action| (action.app.clone(), action.action)).collect();
+        if self.heard("deployment_info") {
+            self.say_step(now, id, "deployment_info");
+        }
+        for (app, action) in actions {
+            self.clear_backoff(&app);
+            self.say_checks(now, &app, action);
+            self.dirty.insert(app);
+        }
+    }
+
+    fn say_step(&mut self, now: Time, id: &str, kind: &str) {
+        if let Some(deployment) = self.deployments.get(id) {
+            let fields = json!({ "plan": deployment.said(), "currentStep": deployment.step() });
+            self.emit(now, kind, fields);
         }
     }
 
     /// The running step's action on this app is done.
     pub(crate) fn action_done(&mut self, now: Time, id: &str, app: &str) {
         let Some(deployment) = self.deployments.get_mut(id) else { return };
-        deployment.done.insert(app.to_owned());
+        let was_left = deployment.left.remove(app);
         deployment.old.remove(app);
+        let over = deployment.left.is_empty();
         self.dirty.insert(app.to_owned());
-        let Some(step) = deployment.steps.get(deployment.current) else { return };
-        if step.actions.iter().all(|action| deployment.done.contains(&action.app)) {
-            let fields = json!({ "plan": deployment.said(), "currentStep": deployment.step() });
-            deployment.current += 1;
-            deployment.done.clear();
-            self.emit(now, "deployment_step_success", fields);
+        if was_left && over {
+            if self.heard("deployment_step_success") {
+                self.say_step(now, id, "deployment_step_success");
+            }
+            if let Some(deployment) = self.deployments.get_mut(id) {
+                deployment.current += 1;
+            }
             self.enter(now, id);
         }
     }
@@ -223,16 +334,22 @@ impl Orchestrator {
     fn end(&mut self, id: &str) -> Option<Deployment> {
         let deployment = self.deployments.remove(id)?;
         for app in deployment.target.keys() {
-            self.locks.remove(app);
+            if self.locks.get(app).is_some_and(|by| by == id) {
+                self.locks.remove(app);
+            }
             self.dirty.insert(app.clone());
         }
-        self.saves.delete(format!("deployments/{id}"));
+        self.saves.delete_long(&format!("deployments/{id}"));
         Some(deployment)
     }
 
     /// Stops a deployment where it is.
     pub(crate) fn abandon(&mut self, now: Time, id: &str) -> Option<Deployment> {
         let deployment = self.end(id)?;
+        if self.heard("deployment_step_failure") {
+            let fields = json!({ "plan": deployment.said(), "currentStep": deployment.step() });
+            self.emit(now, "deployment_step_failure", fields);
+        }
         let fields = json!({ "id": id, "plan": deployment.said(), "reason": "The deployment was cancelled" });
         self.emit(now, "deployment_failed", fields);
         Some(deployment)

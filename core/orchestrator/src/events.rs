@@ -12,16 +12,26 @@ struct Listener {
     remote: String,
 }
 
+impl Listener {
+    fn wants(&self, kind: &str) -> bool {
+        self.kinds.is_empty() || self.kinds.iter().any(|wanted| wanted == kind)
+    }
+}
+
 /// Open streams.
 #[derive(Debug, Default)]
 pub(crate) struct Streams(BTreeMap<StreamId, Listener>);
 
 impl Orchestrator {
+    /// Whether anybody listens to a kind: what nobody hears need not be put together.
+    pub(crate) fn heard(&self, kind: &str) -> bool {
+        self.streams.0.values().any(|listener| listener.wants(kind))
+    }
+
     /// Says an event to all who listen to its kind.
     pub(crate) fn emit(&mut self, now: Time, kind: &str, mut fields: Value) {
-        let wants =
-            |listener: &Listener| listener.kinds.is_empty() || listener.kinds.iter().any(|k| k == kind);
-        let streams: Vec<_> = self.streams.0.iter().filter(|(_, l)| wants(l)).map(|(id, _)| *id).collect();
+        let streams: Vec<_> =
+            self.streams.0.iter().filter(|(_, listener)| listener.wants(kind)).map(|(id, _)| *id).collect();
         if streams.is_empty() {
             return;
         }
@@ -47,6 +57,13 @@ impl Orchestrator {
     pub(crate) fn unlisten(&mut self, now: Time, stream: StreamId) {
         if let Some(listener) = self.streams.0.remove(&stream) {
             self.emit(now, "event_stream_detached", json!({ "remoteAddress": listener.remote }));
+        }
+    }
+
+    /// Nobody is listened to any more.
+    pub(crate) fn end_streams(&mut self) {
+        for stream in std::mem::take(&mut self.streams.0).into_keys() {
+            self.saves.say(Effect::Http(Http::Close { stream }));
         }
     }
 

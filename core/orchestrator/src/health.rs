@@ -3,19 +3,20 @@
 //! Never performs one. Results are not durable: after a restart nothing is known until the next check.
 
 use crate::{
-    Orchestrator, ProbeId,
+    Asked, Orchestrator, ProbeId,
     instances::{Checked, Condition, Instance},
+    plan::Kind,
     spec::{CheckBy, CheckSpec, Spec},
     timers::Due,
     when,
 };
 use base::{Effects, Time};
 use model::container::{Probe, Probed};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Intervals below this are taken as this.
-const INTERVAL_MIN: base::Duration = base::Duration::from_millis(100);
+pub(crate) const INTERVAL_MIN: base::Duration = base::Duration::from_millis(100);
 
 enum Found {
     Good,
@@ -44,10 +45,36 @@ impl Orchestrator {
         app.and_then(|app| app.specs.get(&instance.version).cloned()).or_else(|| self.spec(&instance.app))
     }
 
+    /// Checks of an app begin or end with the action of a deployment on it.
+    pub(crate) fn say_checks(&mut self, now: Time, app: &str, action: Kind) {
+        let checks =
+            |app: &Value| app.get("healthChecks").and_then(Value::as_array).cloned().unwrap_or_default();
+        let deployment = self.locks.get(app).and_then(|id| self.deployments.get(id));
+        let old =
+            deployment.and_then(|d| d.original.get(app)?.clone()).map_or_else(Vec::new, |app| checks(&app));
+        let state = self.apps.get(app);
+        let new = state.map_or_else(Vec::new, |state| checks(&state.app));
+        let version = state.map_or_else(String::new, |state| state.spec.version.clone());
+        let (gone, more) = match action {
+            Kind::StopApplication => (old, Vec::new()),
+            Kind::StartApplication => (Vec::new(), new),
+            Kind::ScaleApplication => return,
+            Kind::RestartApplication => (old, new),
+        };
+        for _ in gone {
+            self.emit(now, "remove_health_check_event", json!({ "appId": app }));
+        }
+        for check in more {
+            let fields = json!({ "appId": app, "version": version, "healthCheck": check });
+            self.emit(now, "add_health_check_event", fields);
+        }
+    }
+
     pub(crate) fn start_checks(&mut self, now: Time, instance: &Instance) {
         if instance.ending {
             return;
         }
+        self.start_readiness(now, instance);
         for (at, check) in self.spec_of(instance).iter().flat_map(|spec| spec.checks.iter().enumerate()) {
             if check.by == CheckBy::Orchestrator {
                 self.timers.set(Due::Check(instance.id.clone(), at), now);
@@ -56,6 +83,7 @@ impl Orchestrator {
     }
 
     pub(crate) fn stop_checks(&mut self, instance: &Instance) {
+        self.timers.stop(&Due::Ready(instance.id.clone()));
         let count = self.spec_of(instance).map_or(0, |spec| spec.checks.len());
         for at in 0..count {
             self.timers.stop(&Due::Check(instance.id.clone(), at));
@@ -78,7 +106,7 @@ impl Orchestrator {
         };
         let number = ProbeId(self.probes_next);
         self.probes_next += 1;
-        self.probes.insert(number, (id.to_owned(), at));
+        self.probes.insert(number, (id.to_owned(), Asked::Health(at)));
         out.push(crate::Effect::Probe { id: number, probe, timeout: check.timeout });
         self.timers
             .set(Due::Check(id.to_owned(), at), now + check.interval.max(INTERVAL_MIN) + check.timeout);
@@ -86,7 +114,8 @@ impl Orchestrator {
 
     /// A check was answered.
     pub(crate) fn probed(&mut self, now: Time, probe: ProbeId, probed: Probed) {
-        let Some((id, at)) = self.probes.remove(&probe) else { return };
+        let Some((id, asked)) = self.probes.remove(&probe) else { return };
+        let Asked::Health(at) = asked else { return self.asked_ready(now, &id, probed) };
         let Some(mut instance) = self.instances.get(&id).cloned() else { return };
         let Some(spec) = self.spec_of(&instance) else { return };
         let Some(check) = spec.checks.get(at) else { return };
@@ -119,10 +148,17 @@ impl Orchestrator {
             }
         }
         let failures = checked.failures;
-        self.judge(now, &spec, instance, failures, kill);
+        self.judge(now, &spec, instance, (at, failures), kill);
     }
 
-    fn judge(&mut self, now: Time, spec: &Spec, mut instance: Instance, failures: u32, kill: Option<String>) {
+    fn judge(
+        &mut self,
+        now: Time,
+        spec: &Spec,
+        mut instance: Instance,
+        (at, failures): (usize, u32),
+        kill: Option<String>,
+    ) {
         let mine = || {
             let own = |(_, check): &(_, &CheckSpec)| check.by == CheckBy::Orchestrator;
             instance.checks.iter().zip(&spec.checks).filter(own).map(|(checked, _)| checked)
@@ -140,8 +176,13 @@ impl Orchestrator {
         } else {
             self.put_instance(instance.clone())
         }
-        if failures > 0 {
-            let fields = json!({ "appId": instance.app, "taskId": id, "healthCheck": { "consecutiveFailures": failures } });
+        if failures > 0 && self.heard("failed_health_check_event") {
+            let app = self
+                .apps
+                .get(&instance.app)
+                .map(|state| state.versions.get(&instance.version).unwrap_or(&state.app));
+            let check = app.and_then(|app| app.get("healthChecks")?.get(at)).cloned();
+            let fields = json!({ "appId": instance.app, "taskId": id, "healthCheck": check });
             self.emit(now, "failed_health_check_event", fields);
         }
         if let Some(healthy) = healthy.filter(|_| before != healthy) {

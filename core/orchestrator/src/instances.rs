@@ -62,6 +62,9 @@ pub struct Instance {
     pub app: String,
     /// The version of the app it was launched with.
     pub version: String,
+    /// The version of that app's last change other than of `instances`: what runs of it.
+    #[serde(default)]
+    pub config: String,
     /// What it does.
     pub condition: Condition,
     /// Whether it is to end.
@@ -90,6 +93,15 @@ pub struct Instance {
     pub addresses: Vec<String>,
     /// What is known of its health.
     pub healthy: Option<bool>,
+    /// Whether it was ever ready; none where nobody asks.
+    #[serde(default)]
+    pub ready: Option<bool>,
+    /// What the agent's check found last, as clients see it.
+    #[serde(default)]
+    pub check_result: Option<serde_json::Value>,
+    /// The last answer to its readiness check; not in the record.
+    #[serde(skip)]
+    pub readiness_status: Option<u16>,
     /// When a kill was last sent; not in the record.
     #[serde(skip)]
     pub killed_at: Option<u64>,
@@ -128,6 +140,10 @@ pub struct Tally {
     pub running: u64,
     /// Running and known to be healthy.
     pub healthy: u64,
+    /// Running, and ready where that is asked for.
+    pub running_ready: u64,
+    /// Healthy, and ready where that is asked for.
+    pub healthy_ready: u64,
     /// Running and known not to be.
     pub unhealthy: u64,
     /// Being ended.
@@ -144,6 +160,8 @@ impl Tally {
             staged: self.staged + other.staged,
             running: self.running + other.running,
             healthy: self.healthy + other.healthy,
+            running_ready: self.running_ready + other.running_ready,
+            healthy_ready: self.healthy_ready + other.healthy_ready,
             unhealthy: self.unhealthy + other.unhealthy,
             ending: self.ending + other.ending,
         }
@@ -152,12 +170,16 @@ impl Tally {
         let given_up = instance.condition == Condition::UnreachableInactive;
         let running = instance.condition == Condition::Running;
         let active = !instance.ending && !given_up;
+        let ready = instance.ready != Some(false);
+        let healthy = running && active && instance.healthy == Some(true);
         Self {
             all: 1,
             active: u64::from(active),
             staged: u64::from(active && instance.condition < Condition::Running),
             running: u64::from(running && active),
-            healthy: u64::from(running && active && instance.healthy == Some(true)),
+            healthy: u64::from(healthy),
+            running_ready: u64::from(running && active && ready),
+            healthy_ready: u64::from(healthy && ready),
             unhealthy: u64::from(running && active && instance.healthy == Some(false)),
             ending: u64::from(instance.ending && !given_up),
         }
@@ -169,6 +191,8 @@ impl Tally {
             staged: self.staged - o.staged,
             running: self.running - o.running,
             healthy: self.healthy - o.healthy,
+            running_ready: self.running_ready - o.running_ready,
+            healthy_ready: self.healthy_ready - o.healthy_ready,
             unhealthy: self.unhealthy - o.unhealthy,
             ending: self.ending - o.ending,
         }
@@ -178,7 +202,7 @@ impl Tally {
 #[derive(Debug, Default)]
 struct OfApp {
     ids: BTreeSet<String>,
-    /// By version: how many, and where.
+    /// By configuration: how many, and where.
     versions: BTreeMap<String, (Tally, BTreeMap<String, Counts>)>,
 }
 
@@ -244,7 +268,7 @@ impl Instances {
     }
     fn count(&mut self, instance: &Instance, more: bool) {
         let of = self.apps.entry(instance.app.clone()).or_default();
-        let (tally, fields) = of.versions.entry(instance.version.clone()).or_default();
+        let (tally, fields) = of.versions.entry(instance.config.clone()).or_default();
         let mine = Tally::of(instance);
         *tally = if more { tally.plus(mine) } else { tally.minus(mine) };
         for (field, value) in &instance.placed {
@@ -260,37 +284,31 @@ impl Instances {
             return;
         }
         if tally.all == 0 {
-            of.versions.remove(&instance.version);
+            of.versions.remove(&instance.config);
         }
         of.ids.remove(&instance.id);
         if of.ids.is_empty() {
             self.apps.remove(&instance.app);
         }
     }
-    /// Counts of an app: those launched with `since` or later, and the older ones. Versions sort as their times do.
-    pub fn tallies(&self, app: &str, since: &str) -> (Tally, Tally) {
+    /// Counts of an app: those with this configuration, and the others.
+    pub fn tallies(&self, app: &str, config: &str) -> (Tally, Tally) {
         let mut both = (Tally::default(), Tally::default());
-        for (version, (tally, _)) in self.apps.get(app).into_iter().flat_map(|of| &of.versions) {
-            let side = if version.as_str() >= since { &mut both.0 } else { &mut both.1 };
+        for (of, (tally, _)) in self.apps.get(app).into_iter().flat_map(|of| &of.versions) {
+            let side = if of == config { &mut both.0 } else { &mut both.1 };
             *side = side.plus(*tally);
         }
         both
     }
-    /// Counts of an app over all versions.
+    /// Counts of an app over all configurations.
     pub fn tally(&self, app: &str) -> Tally {
-        self.tallies(app, "").0
+        let all = self.apps.get(app).into_iter().flat_map(|of| of.versions.values());
+        all.fold(Tally::default(), |sum, (tally, _)| sum.plus(*tally))
     }
-    /// How many instances launched with `since` or later have each value of a field.
-    pub fn placed(&self, app: &str, since: &str, field: &str) -> Counts {
-        let mut all = Counts::new();
-        for (_, (_, fields)) in
-            self.apps.get(app).into_iter().flat_map(|of| &of.versions).filter(|(v, _)| v.as_str() >= since)
-        {
-            for (value, count) in fields.get(field).into_iter().flatten() {
-                *all.entry(value.clone()).or_default() += count;
-            }
-        }
-        all
+    /// How many instances with this configuration have each value of a field.
+    pub fn placed(&self, app: &str, config: &str, field: &str) -> Counts {
+        let of = self.apps.get(app).and_then(|of| of.versions.get(config));
+        of.and_then(|(_, fields)| fields.get(field)).cloned().unwrap_or_default()
     }
     /// Counts everything anew and compares.
     pub fn check(&self) {

@@ -2,11 +2,12 @@
 
 use crate::{
     pool::Taken,
-    spec::{CheckBy, Spec},
+    spec::{AgentCheckKind, CheckBy, Spec},
 };
 use model::mesos::{
-    AgentId, CommandInfo, DiscoveryInfo, DurationInfo, Environment, HealthCheck, KillPolicy, Label, Labels,
-    Port, Ports, TaskId, TaskInfo, command_info, discovery_info, environment, health_check,
+    AgentId, CheckInfo, CommandInfo, DiscoveryInfo, DurationInfo, Environment, HealthCheck, KillPolicy,
+    Label, Labels, Port, Ports, TaskId, TaskInfo, check_info, command_info, discovery_info, environment,
+    health_check, value,
 };
 use std::collections::BTreeMap;
 
@@ -28,6 +29,8 @@ pub struct Site<'a> {
     pub user: &'a str,
     /// Put before `PORT…` and `HOST`.
     pub prefix: &'a str,
+    /// Whether its top-level group enforces its name as role.
+    pub enforces_role: bool,
 }
 
 /// `/prod/db` as `db.prod`.
@@ -56,16 +59,23 @@ pub fn task_info(spec: &Spec, site: Site<'_>, taken: Taken) -> TaskInfo {
     let grace = spec.kill_grace.map(|grace| KillPolicy {
         grace_period: Some(DurationInfo { nanoseconds: i64::try_from(grace.as_nanos()).unwrap_or(i64::MAX) }),
     });
+    let ports = taken.ports;
     TaskInfo {
         name: name.clone(),
         task_id: TaskId { value: site.task.to_owned() },
         agent_id: AgentId { value: site.agent.to_owned() },
-        discovery: Some(discovery_of(spec, name, &taken.ports)),
+        discovery: Some(discovery_of(spec, name, &ports)),
         resources: taken.resources,
         command: Some(command),
         health_check,
         labels: labels_of(&spec.labels),
         kill_policy: grace,
+        check: check_of(spec, &ports),
+        limits: spec
+            .limits
+            .iter()
+            .map(|(name, most)| (name.clone(), value::Scalar { value: *most }))
+            .collect(),
         ..Default::default()
     }
 }
@@ -108,7 +118,8 @@ fn environment_of(spec: &Spec, site: Site<'_>, ports: &[u16]) -> BTreeMap<String
     put("MARATHON_APP_RESOURCE_MEM".into(), format!("{:?}", spec.mem));
     put("MARATHON_APP_RESOURCE_DISK".into(), format!("{:?}", spec.disk));
     put("MARATHON_APP_RESOURCE_GPUS".into(), format!("{}", spec.gpus as u64));
-    put("MARATHON_APP_ENFORCE_GROUP_ROLE".into(), "FALSE".into());
+    let enforces = if site.enforces_role { "TRUE" } else { "FALSE" };
+    put("MARATHON_APP_ENFORCE_GROUP_ROLE".into(), enforces.into());
     let mut names = Vec::new();
     for (label, value) in &spec.labels {
         if label.len() < LABEL_NAME_MAX && value.len() < LABEL_VALUE_MAX {
@@ -203,6 +214,45 @@ fn health_of(spec: &Spec, at: usize, ports: &[u16]) -> HealthCheck {
     said
 }
 
+/// What the agent looks at without judging it.
+fn check_of(spec: &Spec, ports: &[u16]) -> Option<CheckInfo> {
+    let check = spec.check.as_ref()?;
+    let mut said = CheckInfo {
+        delay_seconds: Some(check.delay.as_secs_f64()),
+        interval_seconds: Some(check.interval.as_secs_f64()),
+        timeout_seconds: Some(check.timeout.as_secs_f64()),
+        ..Default::default()
+    };
+    let at = |port: &Option<u16>, index: &usize| u32::from(port.or(ports.get(*index).copied()).unwrap_or(0));
+    let kind = match &check.kind {
+        AgentCheckKind::Http(port, index, path) => {
+            said.http = Some(check_info::Http { port: at(port, index), path: Some(path.clone()) });
+            check_info::Type::Http
+        }
+        AgentCheckKind::Tcp(port, index) => {
+            said.tcp = Some(check_info::Tcp { port: at(port, index) });
+            check_info::Type::Tcp
+        }
+        AgentCheckKind::Shell(shell) => {
+            let command = CommandInfo { value: Some(shell.clone()), shell: Some(true), ..Default::default() };
+            said.command = Some(check_info::Command { command });
+            check_info::Type::Command
+        }
+        AgentCheckKind::Argv(argv) => {
+            let command = CommandInfo {
+                value: argv.first().cloned(),
+                arguments: argv.clone(),
+                shell: Some(false),
+                ..Default::default()
+            };
+            said.command = Some(check_info::Command { command });
+            check_info::Type::Command
+        }
+    };
+    said.r#type = Some(kind as i32);
+    Some(said)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,7 +274,7 @@ mod tests {
             ],
             ..Spec::default()
         };
-        let site = Site { task: "t", agent: "a", host: "h", user: "nobody", prefix: "" };
+        let site = Site { task: "t", agent: "a", host: "h", user: "nobody", prefix: "", enforces_role: true };
         let info = task_info(&spec, site, Taken { ports: vec![31005, 31006], ..Taken::default() });
         assert_eq!(info.name, "db.prod");
         let command = info.command.unwrap();
@@ -243,6 +293,7 @@ mod tests {
             ("PORT_9000", "31006"),
             ("PORT1", "mine"),
             ("HOST", "h"),
+            ("MARATHON_APP_ENFORCE_GROUP_ROLE", "TRUE"),
         ] {
             assert_eq!(seen.get(name).map(String::as_str), Some(value), "{name}");
         }

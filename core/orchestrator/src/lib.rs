@@ -11,7 +11,9 @@ mod definitions;
 mod deployments;
 mod effect;
 mod events;
+mod groups;
 mod health;
+mod history;
 mod input;
 pub mod instances;
 mod invariants;
@@ -21,12 +23,14 @@ mod matching;
 mod plan;
 mod pool;
 mod read;
+mod readiness;
 mod render;
 pub mod rolling;
 mod saves;
 mod scaling;
 mod session;
 pub mod spec;
+mod statistics;
 mod timers;
 mod updates;
 mod view;
@@ -35,13 +39,16 @@ mod view;
 mod tests;
 
 pub use apps::AppState;
-pub use commands::{AppUpdate, Command};
+pub use commands::{AppUpdate, Command, shown as pod_shown};
 pub use config::Config;
 pub use deployments::{Deployment, Refused};
 pub use effect::{Effect, ProbeId, ServerEvent};
+pub use groups::GroupState;
+pub use history::Root;
 pub use input::{Client, Input};
-pub use matching::{Queued, Refusal, STAGES, Statistics, Unused};
 pub use plan::{Action, Kind, Step};
+pub use render::{Embed, InGroup};
+pub use statistics::{Queued, Refusal, STAGES, Statistics, Unused};
 pub use updates::Failure;
 
 use backoff::Backoff;
@@ -54,11 +61,25 @@ use timers::Due;
 /// An app's definition as its clients see it: Marathon's normalised JSON form. What runs of it is read into `spec::Spec`.
 pub type App = serde_json::Value;
 
+/// What a probe asks of an instance.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    /// The health check of this index.
+    Health(usize),
+    /// Whether it is ready.
+    Ready,
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Orchestrator {
     config: Config,
+    /// Apps and pods.
     apps: BTreeMap<String, AppState>,
+    index: apps::Index,
+    groups: BTreeMap<String, GroupState>,
+    /// By version, what each change of the root group replaced.
+    history: BTreeMap<String, history::Replaced>,
     deployments: BTreeMap<String, Deployment>,
     /// By app, the deployment that has it.
     locks: BTreeMap<String, String>,
@@ -74,7 +95,7 @@ pub struct Orchestrator {
     streams: events::Streams,
     /// Apps that something happened to in this step.
     dirty: BTreeSet<String>,
-    probes: BTreeMap<ProbeId, (String, usize)>,
+    probes: BTreeMap<ProbeId, (String, Asked)>,
     probes_next: u64,
     /// The last version given; each is later than the one before.
     last_version: u64,
@@ -87,6 +108,9 @@ impl Orchestrator {
         let mut this = Self {
             config,
             apps: BTreeMap::new(),
+            index: apps::Index::default(),
+            groups: BTreeMap::new(),
+            history: BTreeMap::new(),
             deployments: BTreeMap::new(),
             locks: BTreeMap::new(),
             instances: instances::Instances::default(),
@@ -109,40 +133,62 @@ impl Orchestrator {
 
     fn recover(&mut self, records: Records, now: Time) {
         let mut plans: Vec<Plan> = Vec::new();
-        let mut current = Vec::new();
+        let root = GroupState { version: when(now.as_millis()), ..GroupState::default() };
+        self.groups.insert("/".into(), root);
         for (key, value) in &records {
+            if key.contains('#') {
+                self.saves.drop_stray(&records, key);
+                continue;
+            }
             let (kind, id) = key.split_at(key.find('/').unwrap_or(key.len()));
             match kind {
                 session::FRAMEWORK => self.session.framework = String::from_utf8(value.clone()).ok(),
-                "apps" => current.extend(serde_json::from_slice(value).ok().map(|app| (id.to_owned(), app))),
+                "apps" => {
+                    if let Ok(app) = serde_json::from_slice::<App>(value) {
+                        let spec = apps::spec(&app);
+                        self.load_app(id, app.into(), spec.into());
+                        self.dirty.insert(id.to_owned());
+                    }
+                }
+                "groups" => {
+                    self.groups.extend(serde_json::from_slice(value).ok().map(|g| (id.to_owned(), g)))
+                }
+                "history" => {
+                    let whole = self.saves.whole(&records, key).unwrap_or_default();
+                    let replaced = serde_json::from_slice(&whole).ok();
+                    self.history.extend(replaced.map(|r| (id.trim_start_matches('/').to_owned(), r)));
+                }
                 "failures" => {
                     self.failures.extend(serde_json::from_slice(value).ok().map(|f| (id.to_owned(), f)));
                 }
                 "instances" => {
-                    serde_json::from_slice(value).into_iter().for_each(|i| self.instances.insert(i))
+                    if let Ok(mut instance) = serde_json::from_slice::<instances::Instance>(value) {
+                        if instance.config.is_empty() {
+                            // from before configurations were kept: what it was launched with is one
+                            instance.config.clone_from(&instance.version);
+                        }
+                        self.instances.insert(instance);
+                    }
                 }
-                "deployments" => plans.extend(serde_json::from_slice::<Plan>(value)),
+                "deployments" => {
+                    let whole = self.saves.whole(&records, key).unwrap_or_default();
+                    plans.extend(serde_json::from_slice::<Plan>(&whole));
+                }
+                // apps are read before their versions
+                "versions" => {
+                    let id = id.split('@').next().unwrap_or_default().to_owned();
+                    if let Ok(app) = serde_json::from_slice(value) {
+                        self.load_version(&id, app);
+                    }
+                }
                 _ => {}
             }
         }
-        for (id, app) in current {
-            for (key, value) in records.range(format!("versions{id}@")..format!("versions{id}A")) {
-                let _ = key;
-                if let Ok(old) = serde_json::from_slice::<App>(value) {
-                    let spec = apps::spec(&old);
-                    self.load_app(&id, old.into(), spec.into());
-                }
+        for id in self.apps.keys() {
+            for group in api::marathon::parents(id) {
+                self.groups.entry(group.to_owned()).or_default();
             }
-            let app: App = app;
-            let spec = apps::spec(&app);
-            self.load_app(&id, app.into(), spec.into());
-            self.dirty.insert(id);
         }
-        // The clock may have gone back since: a later change must not look like an older one.
-        let apps = self.apps.values().flat_map(|app| app.versions.keys().chain([&app.spec.version]));
-        let given =
-            apps.chain(self.instances.iter().map(|i| &i.version)).chain(plans.iter().map(|p| &p.version));
-        self.last_version = given.filter_map(|version| millis(version)).max().unwrap_or(0);
         plans.sort_by(|a, b| a.version.cmp(&b.version));
         plans.into_iter().for_each(|plan| self.resume(now, plan));
         let all: Vec<_> = self.instances.iter().cloned().collect();
@@ -160,7 +206,11 @@ impl Orchestrator {
         while let Some(due) = self.timers.pop(now.time) {
             match due {
                 Due::Reconcile => self.reconcile(now.time),
-                Due::Backoff(_) => self.session.revive = true,
+                Due::Backoff(_) => {
+                    self.session.revive = true;
+                    self.session.look = true;
+                }
+                Due::Ready(id) => self.ask_ready(now.time, &id, out),
                 Due::Instance(id) => self.overdue(now.time, &id),
                 Due::Kill(id) => self.kill_again(now.time, &id),
                 Due::Check(id, at) => self.probe(now.time, &id, at, out),
@@ -231,21 +281,6 @@ impl Machine for Orchestrator {
     fn check(&self) {
         invariants::check(self);
     }
-}
-
-/// What `when` was made of; none = it is no such text.
-pub fn millis(text: &str) -> Option<u64> {
-    let number = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
-    let (year, month, date) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-    let (hours, minutes, seconds, rest) =
-        (number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 23)?);
-    // the same eras: years begin on a first of March
-    let year = year.checked_sub(u64::from(month <= 2))?;
-    let part = if month > 2 { month.checked_sub(3)? } else { month + 9 };
-    let of_year = (153 * part + 2) / 5 + date.checked_sub(1)?;
-    let days = year / 400 * 146_097 + year % 400 * 365 + year % 400 / 4 - year % 400 / 100 + of_year;
-    let days = days.checked_sub(719_468)?;
-    Some(days * 86_400_000 + hours * 3_600_000 + minutes * 60_000 + seconds * 1000 + rest)
 }
 
 /// Milliseconds since 1970 as `2014-09-12T23:28:21.737Z`.

@@ -4,114 +4,19 @@
 
 use crate::{
     Orchestrator,
-    config::AGENTS_EXPLAINED_MAX,
     constraints::{Counts, Place},
     instances::{Condition, Instance},
     launch::{Site, task_info},
     pool::Pool,
     spec::Spec,
+    statistics::{Queued, Refusal, STAGES},
 };
 use base::{Now, Time};
 use model::mesos::{
     Filters, Offer, OfferId, TaskInfo, offer,
     scheduler::{Call, call},
 };
-use serde::Serialize;
 use std::{collections::BTreeMap, sync::Arc};
-
-/// The stages an offer passes, in order; the first that refuses is counted.
-pub const STAGES: [&str; 10] = [
-    "UnfulfilledRole",
-    "UnfulfilledConstraint",
-    "NoCorrespondingReservationFound",
-    "AgentMaintenance",
-    "InsufficientCpus",
-    "InsufficientMemory",
-    "InsufficientDisk",
-    "InsufficientGpus",
-    "InsufficientPorts",
-    "DeclinedScarceResources",
-];
-
-/// Why an agent was refused.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Refusal {
-    /// One of `STAGES`.
-    pub stage: &'static str,
-    /// For people, with the amount that is missing.
-    pub reason: String,
-    /// What was wanted, where it is a number.
-    pub wanted: Option<f64>,
-    /// What there was.
-    pub available: Option<f64>,
-}
-
-/// The last offer of an agent that was of no use.
-#[derive(Clone, Debug)]
-pub struct Unused {
-    /// When.
-    pub at: Time,
-    /// The offer.
-    pub offer: Arc<Offer>,
-    /// Everything that was in the way.
-    pub refusals: Vec<Refusal>,
-}
-
-/// Offers seen for one waiting app.
-#[derive(Clone, Debug, Default)]
-pub struct Statistics {
-    /// All.
-    pub processed: u64,
-    /// Those that were of no use.
-    pub unused: u64,
-    /// The last of no use.
-    pub last_unused_at: Option<Time>,
-    /// The last of use.
-    pub last_used_at: Option<Time>,
-    /// By stage, since the app began to wait: refused, processed.
-    pub attempt: BTreeMap<&'static str, u64>,
-    /// By agent, the last offer of no use.
-    pub agents: BTreeMap<String, Unused>,
-}
-
-impl Statistics {
-    fn refused(&mut self, now: Time, offer: &Arc<Offer>, refusals: Vec<Refusal>) {
-        self.unused += 1;
-        self.last_unused_at = Some(now);
-        for refusal in refusals.iter().take(1) {
-            *self.attempt.entry(refusal.stage).or_default() += 1;
-        }
-        let agent = &offer.agent_id.value;
-        if self.agents.len() >= AGENTS_EXPLAINED_MAX && !self.agents.contains_key(agent) {
-            let oldest = self.agents.iter().min_by_key(|(_, unused)| unused.at).map(|(id, _)| id.clone());
-            oldest.and_then(|id| self.agents.remove(&id));
-        }
-        self.agents.insert(agent.clone(), Unused { at: now, offer: offer.clone(), refusals });
-    }
-    /// Refused and processed by stage: of the last offer of each agent.
-    pub fn last_offers(&self) -> BTreeMap<&'static str, u64> {
-        let mut all = BTreeMap::new();
-        for unused in self.agents.values() {
-            if let Some(first) = unused.refusals.first() {
-                *all.entry(first.stage).or_default() += 1;
-            }
-        }
-        all
-    }
-}
-
-/// An app that waits for offers.
-#[derive(Clone, Debug)]
-pub struct Queued {
-    /// How many instances wait.
-    pub count: u64,
-    /// What is launched.
-    pub spec: Arc<Spec>,
-    /// Since when.
-    pub since: Time,
-    /// What came of offers.
-    pub seen: Statistics,
-}
 
 struct Waiting {
     spec: Arc<Spec>,
@@ -121,9 +26,19 @@ struct Waiting {
     counts: Vec<Counts>,
 }
 
+/// What all apps share.
+struct Terms {
+    now: Time,
+    /// The master's region: apps that name none stay in it.
+    home: Option<String>,
+    /// Whether offers with GPUs are left to apps that want some.
+    gpus_restricted: bool,
+}
+
 struct Open {
     offer: Arc<Offer>,
     role: String,
+    gpus: bool,
     place: Place,
     pool: Pool,
     tasks: Vec<TaskInfo>,
@@ -144,14 +59,20 @@ impl Orchestrator {
                     .and_then(|info| info.role.clone())
                     .unwrap_or_else(|| self.config.role.clone()),
                 place: Place::of(&offer),
+                gpus: offer.resources.iter().any(|r| r.name == "gpus"),
                 pool: Pool::new(&offer.resources),
                 tasks: Vec::new(),
                 refused: vec![false; waiting.len()],
                 offer: Arc::new(offer),
             })
             .collect();
-        let used = self.place(now, &mut waiting, &mut open);
-        self.explain(now.time, &waiting, &open, &used);
+        let terms = Terms {
+            now: now.time,
+            home: self.session.region.clone(),
+            gpus_restricted: self.config.gpus_restricted,
+        };
+        let used = self.place(now, &terms, &mut waiting, &mut open);
+        self.explain(&terms, &waiting, &open, &used);
         let mut unused = Vec::new();
         for open in open {
             if open.tasks.is_empty() { unused.push(open.offer.id.clone()) } else { self.accept(open) }
@@ -173,7 +94,7 @@ impl Orchestrator {
             };
             Waiting {
                 left: queued.count,
-                roles: spec.roles(&self.config.role),
+                roles: spec.roles(&self.config),
                 needs: spec.needs(),
                 counts: spec.constraints.iter().map(placed).collect(),
                 spec: spec.clone(),
@@ -183,17 +104,29 @@ impl Orchestrator {
     }
 
     /// Rounds over all offers, one instance of each app on each, until a round brings nothing: this spreads them.
-    fn place(&mut self, now: &mut Now<'_>, waiting: &mut [Waiting], open: &mut [Open]) -> Vec<Vec<bool>> {
+    fn place(
+        &mut self,
+        now: &mut Now<'_>,
+        terms: &Terms,
+        waiting: &mut [Waiting],
+        open: &mut [Open],
+    ) -> Vec<Vec<bool>> {
         let mut used = vec![vec![false; open.len()]; waiting.len()];
+        // those that still want something, so that ten thousand that have all cost nothing
+        let mut wanting: Vec<usize> = (0..waiting.len()).collect();
         loop {
             let mut moved = false;
             for (at, open) in open.iter_mut().enumerate() {
-                for (app, waiting) in waiting.iter_mut().enumerate() {
-                    let full = open.tasks.len() >= self.config.max_instances_per_offer;
-                    if waiting.left == 0 || open.refused[app] || full {
+                wanting.retain(|app| waiting[*app].left > 0);
+                for &app in &wanting {
+                    let waiting = &mut waiting[app];
+                    if open.tasks.len() >= self.config.max_instances_per_offer {
+                        break;
+                    }
+                    if waiting.left == 0 || open.refused[app] {
                         continue;
                     }
-                    match refusal(waiting, open) {
+                    match refusal(terms, waiting, open) {
                         None => {
                             self.launch(now, waiting, open);
                             used[app][at] = true;
@@ -228,6 +161,7 @@ impl Orchestrator {
             task: task.clone(),
             app: spec.id.clone(),
             version: spec.version.clone(),
+            config: spec.config_version.clone(),
             condition: Condition::Provisioned,
             ending: false,
             agent: agent.clone(),
@@ -242,6 +176,9 @@ impl Orchestrator {
             unreachable_since: None,
             addresses: Vec::new(),
             healthy: None,
+            ready: spec.readiness.is_some().then_some(false),
+            check_result: None,
+            readiness_status: None,
             killed_at: None,
             checks: Vec::new(),
         };
@@ -252,9 +189,11 @@ impl Orchestrator {
             host: &instance.host,
             user: &self.config.user,
             prefix: &prefix,
+            enforces_role: self.enforces_role(&spec.id),
         };
         open.tasks.push(task_info(spec, site, taken));
         waiting.left -= 1;
+        self.session.look = true;
         if let Some(queued) = self.queue.get_mut(&spec.id) {
             queued.count = queued.count.saturating_sub(1);
         }
@@ -262,7 +201,8 @@ impl Orchestrator {
     }
 
     /// Keeps why offers were of no use to the apps that still wait.
-    fn explain(&mut self, now: Time, waiting: &[Waiting], open: &[Open], used: &[Vec<bool>]) {
+    fn explain(&mut self, terms: &Terms, waiting: &[Waiting], open: &[Open], used: &[Vec<bool>]) {
+        let now = terms.now;
         for (waiting, used) in waiting.iter().zip(used) {
             let Some(queued) = self.queue.get_mut(&waiting.spec.id) else { continue };
             for (open, used) in open.iter().zip(used) {
@@ -272,7 +212,7 @@ impl Orchestrator {
                     queued.seen.agents.remove(&open.offer.agent_id.value);
                 }
                 if waiting.left > 0 {
-                    let refusals = refusals(waiting, open);
+                    let refusals = refusals(terms, waiting, open);
                     if !*used && !refusals.is_empty() {
                         queued.seen.refused(now, &open.offer, refusals);
                     }
@@ -315,8 +255,15 @@ impl Orchestrator {
 }
 
 /// The cheap question: none if it fits, else whether no later placement can change it.
-fn refusal(waiting: &Waiting, open: &Open) -> Option<bool> {
-    if !role_fits(waiting, open) || !open.pool.short_of(&waiting.needs, &waiting.roles).is_empty() {
+fn refusal(terms: &Terms, waiting: &Waiting, open: &Open) -> Option<bool> {
+    if !role_fits(waiting, open)
+        || away(terms, waiting, open).is_some()
+        || maintained(terms, open)
+        || scarce(terms, waiting, open)
+    {
+        return Some(true);
+    }
+    if !open.pool.short_of(&waiting.needs, &waiting.roles).is_empty() {
         return Some(true);
     }
     let wanted = waiting.spec.instances;
@@ -327,12 +274,33 @@ fn refusal(waiting: &Waiting, open: &Open) -> Option<bool> {
     })
 }
 
+/// The region of an offer, where an app that names no region may not follow.
+fn away<'a>(terms: &Terms, waiting: &Waiting, open: &'a Open) -> Option<&'a str> {
+    let (home, there) = (terms.home.as_deref()?, open.place.region.as_deref()?);
+    let named = waiting.spec.constraints.iter().any(|constraint| constraint.field == "@region");
+    (home != there && !named).then_some(there)
+}
+
+/// Whether the agent is to be worked on now.
+fn maintained(terms: &Terms, open: &Open) -> bool {
+    let Some(window) = &open.offer.unavailability else { return false };
+    let now = i64::try_from(terms.now.as_nanos()).unwrap_or(i64::MAX);
+    let ends =
+        window.duration.as_ref().map(|length| window.start.nanoseconds.saturating_add(length.nanoseconds));
+    window.start.nanoseconds <= now && ends.is_none_or(|end| now < end)
+}
+
+/// Whether this would keep GPUs from those that want some.
+fn scarce(terms: &Terms, waiting: &Waiting, open: &Open) -> bool {
+    terms.gpus_restricted && open.gpus && waiting.spec.gpus == 0.0
+}
+
 fn role_fits(waiting: &Waiting, open: &Open) -> bool {
     waiting.spec.role.as_deref().is_none_or(|role| role == open.role)
 }
 
 /// The full answer, in the order of the stages.
-fn refusals(waiting: &Waiting, open: &Open) -> Vec<Refusal> {
+fn refusals(terms: &Terms, waiting: &Waiting, open: &Open) -> Vec<Refusal> {
     let mut all = Vec::new();
     let mut refuse = |stage, reason, wanted, available| {
         all.push(Refusal { stage, reason, wanted, available });
@@ -341,11 +309,19 @@ fn refusals(waiting: &Waiting, open: &Open) -> Vec<Refusal> {
         let role = waiting.spec.role.as_deref().unwrap_or("*");
         refuse(STAGES[0], format!("the offer is for role {}, not {role}", open.role), None, None);
     }
+    if let (Some(there), Some(home)) = (away(terms, waiting, open), &terms.home) {
+        let reason =
+            format!("the agent is in region {there}, and without an @region constraint only {home} is used");
+        refuse(STAGES[1], reason, None, None);
+    }
     for (constraint, counts) in waiting.spec.constraints.iter().zip(&waiting.counts) {
         let value = open.place.value(&constraint.field);
         if let Some(reason) = constraint.refuses(value, counts, waiting.spec.instances) {
             refuse(STAGES[1], reason, None, None);
         }
+    }
+    if maintained(terms, open) {
+        refuse(STAGES[3], "the agent is under maintenance".to_owned(), None, None);
     }
     for short in open.pool.short_of(&waiting.needs, &waiting.roles) {
         let stage = match short.resource {
@@ -363,6 +339,14 @@ fn refusals(waiting: &Waiting, open: &Open) -> Vec<Refusal> {
             format!("{name}: {wanted} wanted, {available} offered, {missing:.3} missing")
         };
         refuse(stage, reason, Some(short.wanted), Some(short.available));
+    }
+    if scarce(terms, waiting, open) {
+        refuse(
+            STAGES[9],
+            "the agent has GPUs, which are kept for apps that want some".to_owned(),
+            None,
+            None,
+        );
     }
     all
 }

@@ -1,15 +1,16 @@
-//! What has to happen, in which order, to bring one set of apps to another. Pure.
+//! What has to happen, in which order, to bring one set of apps and pods to another. Pure.
 //!
 //! Never how far it got (`deployments`), nor how many instances move at once (`rolling`).
 
 use crate::spec::Spec;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-/// What is done to one app.
+/// What is done to one app or pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     /// It begins, with no instance yet.
@@ -23,7 +24,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// As deployments and events say it.
+    /// As deployments and events say it of an app.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::StartApplication => "StartApplication",
@@ -32,15 +33,36 @@ impl Kind {
             Self::RestartApplication => "RestartApplication",
         }
     }
+    fn of_pod(self) -> &'static str {
+        match self {
+            Self::StartApplication => "StartPod",
+            Self::StopApplication => "StopPod",
+            Self::ScaleApplication => "ScalePod",
+            Self::RestartApplication => "RestartPod",
+        }
+    }
 }
 
-/// One action on one app.
+/// One action on one app or pod.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Action {
     /// What is done.
     pub action: Kind,
-    /// To which app.
+    /// To which.
     pub app: String,
+    /// Whether it is a pod.
+    #[serde(default)]
+    pub pod: bool,
+}
+
+impl Action {
+    /// As clients see it.
+    pub fn said(&self) -> Value {
+        match self.pod {
+            true => json!({ "action": self.action.of_pod(), "pod": self.app }),
+            false => json!({ "action": self.action.as_str(), "app": self.app }),
+        }
+    }
 }
 
 /// Actions that run at once.
@@ -50,25 +72,44 @@ pub struct Step {
     pub actions: Vec<Action>,
 }
 
-/// Apps by id.
-pub type Apps = BTreeMap<String, Arc<Spec>>;
+impl Step {
+    /// As clients see it.
+    pub fn said(&self) -> Value {
+        json!({ "actions": self.actions.iter().map(Action::said).collect::<Vec<_>>() })
+    }
+}
 
-/// The steps from `old` to `new`. Apps equal in both need none.
-pub fn plan(old: &Apps, new: &Apps) -> Vec<Step> {
-    let step = |action: Kind, apps: Vec<&String>| Step {
-        actions: apps.into_iter().map(|app| Action { action, app: app.clone() }).collect(),
+/// What changes of one app: as it is, and as it will be.
+pub type Change = (Option<Arc<Spec>>, Option<Arc<Spec>>);
+
+/// By app, the apps that must be there first.
+pub type Edges = BTreeMap<String, BTreeSet<String>>;
+
+/// The steps of some changes, ordered by what depends on what. Apps that are equal in both need none.
+pub fn plan(changes: &BTreeMap<String, Change>, edges: &Edges) -> Vec<Step> {
+    let pick = |kind: Kind, wanted: &dyn Fn(&Change) -> bool| Step {
+        actions: changes
+            .iter()
+            .filter(|(_, change)| wanted(change))
+            .map(|(app, (old, new))| {
+                let pod = old.as_ref().or(new.as_ref()).is_some_and(|spec| spec.pod);
+                Action { action: kind, app: app.clone(), pod }
+            })
+            .collect(),
     };
     let mut steps = vec![
-        step(Kind::StopApplication, old.keys().filter(|id| !new.contains_key(*id)).collect()),
-        step(Kind::StartApplication, new.keys().filter(|id| !old.contains_key(*id)).collect()),
+        pick(Kind::StopApplication, &|(old, new)| old.is_some() && new.is_none()),
+        pick(Kind::StartApplication, &|(old, new)| old.is_none() && new.is_some()),
     ];
-    for level in levels(new) {
-        let actions = level.into_iter().filter_map(|app| {
-            let action = action_for(old.get(&app), &new[&app])?;
-            Some(Action { action, app })
-        });
-        steps.push(Step { actions: actions.collect() });
+    let levels = levels(edges);
+    let mut by_level: BTreeMap<usize, Vec<Action>> = BTreeMap::new();
+    for (app, (old, new)) in changes {
+        let Some(new) = new else { continue };
+        let Some(action) = action_for(old.as_ref(), new) else { continue };
+        let level = levels.get(app.as_str()).copied().unwrap_or(0);
+        by_level.entry(level).or_default().push(Action { action, app: app.clone(), pod: new.pod });
     }
+    steps.extend(by_level.into_values().map(|actions| Step { actions }));
     steps.retain(|step| !step.actions.is_empty());
     steps
 }
@@ -85,70 +126,74 @@ fn action_for(old: Option<&Arc<Spec>>, new: &Arc<Spec>) -> Option<Kind> {
     }
 }
 
-/// Apps by the length of their longest chain of dependencies; what is in a cycle goes last.
-fn levels(apps: &Apps) -> Vec<Vec<String>> {
-    let mut done = BTreeSet::new();
-    let mut left: BTreeSet<&String> = apps.keys().collect();
-    let mut all = Vec::new();
-    while !left.is_empty() {
-        let ready = |id: &&&String| {
-            apps[**id].dependencies.iter().all(|on| {
-                let below = format!("{on}/");
-                let unmet =
-                    |other: &&String| !done.contains(*other) && (*other == on || other.starts_with(&below));
-                !apps.keys().any(|other| unmet(&other) && other != **id)
-            })
-        };
-        let mut level: Vec<&String> = left.iter().filter(ready).copied().collect();
-        if level.is_empty() {
-            level = left.iter().copied().collect();
+/// By app, the length of its longest chain of dependencies; 0 is left out, what is in a cycle goes last.
+fn levels(edges: &Edges) -> BTreeMap<&str, usize> {
+    let mut waits: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut wanted_by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (app, on) in edges {
+        let on: Vec<_> = on.iter().filter(|other| *other != app).collect();
+        waits.insert(app, on.len());
+        for other in on {
+            waits.entry(other).or_insert(0);
+            wanted_by.entry(other).or_default().push(app);
         }
-        for id in &level {
-            left.remove(*id);
-            done.insert((*id).clone());
-        }
-        all.push(level.into_iter().cloned().collect());
     }
-    all
+    let mut levels: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut ready: Vec<&str> = waits.iter().filter(|(_, left)| **left == 0).map(|(app, _)| *app).collect();
+    while let Some(app) = ready.pop() {
+        let level = levels.get(app).copied().unwrap_or(0);
+        levels.insert(app, level);
+        for next in wanted_by.get(app).into_iter().flatten() {
+            let above = levels.entry(next).or_insert(0);
+            *above = (*above).max(level + 1);
+            if let Some(left) = waits.get_mut(next) {
+                *left -= 1;
+                if *left == 0 {
+                    ready.push(next);
+                }
+            }
+        }
+    }
+    let last = levels.values().max().map_or(1, |most| most + 1);
+    for (app, left) in waits {
+        if left > 0 {
+            levels.insert(app, last);
+        }
+    }
+    levels
+}
+
+/// Whether something depends on itself through others.
+pub fn has_cycle(edges: &Edges) -> bool {
+    let mut done: BTreeSet<&str> = BTreeSet::new();
+    for start in edges.keys() {
+        // depth first, without recursion: what is open is on the way to here
+        let mut open: BTreeSet<&str> = BTreeSet::new();
+        let mut stack: Vec<(&str, bool)> = vec![(start, false)];
+        while let Some((app, leaving)) = stack.pop() {
+            if leaving {
+                open.remove(app);
+                done.insert(app);
+                continue;
+            }
+            if done.contains(app) {
+                continue;
+            }
+            if !open.insert(app) {
+                return true;
+            }
+            stack.push((app, true));
+            for on in edges.get(app).into_iter().flatten().filter(|on| on.as_str() != app) {
+                if open.contains(on.as_str()) {
+                    return true;
+                }
+                stack.push((on, false));
+            }
+        }
+    }
+    false
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn app(id: &str, config: &str, instances: u64, on: &[&str]) -> (String, Arc<Spec>) {
-        let dependencies = on.iter().map(|on| (*on).to_owned()).collect();
-        let spec =
-            Spec { id: id.into(), config_version: config.into(), instances, dependencies, ..Spec::default() };
-        (id.to_owned(), Arc::new(spec))
-    }
-
-    fn text(steps: &[Step]) -> Vec<String> {
-        let action = |a: &Action| format!("{}{}", &a.action.as_str()[..3], a.app);
-        steps.iter().map(|s| s.actions.iter().map(action).collect::<Vec<_>>().join(" ")).collect()
-    }
-
-    #[test]
-    fn stops_starts_then_levels() {
-        let old: Apps =
-            [app("/gone", "1", 1, &[]), app("/same", "1", 1, &[]), app("/more", "1", 1, &[])].into();
-        let new: Apps = [
-            app("/same", "1", 1, &[]),
-            app("/more", "1", 2, &[]),
-            app("/web", "2", 1, &["/db", "/same"]),
-            app("/db", "2", 1, &["/more"]),
-        ]
-        .into();
-        assert_eq!(text(&plan(&old, &new)), ["Sto/gone", "Sta/db Sta/web", "Sca/more", "Sca/db", "Sca/web"]);
-    }
-
-    #[test]
-    fn a_change_restarts_and_a_cycle_ends() {
-        let old: Apps =
-            [app("/a", "1", 3, &["/b"]), app("/b", "1", 3, &["/a"]), app("/c", "1", 3, &[])].into();
-        let new: Apps =
-            [app("/a", "2", 4, &["/b"]), app("/b", "1", 3, &["/a"]), app("/c", "2", 0, &[])].into();
-        assert_eq!(text(&plan(&old, &new)), ["Sca/c", "Res/a"]);
-        assert_eq!(plan(&old, &old), []);
-    }
-}
+#[path = "plan/tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@
 use crate::{
     backoff::Policy,
     constraints::Constraint,
-    spec::{CheckBy, CheckSpec, FetchSpec, PortSpec, Spec},
+    spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, FetchSpec, PortSpec, ReadinessSpec, Spec},
 };
 use base::Duration;
 use serde_json::Value;
@@ -42,8 +42,16 @@ fn port(value: &Value, key: &str) -> Option<u16> {
 }
 
 impl Spec {
-    /// From the JSON of an app.
-    pub fn read(app: &Value) -> Self {
+    /// From the JSON of an app or a pod.
+    pub fn read(definition: &Value) -> Self {
+        if definition.get("containers").is_some() {
+            Self::read_pod(definition)
+        } else {
+            Self::read_app(definition)
+        }
+    }
+
+    fn read_app(app: &Value) -> Self {
         let version = text(app, "version").unwrap_or_default();
         let config = app.get("versionInfo").and_then(|info| text(info, "lastConfigChangeAt"));
         let upgrade = app.get("upgradeStrategy").unwrap_or(&Value::Null);
@@ -91,8 +99,112 @@ impl Spec {
             role: text(app, "role"),
             dependencies: texts(app, "dependencies"),
             unsupported: unsupported(app),
+            pod: false,
+            service_ports: service_ports(app),
+            readiness: list(app, "readinessChecks").first().map(|check| read_readiness(app, check)),
+            check: app.get("check").and_then(read_agent_check),
+            limits: read_limits(app.get("resourceLimits")),
         }
     }
+
+    fn read_pod(pod: &Value) -> Self {
+        let part = |of: &Value, name: &str| of.get(name).cloned().unwrap_or_default();
+        let scheduling = part(pod, "scheduling");
+        let (backoff, placement) = (part(&scheduling, "backoff"), part(&scheduling, "placement"));
+        let mut app = serde_json::json!({
+            "id": pod.get("id"), "version": pod.get("version"), "versionInfo": pod.get("versionInfo"),
+            "instances": part(pod, "scaling").get("instances"), "role": pod.get("role"), "labels": pod.get("labels"),
+            "acceptedResourceRoles": placement.get("acceptedResourceRoles"),
+            "upgradeStrategy": scheduling.get("upgrade"), "killSelection": scheduling.get("killSelection"),
+            "unreachableStrategy": scheduling.get("unreachableStrategy"), "backoffSeconds": backoff.get("backoff"),
+            "backoffFactor": backoff.get("backoffFactor"),
+        });
+        app["maxLaunchDelaySeconds"] = (number(&backoff, "maxLaunchDelay", 300.0) as u64).into();
+        let constraint = |c: &Value| {
+            Constraint::parse(
+                &text(c, "fieldName").unwrap_or_default(),
+                &text(c, "operator").unwrap_or_default(),
+                text(c, "value").as_deref(),
+            )
+        };
+        let sum = |name: &str, executor: f64| -> f64 {
+            let each = |c: &Value| number(&part(c, "resources"), name, 0.0);
+            list(pod, "containers").iter().map(each).sum::<f64>()
+                + number(&part(pod, "executorResources"), name, executor)
+        };
+        Self {
+            constraints: list(&placement, "constraints").iter().map(constraint).collect(),
+            cpus: sum("cpus", 0.1),
+            mem: sum("mem", 32.0),
+            disk: sum("disk", 10.0),
+            gpus: sum("gpus", 0.0),
+            unsupported: Some("task groups, which pods need,".into()),
+            pod: true,
+            service_ports: Vec::new(),
+            ..Self::read_app(&app)
+        }
+    }
+}
+
+/// The list of ports that has service ports, and their name in it.
+pub(crate) fn service_port_list(app: &Value) -> (&'static str, &'static str) {
+    let mapped = app.get("container").is_some_and(|c| !list(c, "portMappings").is_empty());
+    if mapped { ("/container/portMappings", "servicePort") } else { ("/portDefinitions", "port") }
+}
+
+fn service_ports(app: &Value) -> Vec<u16> {
+    let (at, name) = service_port_list(app);
+    let ports = app.pointer(at).and_then(Value::as_array);
+    ports.into_iter().flatten().map(|p| port(p, name).unwrap_or(0)).collect()
+}
+
+fn read_readiness(app: &Value, check: &Value) -> ReadinessSpec {
+    let name = text(check, "portName").unwrap_or_default();
+    let ports = app.pointer(service_port_list(app).0).and_then(Value::as_array);
+    let named = |p: &Value| text(p, "name").as_deref() == Some(&name);
+    ReadinessSpec {
+        name: text(check, "name").unwrap_or_default(),
+        https: text(check, "protocol").is_some_and(|p| p == "HTTPS"),
+        path: text(check, "path").unwrap_or_else(|| "/".into()),
+        port: ports.and_then(|ports| ports.iter().position(named)).unwrap_or(0),
+        interval: seconds(check, "intervalSeconds", 30),
+        timeout: seconds(check, "timeoutSeconds", 10),
+        ready: list(check, "httpStatusCodesForReady")
+            .iter()
+            .filter_map(|s| u16::try_from(s.as_u64()?).ok())
+            .collect(),
+        preserve: flag(check, "preserveLastResponse", false),
+    }
+}
+
+fn read_agent_check(check: &Value) -> Option<AgentCheck> {
+    let index = |of: &Value| whole(of, "portIndex", 0) as usize;
+    let kind = if let Some(http) = check.get("http") {
+        AgentCheckKind::Http(
+            port(http, "port"),
+            index(http),
+            text(http, "path").unwrap_or_else(|| "/".into()),
+        )
+    } else if let Some(tcp) = check.get("tcp") {
+        AgentCheckKind::Tcp(port(tcp, "port"), index(tcp))
+    } else {
+        let command = check.get("exec")?.get("command")?;
+        match text(command, "shell") {
+            Some(shell) => AgentCheckKind::Shell(shell),
+            None => AgentCheckKind::Argv(texts(command, "argv")),
+        }
+    };
+    Some(AgentCheck {
+        kind,
+        interval: seconds(check, "intervalSeconds", 60),
+        timeout: seconds(check, "timeoutSeconds", 20),
+        delay: seconds(check, "delaySeconds", 15),
+    })
+}
+
+fn read_limits(limits: Option<&Value>) -> BTreeMap<String, f64> {
+    let one = |(name, value): (&String, &Value)| (name.clone(), value.as_f64().unwrap_or(f64::INFINITY));
+    limits.and_then(Value::as_object).into_iter().flatten().map(one).collect()
 }
 
 fn read_port(value: &Value) -> PortSpec {
@@ -141,27 +253,30 @@ fn read_check(value: &Value) -> CheckSpec {
 
 /// What an app asks for whose machinery is not there.
 fn unsupported(app: &Value) -> Option<String> {
-    let container = app.get("container").filter(|container| !container.is_null());
-    let image = container.and_then(|c| c.get("docker")).is_some_and(|docker| !docker.is_null());
+    let none = Value::Null;
+    let container = app.get("container").unwrap_or(&none);
+    let there = |of: &Value, name: &str| of.get(name).is_some_and(|value| !value.is_null());
+    let volumes = list(container, "volumes");
+    let kind = |name: &str| volumes.iter().any(|volume| there(volume, name));
     let mode = |n: &Value| text(n, "mode").is_some_and(|mode| !mode.eq_ignore_ascii_case("host"));
-    if image {
-        return Some("container images".into());
-    }
-    if container.is_some_and(|container| !list(container, "volumes").is_empty()) {
-        return Some("volumes".into());
-    }
-    if list(app, "networks").iter().any(mode) {
-        return Some("networks other than the host's".into());
-    }
     let secrets =
         app.get("env").and_then(Value::as_object).is_some_and(|env| env.values().any(Value::is_object));
-    if secrets {
-        return Some("secrets in the environment".into());
-    }
-    if !list(app, "readinessChecks").is_empty() {
-        return Some("readiness checks".into());
-    }
-    None
+    let executor = text(app, "executor").is_some_and(|e| !e.is_empty() && !e.starts_with("//cmd"));
+    let all = [
+        (there(container, "docker"), "container images"),
+        (kind("persistent"), "persistent volumes with their reservations"),
+        (kind("external"), "external volumes"),
+        (kind("secret"), "volumes of secrets"),
+        (kind("hostPath"), "volumes of the host"),
+        (container.get("linuxInfo").is_some_and(|l| there(l, "seccomp")), "seccomp profiles"),
+        (container.get("linuxInfo").is_some_and(|l| there(l, "ipcInfo")), "IPC settings"),
+        (list(app, "networks").iter().any(mode), "networks other than the host's"),
+        (secrets, "secrets in the environment"),
+        (executor, "custom executors"),
+        (flag(app, "tty", false), "terminals (tty)"),
+    ];
+    let missing: Vec<_> = all.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what).collect();
+    (!missing.is_empty()).then(|| missing.join(", "))
 }
 
 #[cfg(test)]

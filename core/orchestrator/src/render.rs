@@ -1,49 +1,96 @@
-//! The bodies of Marathon's reads: apps, tasks, the queue, deployments, as JSON. Read-only.
+//! The bodies of Marathon's reads: apps and tasks, and below: deployments, groups, pods, the queue. Read-only.
 //!
 //! Never routes, filters or wraps a whole answer: that is the HTTP surface's.
 
+mod deployments;
+mod groups;
+mod pods;
+mod queue;
+mod stats;
+
+pub use groups::InGroup;
+
 use crate::{
-    Orchestrator, Queued, STAGES, Unused,
+    Orchestrator,
     instances::{Checked, Condition, Instance},
     spec::CheckBy,
     when,
 };
 use base::Time;
-use model::mesos::Resource;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
+/// What is asked for besides an app's definition (InfoEmbedResolver).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Embed {
+    /// How many tasks are where.
+    pub counts: bool,
+    /// The deployments that have it.
+    pub deployments: bool,
+    /// What readiness checks found.
+    pub readiness: bool,
+    /// How its last task failed.
+    pub last_task_failure: bool,
+    /// Its tasks.
+    pub tasks: bool,
+    /// Counts and ages of tasks by version.
+    pub task_stats: bool,
+}
+
+impl Embed {
+    /// From the names that a client gives, with a prefix or without; unknown ones are passed over.
+    pub fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut all = Self::default();
+        for name in names {
+            let prefixes = ["group.apps.", "apps.", "app."];
+            match prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(name) {
+                "counts" => all.counts = true,
+                "deployments" => all.deployments = true,
+                "readiness" => all.readiness = true,
+                "lastTaskFailure" => all.last_task_failure = true,
+                "taskStats" => all.task_stats = true,
+                "tasks" => (all.tasks, all.deployments) = (true, true),
+                "failures" => {
+                    (all.tasks, all.deployments, all.last_task_failure) = (true, true, true);
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+}
+
 impl Orchestrator {
-    /// An app with its counts and deployments, and what is asked for besides: `tasks`, `lastTaskFailure`.
-    pub fn app_info(&self, id: &str, embed: &[String]) -> Option<Value> {
+    /// An app with what is asked for besides.
+    pub fn app_info(&self, id: &str, embed: Embed, now: Time) -> Option<Value> {
         let state = self.app(id)?;
         let mut info = (*state.app).clone();
-        let tally = self.tally(id);
-        let locked = self.deployment_of(id).map(|deployment| json!({ "id": deployment.id }));
-        info["tasksStaged"] = tally.staged.into();
-        info["tasksRunning"] = tally.running.into();
-        info["tasksHealthy"] = tally.healthy.into();
-        info["tasksUnhealthy"] = tally.unhealthy.into();
-        info["deployments"] = locked.into_iter().collect();
-        let wants = |name: &str| {
-            let bare =
-                |asked: &String| asked.rsplit_once("apps.").map_or(asked.as_str(), |(_, rest)| rest) == name;
-            embed.iter().any(|asked| bare(asked) || asked.strip_prefix("app.") == Some(name))
-        };
-        if wants("tasks") {
+        if embed.counts {
+            let tally = self.tally(id);
+            info["tasksStaged"] = tally.staged.into();
+            info["tasksRunning"] = tally.running.into();
+            info["tasksHealthy"] = tally.healthy.into();
+            info["tasksUnhealthy"] = tally.unhealthy.into();
+        }
+        if embed.deployments {
+            let locked = self.deployment_of(id).map(|deployment| json!({ "id": deployment.id }));
+            info["deployments"] = locked.into_iter().collect();
+        }
+        if embed.readiness {
+            info["readinessCheckResults"] = self.readiness_info(id).into();
+        }
+        if embed.tasks {
             info["tasks"] = self.tasks_info(id);
         }
-        if (wants("lastTaskFailure") || wants("failures"))
-            && let Some(failure) = self.last_failure(id)
-        {
+        if let Some(failure) = self.last_failure(id).filter(|_| embed.last_task_failure) {
             info["lastTaskFailure"] = json!({
                 "appId": id, "host": failure.host, "message": failure.message, "state": failure.state,
                 "taskId": failure.task, "timestamp": when(failure.at), "version": failure.version,
                 "slaveId": failure.agent,
             });
         }
-        if wants("taskStats") {
-            info["tasksStats"] = self.stats_info(id);
+        if embed.task_stats {
+            info["tasksStats"] = self.stats_info(id, now);
         }
         Some(info)
     }
@@ -56,7 +103,7 @@ impl Orchestrator {
     /// One task.
     pub fn task_info(&self, instance: &Instance) -> Value {
         let spec = self.spec_of(instance);
-        let service: Vec<_> = spec.iter().flat_map(|spec| spec.ports.iter().map(|port| port.port)).collect();
+        let service: Vec<_> = spec.iter().flat_map(|spec| spec.service_ports.iter()).collect();
         let addresses: Vec<_> =
             instance.addresses.iter().map(|ip| json!({ "ipAddress": ip, "protocol": "IPv4" })).collect();
         let mut task = json!({
@@ -81,71 +128,10 @@ impl Orchestrator {
         if !results.is_empty() {
             task["healthCheckResults"] = results.into();
         }
-        task
-    }
-
-    fn stats_info(&self, id: &str) -> Value {
-        let since = self.app(id).map_or("", |app| &app.spec.config_version);
-        let (new, old) = self.instances.tallies(id, since);
-        let stats = |t: crate::instances::Tally| {
-            let counts = json!({ "staged": t.staged, "running": t.running, "healthy": t.healthy, "unhealthy": t.unhealthy });
-            json!({ "stats": { "counts": counts } })
-        };
-        let mut all = json!({ "totalSummary": stats(new.plus(old)), "withLatestConfig": stats(new) });
-        if old.all > 0 {
-            all["withOutdatedConfig"] = stats(old);
+        if let Some(found) = &instance.check_result {
+            task["checkResult"] = found.clone();
         }
-        all
-    }
-
-    /// `GET /v2/deployments`.
-    pub fn deployments_info(&self) -> Value {
-        let said = |deployment: &crate::Deployment| {
-            let running = deployment.steps.get(deployment.current).map_or(&[][..], |step| &step.actions);
-            let running: Vec<_> = running
-                .iter()
-                .map(|a| json!({ "action": a.action, "app": a.app, "readinessCheckResults": [] }))
-                .collect();
-            json!({
-                "id": deployment.id, "version": deployment.version, "steps": deployment.steps,
-                "affectedApps": deployment.target.keys().collect::<Vec<_>>(), "affectedPods": [],
-                "currentActions": running, "currentStep": deployment.current + 1,
-                "totalSteps": deployment.steps.len(),
-            })
-        };
-        self.deployments().into_iter().map(said).collect()
-    }
-
-    /// `GET /v2/queue`, with the last useless offers if asked.
-    pub fn queue_info(&self, now: Time, unused: bool) -> Value {
-        let item = |(id, queued): (&String, &Queued)| {
-            let until = self.backs_off_until(id, now);
-            let left = until.map_or(0.0, |until| until.since(now).as_secs_f64().ceil());
-            let seen = &queued.seen;
-            let mut summary = json!({
-                "processedOffersCount": seen.processed, "unusedOffersCount": seen.unused,
-                "rejectSummaryLastOffers": funnel(&seen.last_offers(), seen.agents.len() as u64),
-                "rejectSummaryLaunchAttempt": funnel(&seen.attempt, seen.processed),
-            });
-            for (key, at) in
-                [("lastUnusedOfferAt", seen.last_unused_at), ("lastUsedOfferAt", seen.last_used_at)]
-            {
-                if let Some(at) = at {
-                    summary[key] = when(at.as_millis()).into();
-                }
-            }
-            let mut item = json!({
-                "count": queued.count, "role": self.config.role, "since": when(queued.since.as_millis()),
-                "delay": { "timeLeftSeconds": left as u64, "overdue": until.is_none() },
-                "processedOffersSummary": summary,
-                "app": self.app(id).map(|state| state.app.clone()),
-            });
-            if unused {
-                item["lastUnusedOffers"] = seen.agents.values().map(useless).collect();
-            }
-            item
-        };
-        json!({ "queue": self.queue().map(item).collect::<Vec<_>>() })
+        task
     }
 
     /// How many tasks are in which state, for `/metrics`.
@@ -182,51 +168,4 @@ fn health(instance: &str, checked: &Checked) -> Value {
     all.extend(times.into_iter().filter_map(|(key, at)| Some((key.to_owned(), when(at?).into()))));
     all.extend(checked.cause.iter().map(|cause| ("lastFailureCause".to_owned(), cause.clone().into())));
     Value::Object(all)
-}
-
-/// Each stage with how many came to it and how many it refused.
-fn funnel(refused: &BTreeMap<&'static str, u64>, processed: u64) -> Value {
-    let mut left = processed;
-    let step = |reason: &&'static str| {
-        let declined = refused.get(*reason).copied().unwrap_or(0);
-        let step = json!({ "reason": reason, "declined": declined, "processed": left });
-        left = left.saturating_sub(declined);
-        step
-    };
-    STAGES.iter().map(step).collect()
-}
-
-fn useless(unused: &Unused) -> Value {
-    let offer = &unused.offer;
-    let resources: Vec<_> = offer.resources.iter().map(resource).collect();
-    let attributes: Vec<_> = offer
-        .attributes
-        .iter()
-        .map(|a| match (&a.text, &a.scalar) {
-            (Some(text), _) => json!({ "name": a.name, "text": text.value }),
-            (None, Some(scalar)) => json!({ "name": a.name, "scalar": scalar.value }),
-            (None, None) => json!({ "name": a.name }),
-        })
-        .collect();
-    let offer = json!({
-        "id": offer.id.value, "hostname": offer.hostname, "agentId": offer.agent_id.value,
-        "resources": resources, "attributes": attributes,
-    });
-    let reasons: Vec<_> = unused.refusals.iter().map(|refusal| refusal.stage).collect();
-    json!({ "offer": offer, "reason": reasons, "timestamp": when(unused.at.as_millis()) })
-}
-
-fn resource(resource: &Resource) -> Value {
-    let role = resource.reservations.last().and_then(|r| r.role.as_deref()).or(resource.role.as_deref());
-    let mut said = json!({ "name": resource.name, "role": role.unwrap_or("*") });
-    if let Some(scalar) = &resource.scalar {
-        said["scalar"] = scalar.value.into();
-    }
-    if let Some(ranges) = &resource.ranges {
-        said["ranges"] = ranges.range.iter().map(|r| json!({ "begin": r.begin, "end": r.end })).collect();
-    }
-    if let Some(set) = &resource.set {
-        said["set"] = set.item.clone().into();
-    }
-    said
 }

@@ -9,12 +9,14 @@ use model::{
     request::{Answer, Http},
     save::{Change, SaveId},
 };
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Most changes in one batch; a step with more is saved in several, in order.
 pub const BATCH_CHANGES_MAX: usize = 64;
 /// Most bytes in one batch, save where a single record is larger.
 pub const BATCH_BYTES_MAX: usize = 512 * 1024;
+/// Longer records are written in pieces of this length, and their head last.
+pub const PIECE_BYTES_MAX: usize = 256 * 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Standing {
@@ -40,9 +42,60 @@ pub(crate) struct Saves {
     waiting: VecDeque<Batch>,
     retry_at: Option<Time>,
     trouble: Option<String>,
+    /// By key, how many pieces a long record has.
+    pieces: BTreeMap<String, usize>,
+}
+
+fn piece(key: &str, at: usize) -> String {
+    format!("{key}#{at:05}")
 }
 
 impl Saves {
+    /// Writes a record of any length, once: the head counts the pieces, and is there only if all of them are.
+    pub fn put_long(&mut self, key: &str, value: Vec<u8>) {
+        if value.len() <= PIECE_BYTES_MAX {
+            return self.put(key.to_owned(), value);
+        }
+        let count = value.chunks(PIECE_BYTES_MAX).count();
+        for (at, part) in value.chunks(PIECE_BYTES_MAX).enumerate() {
+            self.put(piece(key, at), part.to_vec());
+        }
+        self.put(key.to_owned(), format!("#{count}").into_bytes());
+        self.pieces.insert(key.to_owned(), count);
+    }
+    /// Removes a record that may be long.
+    pub fn delete_long(&mut self, key: &str) {
+        self.delete(key.to_owned());
+        for at in 0..self.pieces.remove(key).unwrap_or(0) {
+            self.delete(piece(key, at));
+        }
+    }
+    /// Does this step's removal of a record after all its other changes.
+    pub fn delete_last(&mut self, key: &str) {
+        if self.step.shift_remove(key).is_some() {
+            self.delete(key.to_owned());
+        }
+    }
+    /// A record as it was put; pieces without a head are nothing, and go.
+    pub fn whole(&mut self, records: &model::save::Records, key: &str) -> Option<Vec<u8>> {
+        let head = records.get(key)?;
+        let Some(count) = head.strip_prefix(b"#") else { return Some(head.clone()) };
+        let count: usize = std::str::from_utf8(count).ok()?.parse().ok()?;
+        self.pieces.insert(key.to_owned(), count);
+        let mut all = Vec::new();
+        for at in 0..count {
+            all.extend(records.get(&piece(key, at))?);
+        }
+        Some(all)
+    }
+    /// Removes a piece whose head was never written.
+    pub fn drop_stray(&mut self, records: &model::save::Records, key: &str) {
+        let head = key.split('#').next().unwrap_or_default();
+        if !records.contains_key(head) {
+            self.delete(key.to_owned());
+        }
+    }
+
     /// Writes a record in this step; the last write of a key wins.
     pub fn put(&mut self, key: String, value: Vec<u8>) {
         self.step.insert(key, Some(value));
@@ -62,10 +115,6 @@ impl Saves {
     /// Why the store refuses, while it does.
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
-    }
-    /// Whether all that was decided is durable.
-    pub fn settled(&self) -> bool {
-        self.waiting.is_empty()
     }
     /// Ends a step.
     pub fn flush(&mut self, out: &mut Effects<Effect>) {
@@ -130,7 +179,10 @@ impl Saves {
         self.settle(now);
     }
     fn mark(&mut self, save: SaveId, standing: Standing) {
-        if let Some(batch) = self.waiting.iter_mut().find(|batch| batch.save == save) {
+        // saves are numbered in order, without gaps
+        let first = self.waiting.front().map_or(0, |batch| batch.save.0);
+        let at = save.0.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+        if let Some(batch) = at.and_then(|at| self.waiting.get_mut(at)).filter(|batch| batch.save == save) {
             batch.standing = standing;
         }
     }
@@ -162,6 +214,36 @@ impl Saves {
 
 #[cfg(test)]
 mod tests {
+    use model::save::Records;
+
+    #[test]
+    fn long_records_are_whole_or_not_there() {
+        let (mut saves, mut out) = (Saves::default(), Effects::default());
+        let value: Vec<u8> = (0..PIECE_BYTES_MAX * 2 + 5).map(|n| b'a' + (n % 26) as u8).collect();
+        saves.put_long("deployments/x", value.clone());
+        saves.flush(&mut out);
+        let mut records = Records::new();
+        for effect in out.drain() {
+            let Effect::Save { batch, .. } = effect else { panic!("only saves") };
+            assert_eq!(Saves::default().whole(&records, "deployments/x"), None);
+            for change in batch {
+                let Change::Put { key, value } = change else { panic!("only puts") };
+                assert!(value.len() <= PIECE_BYTES_MAX);
+                records.insert(key, value);
+            }
+        }
+        let mut again = Saves::default();
+        assert_eq!(again.whole(&records, "deployments/x"), Some(value));
+        assert_eq!(records.len(), 4);
+        again.delete_long("deployments/x");
+        again.flush(&mut out);
+        let gone: Vec<_> = out.drain().collect();
+        assert!(matches!(&gone[..], [Effect::Save { batch, .. }] if batch.len() == 4), "{gone:?}");
+        records.remove("deployments/x");
+        again.drop_stray(&records, "deployments/x#00001");
+        assert_eq!(again.step.len(), 1);
+    }
+
     use super::*;
     use model::request::RequestId;
 

@@ -5,10 +5,10 @@
 use crate::{
     Orchestrator,
     instances::{Condition, Tally, kill_order},
-    matching::{Queued, Statistics},
     plan::Kind,
     rolling::{Standing, moves},
     spec::Spec,
+    statistics::{Queued, Statistics},
     timers::Due,
 };
 use base::Time;
@@ -56,8 +56,11 @@ impl Orchestrator {
                         self.scale(now, &spec);
                     }
                     None => {
-                        self.queue.remove(&app);
-                        self.kill_all(now, &app);
+                        self.unqueue(&app);
+                        let tally = self.instances.tally(&app);
+                        if tally.all > tally.ending {
+                            self.kill_all(now, &app);
+                        }
                     }
                 },
             }
@@ -76,8 +79,11 @@ impl Orchestrator {
     }
 
     fn stop_app(&mut self, now: Time, deployment: &str, app: &str) {
-        self.queue.remove(app);
-        self.kill_all(now, app);
+        self.unqueue(app);
+        let tally = self.instances.tally(app);
+        if tally.all > tally.ending {
+            self.kill_all(now, app);
+        }
         if self.instances.tally(app).all > 0 {
             return;
         }
@@ -120,7 +126,7 @@ impl Orchestrator {
         };
         let (new, old) = self.instances.tallies(app, &spec.config_version);
         let before = self.deployments.get(deployment).and_then(|d| d.original_spec(app));
-        let healthy = |tally: Tally| before.as_ref().unwrap_or(&spec).healthy(tally);
+        let healthy = |tally: Tally| before.as_ref().unwrap_or(&spec).well(tally);
         let standing = Standing {
             wanted: spec.instances,
             old_active: old.active,
@@ -149,7 +155,7 @@ impl Orchestrator {
         for fresh in [false, true] {
             let mut line = self.deployments.get_mut(deployment)?.old.remove(&spec.id).unwrap_or_default();
             if fresh {
-                let old = |i: &&crate::instances::Instance| i.version < spec.config_version && !i.ending;
+                let old = |i: &&crate::instances::Instance| i.config != spec.config_version && !i.ending;
                 let mut all: Vec<_> = self
                     .instances
                     .of_app(&spec.id)
@@ -174,16 +180,23 @@ impl Orchestrator {
         None
     }
 
+    fn unqueue(&mut self, app: &str) {
+        if self.queue.remove(app).is_some() {
+            self.session.look = true;
+        }
+    }
+
     /// Lets so many instances of an app wait for offers.
     fn queue_up(&mut self, now: Time, spec: &Arc<Spec>, count: u64) {
         if count == 0 {
-            self.queue.remove(&spec.id);
+            self.unqueue(&spec.id);
             return;
         }
         match self.queue.get_mut(&spec.id) {
             Some(queued) => {
                 let same = Arc::ptr_eq(&queued.spec, spec);
                 self.session.revive |= count > queued.count || !same;
+                self.session.look = true;
                 queued.count = count;
                 if !same {
                     queued.spec = spec.clone();
@@ -192,6 +205,7 @@ impl Orchestrator {
             }
             None => {
                 self.session.revive = true;
+                self.session.look = true;
                 let seen = Statistics::default();
                 self.queue.insert(spec.id.clone(), Queued { count, spec: spec.clone(), since: now, seen });
             }
@@ -210,8 +224,8 @@ impl Orchestrator {
         if let Some(what) = &spec.unsupported {
             return Some(format!("{what} are not supported yet"));
         }
-        let role = spec.role.as_deref().filter(|role| *role != self.config.role)?;
-        Some(format!("role {role} is not the role of this framework, {}", self.config.role))
+        let role = spec.role.as_deref().filter(|role| !self.session.roles.contains(*role))?;
+        Some(format!("the master has not been told of role {role} yet"))
     }
 
     /// Until when an app backs off.
@@ -228,6 +242,7 @@ impl Orchestrator {
             backoff.clear();
         }
         backoff.failed(now, spec.policy());
+        self.session.look = true;
         if let Some(until) = backoff.waits_until(now) {
             self.timers.set(Due::Backoff(app.to_owned()), until);
         }
@@ -238,6 +253,7 @@ impl Orchestrator {
         if self.backoffs.remove(app).is_some() {
             self.timers.stop(&Due::Backoff(app.to_owned()));
             self.session.revive = true;
+            self.session.look = true;
         }
     }
 }

@@ -8,6 +8,7 @@ use model::mesos::{
     scheduler::{Call, call, event},
 };
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// The key of the framework's id.
 pub(crate) const FRAMEWORK: &str = "framework";
@@ -23,8 +24,14 @@ pub(crate) struct Session {
     pub suppressed: bool,
     /// Whether offers turned down before are wanted again.
     pub revive: bool,
+    /// Whether it has to be seen again if anything waits for offers.
+    pub look: bool,
+    /// Roles that the master was told of.
+    pub roles: BTreeSet<String>,
     /// Where the leading master is.
     pub master: Option<String>,
+    /// The region it is in: apps that name none stay in it.
+    pub region: Option<String>,
 }
 
 impl Orchestrator {
@@ -34,8 +41,8 @@ impl Orchestrator {
         self.saves.say(Effect::Call(Box::new(call)));
     }
 
-    /// A master can be reached: asks to be taken.
-    pub(crate) fn connected(&mut self) {
+    /// What it says of itself.
+    fn framework_info(&self) -> FrameworkInfo {
         let config = &self.config;
         let id = self.session.framework.clone().map(|value| FrameworkId { value });
         let able = [
@@ -44,7 +51,7 @@ impl Orchestrator {
             capability::Type::MultiRole,
             capability::Type::RegionAware,
         ];
-        let info = FrameworkInfo {
+        FrameworkInfo {
             user: config.user.clone(),
             name: config.framework_name.clone(),
             id,
@@ -54,9 +61,38 @@ impl Orchestrator {
             principal: config.principal.clone(),
             webui_url: Some(format!("http://{}:{}", config.hostname, config.http_port)),
             capabilities: able.map(|able| Capability { r#type: Some(able as i32) }).to_vec(),
-            roles: vec![config.role.clone()],
+            roles: self.session.roles.iter().cloned().collect(),
             ..Default::default()
-        };
+        }
+    }
+
+    fn roles_wanted(&self) -> BTreeSet<String> {
+        self.index.roles.keys().cloned().chain([self.config.role.clone()]).collect()
+    }
+
+    /// Tells the master of roles that came up; those that nobody has any more are kept until the next session.
+    pub(crate) fn roles_changed(&mut self) {
+        let wanted = self.roles_wanted();
+        if wanted.is_subset(&self.session.roles) {
+            return;
+        }
+        self.session.roles.extend(wanted);
+        self.session.look = true;
+        if self.session.subscribed {
+            let update =
+                call::UpdateFramework { framework_info: self.framework_info(), ..Default::default() };
+            self.call(Call {
+                r#type: Some(call::Type::UpdateFramework as i32),
+                update_framework: Some(update),
+                ..Default::default()
+            });
+        }
+    }
+
+    /// A master can be reached: asks to be taken.
+    pub(crate) fn connected(&mut self) {
+        self.session.roles = self.roles_wanted();
+        let info = self.framework_info();
         self.session.subscribed = false;
         self.call(Call {
             r#type: Some(call::Type::Subscribe as i32),
@@ -86,6 +122,9 @@ impl Orchestrator {
         self.session.subscribed = true;
         self.session.suppressed = false;
         self.session.revive = true;
+        self.session.look = true;
+        let domain = event.master_info.as_ref().and_then(|info| info.domain.as_ref()?.fault_domain.as_ref());
+        self.session.region = domain.map(|domain| domain.region.name.clone());
         let at = master.clone().unwrap_or_default();
         self.session.master = master;
         if again {
@@ -135,11 +174,12 @@ impl Orchestrator {
 
     /// Says whether offers are wanted, when that has changed.
     pub(crate) fn want_offers(&mut self, now: Time) {
-        if !self.session.subscribed {
+        if !self.session.subscribed || !(self.session.look || self.session.revive) {
             return;
         }
+        self.session.look = false;
         let wanted = self.queue.iter().any(|(app, queued)| self.launchable(app, queued, now));
-        let roles = vec![self.config.role.clone()];
+        let roles: Vec<_> = self.session.roles.iter().cloned().collect();
         if wanted && (self.session.suppressed || self.session.revive) {
             self.session.suppressed = false;
             let revive = Some(call::Revive { roles });

@@ -2,7 +2,12 @@
 //!
 //! Never changes an app; what can't be run yet is named here and refused at launch.
 
-use crate::{backoff::Policy, constraints::Constraint, pool::Needs};
+use crate::{
+    backoff::Policy,
+    config::{Accepted, Config},
+    constraints::Constraint,
+    pool::Needs,
+};
 use base::Duration;
 use std::collections::BTreeMap;
 
@@ -138,15 +143,82 @@ pub struct Spec {
     pub dependencies: Vec<String>,
     /// What it asks for that can't be run.
     pub unsupported: Option<String>,
+    /// Whether it is a pod.
+    pub pod: bool,
+    /// Service ports, in the order of its ports or mappings.
+    pub service_ports: Vec<u16>,
+    /// What must be true of a new instance before an old one may go.
+    pub readiness: Option<ReadinessSpec>,
+    /// What the agent looks at without judging it.
+    pub check: Option<AgentCheck>,
+    /// More than is guaranteed: by name, `inf` = without limit.
+    pub limits: BTreeMap<String, f64>,
+}
+
+/// A readiness check.
+#[derive(Clone, Debug, Default)]
+pub struct ReadinessSpec {
+    /// Its name.
+    pub name: String,
+    /// Whether TLS is spoken.
+    pub https: bool,
+    /// The path that is asked.
+    pub path: String,
+    /// Which of the app's ports.
+    pub port: usize,
+    /// Between two checks.
+    pub interval: Duration,
+    /// How long one may take.
+    pub timeout: Duration,
+    /// Statuses that mean ready.
+    pub ready: Vec<u16>,
+    /// Whether clients are shown the last status.
+    pub preserve: bool,
+}
+
+/// What the agent looks at.
+#[derive(Clone, Debug)]
+pub struct AgentCheck {
+    /// How.
+    pub kind: AgentCheckKind,
+    /// Between two checks.
+    pub interval: Duration,
+    /// How long one may take.
+    pub timeout: Duration,
+    /// Before the first.
+    pub delay: Duration,
+}
+
+/// How the agent looks.
+#[derive(Clone, Debug)]
+pub enum AgentCheckKind {
+    /// GET of a path; the port is fixed, or the index of one of the app's.
+    Http(Option<u16>, usize, String),
+    /// A connection.
+    Tcp(Option<u16>, usize),
+    /// A shell command.
+    Shell(String),
+    /// An argument vector.
+    Argv(Vec<String>),
 }
 
 impl Spec {
     /// Roles whose resources it takes.
-    pub fn roles(&self, role: &str) -> Vec<String> {
-        if self.accepted_roles.is_empty() {
-            vec!["*".to_owned(), role.to_owned()]
-        } else {
-            self.accepted_roles.clone()
+    pub fn roles(&self, config: &Config) -> Vec<String> {
+        let own = self.role.clone().unwrap_or_else(|| config.role.clone());
+        if !self.accepted_roles.is_empty() {
+            return self.accepted_roles.clone();
+        }
+        if let Some(default) = &config.default_accepted_roles {
+            let mine: Vec<_> = default.iter().filter(|role| *role == "*" || **role == own).cloned().collect();
+            if !mine.is_empty() {
+                return mine;
+            }
+        }
+        match config.accepted_behavior {
+            Accepted::Any => vec!["*".to_owned(), own],
+            Accepted::Unreserved => vec!["*".to_owned()],
+            Accepted::Reserved => vec![own],
         }
     }
     /// What one instance takes from an offer.
@@ -157,8 +229,12 @@ impl Spec {
             ports: self.ports.iter().map(|port| if self.require_ports { port.port } else { 0 }).collect(),
         }
     }
-    /// How many of these count as healthy: those found so, or all that run where nothing is checked.
+    /// How many of these count in a deployment: ready, and found healthy or, where nothing is checked, running.
     pub fn healthy(&self, tally: crate::instances::Tally) -> u64 {
+        if self.checks.is_empty() { tally.running_ready } else { tally.healthy_ready }
+    }
+    /// How many of these count when nothing is being rolled out.
+    pub fn well(&self, tally: crate::instances::Tally) -> u64 {
         if self.checks.is_empty() { tally.running } else { tally.healthy }
     }
     /// How it backs off.

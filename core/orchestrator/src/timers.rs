@@ -16,6 +16,8 @@ pub(crate) enum Due {
     Kill(String),
     /// A health check is run; its instance and its index.
     Check(String, usize),
+    /// A readiness check is run.
+    Ready(String),
 }
 
 /// Each at most once.
@@ -48,6 +50,7 @@ impl Timers {
                 Due::Instance(_) => "instance waits",
                 Due::Kill(_) => "kill repeated",
                 Due::Check(..) => "health check",
+                Due::Ready(_) => "readiness check",
             };
             (*at, why)
         })

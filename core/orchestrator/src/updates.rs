@@ -36,6 +36,21 @@ pub struct Failure {
     pub version: String,
 }
 
+/// What an agent's check found, as clients see it (CheckStatus).
+fn check_result(found: &model::mesos::CheckStatusInfo) -> serde_json::Value {
+    let mut said = json!({});
+    if let Some(http) = &found.http {
+        said["http"] = json!({ "statusCode": http.status_code.unwrap_or(0) });
+    }
+    if let Some(tcp) = &found.tcp {
+        said["tcp"] = json!({ "succeeded": tcp.succeeded.unwrap_or(false) });
+    }
+    if let Some(command) = &found.command {
+        said["command"] = json!({ "exitCode": command.exit_code.unwrap_or(0) });
+    }
+    said
+}
+
 enum Meaning {
     Becomes(Condition),
     Ended(&'static str),
@@ -130,9 +145,11 @@ impl Orchestrator {
         } else {
             instance.unreachable_since = None;
         }
-        let agent_checks = status.healthy.is_some();
-        if agent_checks {
+        if status.healthy.is_some() {
             instance.healthy = status.healthy;
+        }
+        if let Some(found) = &status.check_status {
+            instance.check_result = Some(check_result(found));
         }
         if instance == before {
             return;
@@ -266,6 +283,9 @@ impl Orchestrator {
     }
 
     fn say_update(&mut self, now: Time, status: &TaskStatus, instance: &Instance) {
+        if !self.heard("status_update_event") {
+            return;
+        }
         let addresses: Vec<_> =
             instance.addresses.iter().map(|ip| json!({ "ipAddress": ip, "protocol": "IPv4" })).collect();
         let fields = json!({
@@ -277,6 +297,9 @@ impl Orchestrator {
     }
 
     pub(crate) fn say_instance(&mut self, now: Time, instance: &Instance, condition: &str) {
+        if !self.heard("instance_changed_event") {
+            return;
+        }
         let fields = json!({
             "instanceId": instance.id, "condition": condition, "runSpecId": instance.app, "agentId": instance.agent,
             "host": instance.host, "runSpecVersion": instance.version,

@@ -1,7 +1,7 @@
 //! Read-only projections, rendered between two steps. Never changes anything.
 
 use crate::{
-    AppState, Deployment, Failure, Orchestrator, Queued,
+    AppState, Deployment, Failure, GroupState, Orchestrator, Queued,
     instances::{Instance, Tally},
 };
 use base::Time;
@@ -42,11 +42,27 @@ pub struct WhyAgent {
 impl Orchestrator {
     /// All apps, by id.
     pub fn apps(&self) -> impl Iterator<Item = (&String, &AppState)> {
-        self.apps.iter()
+        self.apps.iter().filter(|(_, state)| !state.spec.pod)
     }
     /// One app.
     pub fn app(&self, id: &str) -> Option<&AppState> {
-        self.apps.get(id)
+        self.apps.get(id).filter(|state| !state.spec.pod)
+    }
+    /// All pods, by id.
+    pub fn pods(&self) -> impl Iterator<Item = (&String, &AppState)> {
+        self.apps.iter().filter(|(_, state)| state.spec.pod)
+    }
+    /// One pod.
+    pub fn pod(&self, id: &str) -> Option<&AppState> {
+        self.apps.get(id).filter(|state| state.spec.pod)
+    }
+    /// Apps in a group, at any depth.
+    pub fn apps_below<'a>(&'a self, group: &'a str) -> impl Iterator<Item = (&'a String, &'a AppState)> {
+        self.specs_below(group).filter(|(_, state)| !state.spec.pod)
+    }
+    /// One group.
+    pub fn group(&self, id: &str) -> Option<&GroupState> {
+        self.groups.get(id)
     }
     /// All instances.
     pub fn instances(&self) -> impl Iterator<Item = &Instance> {
@@ -101,11 +117,6 @@ impl Orchestrator {
     /// Why the store refuses, while it does.
     pub fn store_trouble(&self) -> Option<&str> {
         self.saves.trouble()
-    }
-
-    /// Whether everything that a reader sees now would survive a crash.
-    pub fn is_durable(&self) -> bool {
-        self.saves.settled()
     }
 
     /// Why an app's instances wait.

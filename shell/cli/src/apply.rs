@@ -176,7 +176,7 @@ pub async fn apply(
 pub async fn preview(cluster: &Cluster, file: &AppFile, output: &Output) -> Result<AppChange, Failure> {
     warn_of_unknown(file, output);
     let app = file.app.as_object().cloned().unwrap_or_default();
-    let new = api::marathon::read(app, true)
+    let new = api::marathon::normal(app)
         .map_err(|(_, body)| Failure::Failed(format!("{}: {}", file.from, explain_body(&body))))?;
     let id = text(&file.app, "id");
     let old = match cluster.marathon(Method::GET, &app_path(&id), None).await {

@@ -53,7 +53,7 @@ pub async fn perform(
     for app in found {
         let id = text(&app, "id");
         let definition = carried(&app);
-        match api::marathon::read(definition.clone(), true) {
+        match api::marathon::normal(definition.clone()) {
             Ok(normal) => {
                 let lost: Vec<_> = AppChange::between(&id, Some(&Value::Object(definition.clone())), &normal)
                     .differences

@@ -116,6 +116,10 @@ pub enum Cmd {
     },
 }
 
+fn whole_number(text: &str) -> Result<u64, &'static str> {
+    text.parse().map_err(|_| "a whole number from 0 on is right")
+}
+
 /// Commands on apps.
 #[derive(Clone, Debug, Subcommand)]
 pub enum App {
@@ -164,6 +168,7 @@ pub enum App {
         /// Id of the app
         id: String,
         /// How many should run
+        #[arg(value_parser = whole_number, allow_negative_numbers = true)]
         instances: u64,
         /// How the change is made
         #[command(flatten)]

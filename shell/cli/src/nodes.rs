@@ -42,7 +42,7 @@ pub async fn perform(node: Node, cluster: &Cluster, output: &Output) -> Result<u
                 ("memory used", format!("{} MB", row[4])),
                 ("disk used", format!("{} MB", row[5])),
                 ("ports", text(&node["resources"], "ports")),
-                ("attributes", node["attributes"].to_string()),
+                ("attributes", attributes(node)),
                 ("version", row[6].clone()),
             ]);
             if !tasks.is_empty() {
@@ -54,6 +54,12 @@ pub async fn perform(node: Node, cluster: &Cluster, output: &Output) -> Result<u
         }
     }
     Ok(0)
+}
+
+fn attributes(node: &Value) -> String {
+    let all = node["attributes"].as_object().into_iter().flatten();
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    all.map(|(name, value)| format!("{name}:{}", plain(value))).collect::<Vec<_>>().join(" ")
 }
 
 fn row(node: &Value) -> Vec<String> {

@@ -26,13 +26,14 @@ pub struct Output {
 }
 
 impl Output {
-    /// Looks at the terminal. `NO_COLOR` is respected.
+    /// Looks at the terminal. `NO_COLOR` is respected, and terminals that can't move the cursor get plain lines.
     pub fn detect(json: bool) -> Self {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        let able = std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb");
         Self {
             json,
-            colour: std::io::stdout().is_terminal() && !plain,
-            progress: std::io::stderr().is_terminal(),
+            colour: able && std::io::stdout().is_terminal() && !plain,
+            progress: able && std::io::stderr().is_terminal(),
         }
     }
 
@@ -69,8 +70,10 @@ impl Output {
                 _ => Cell::new(text),
             }));
         }
-        let text: String =
-            table.lines().map(|line| format!("{}\n", line.trim_end().trim_start_matches(' '))).collect();
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        let text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
         self.raw(text.as_bytes());
     }
     /// Prints `name  value` lines.

@@ -13,8 +13,10 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value) -> Result<
     let entry = list(&queue, "queue").iter().find(|entry| entry["app"]["id"] == app["id"]);
     let nodes = cluster.nodes().await?;
     if output.json {
-        let nodes: Vec<Value> =
-            nodes.iter().map(|node| json!({"node": node["id"], "missing": missing(app, node)})).collect();
+        let nodes: Vec<Value> = nodes
+            .iter()
+            .map(|node| json!({"node": node["id"], "missing": lacks(app, node, entry)}))
+            .collect();
         output.value(&json!({"app": app["id"], "queue": entry, "nodes": nodes}));
         return Ok(());
     }
@@ -47,6 +49,7 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value) -> Result<
     let left = entry["delay"]["timeLeftSeconds"].as_u64().unwrap_or(0);
     if left > 0 {
         output.line(&format!("It failed before and is started again in {left} s (back-off)."));
+        return Ok(());
     }
     stages(&entry["processedOffersSummary"], output);
     refusals(entry, output);
@@ -55,12 +58,8 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value) -> Result<
         return Ok(());
     }
     let rows = nodes.iter().map(|node| {
-        let missing = missing(app, node);
-        let said = if missing.is_empty() {
-            "has room now".to_owned()
-        } else {
-            format!("lacks {}", missing.join(", "))
-        };
+        let missing = lacks(app, node, Some(entry));
+        let said = if missing.is_empty() { "has room now".to_owned() } else { missing.join("; ") };
         vec![text(node, "hostname"), text(node, "id"), said]
     });
     output.line("");
@@ -101,6 +100,73 @@ fn refusals(entry: &Value, output: &Output) {
     }
 }
 
+/// Why a node can't take one more instance: its figures, and what its last refused offer was refused for.
+fn lacks(app: &Value, node: &Value, entry: Option<&Value>) -> Vec<String> {
+    let mut all: Vec<_> = missing(app, node).into_iter().map(|short| format!("lacks {short}")).collect();
+    let offers = entry.map_or(&[][..], |entry| list(entry, "lastUnusedOffers"));
+    let of_node = offers.iter().filter(|unused| unused["offer"]["agentId"] == node["id"]);
+    let reasons: Vec<_> =
+        of_node.flat_map(|unused| list(unused, "reason")).filter_map(Value::as_str).collect();
+    if reasons.contains(&"UnfulfilledConstraint") {
+        all.extend(list(app, "constraints").iter().map(|rule| constraint(rule, node)));
+    }
+    let wanted: Vec<_> = list(app, "acceptedResourceRoles").iter().filter_map(Value::as_str).collect();
+    if !wanted.is_empty() && !wanted.contains(&"*") && !reasons.is_empty() {
+        let reserved = node["reserved_resources"].as_object().into_iter().flatten();
+        let roles: Vec<_> = reserved.map(|(role, _)| role.as_str()).collect();
+        let has = if roles.is_empty() { "none".to_owned() } else { format!("for {}", roles.join(", ")) };
+        all.push(format!("wants resources reserved for {}; reserved are {has}", wanted.join(", ")));
+    }
+    all
+}
+
+/// A constraint beside what the node has.
+fn constraint(rule: &Value, node: &Value) -> String {
+    let words: Vec<_> = rule.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let field = words.first().copied().unwrap_or_default();
+    let value = match field {
+        "hostname" | "@hostname" => &node["hostname"],
+        "@region" => &node["domain"]["fault_domain"]["region"]["name"],
+        "@zone" => &node["domain"]["fault_domain"]["zone"]["name"],
+        _ => &node["attributes"][field],
+    };
+    let has = match value {
+        Value::Null => format!("no {field}"),
+        Value::String(text) => format!("{field} {text}"),
+        other => format!("{field} {other}"),
+    };
+    format!("wants {}; it has {has}", words.join(" "))
+}
+
+/// `[31000-31005, 31007-31009]`
+fn ranges(text: &Value) -> Vec<(u64, u64)> {
+    let text = text.as_str().unwrap_or_default().trim_matches(['[', ']']);
+    let ends = text.split(',').filter_map(|range| range.trim().split_once('-'));
+    ends.filter_map(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?))).collect()
+}
+
+/// What is missing of ports: those that are required, or as many as any will do.
+fn missing_ports(app: &Value, node: &Value) -> Option<String> {
+    let definitions = list(app, "portDefinitions");
+    let (all, used) = (ranges(&node["resources"]["ports"]), ranges(&node["used_resources"]["ports"]));
+    let within = |port: u64, of: &[(u64, u64)]| of.iter().any(|(low, high)| (*low..=*high).contains(&port));
+    let offered = text(&node["resources"], "ports");
+    let required = definitions.iter().filter_map(|p| p["port"].as_u64()).filter(|port| *port != 0);
+    if app["requirePorts"] == true {
+        let taken: Vec<_> = required
+            .filter(|port| !within(*port, &all) || within(*port, &used))
+            .map(|port| {
+                let why = if within(port, &all) { "in use" } else { "not offered" };
+                format!("port {port} ({why}; it offers {offered})")
+            })
+            .collect();
+        return (!taken.is_empty()).then(|| taken.join(", "));
+    }
+    let count = |of: &[(u64, u64)]| of.iter().map(|(low, high)| high.saturating_sub(*low) + 1).sum::<u64>();
+    let (free, wanted) = (count(&all).saturating_sub(count(&used)), definitions.len() as u64);
+    (wanted > free).then(|| format!("{} ports ({free} free of {})", wanted - free, count(&all)))
+}
+
 /// What a node lacks for one more instance, by its resources that nobody uses.
 fn missing(app: &Value, node: &Value) -> Vec<String> {
     let mut missing = Vec::new();
@@ -121,6 +187,7 @@ fn missing(app: &Value, node: &Value) -> Vec<String> {
             ));
         }
     }
+    missing.extend(missing_ports(app, node));
     missing
 }
 
@@ -134,5 +201,31 @@ mod tests {
         let app = json!({"cpus": 2, "mem": 64, "disk": 0});
         assert_eq!(missing(&app, &node), ["1.5 cpus (0.5 free of 4)", "64 MB of memory (0 free of 1000)"]);
         assert_eq!(missing(&json!({"cpus": 0.5}), &node), Vec::<String>::new());
+    }
+
+    #[test]
+    fn ports_and_rules_are_shown_beside_what_the_node_has() {
+        let node = json!({"id": "S0", "active": true, "hostname": "h", "attributes": {"rack": "b"},
+            "resources": {"ports": "[100-102, 200-200]"}, "used_resources": {"ports": "[100-101]"}});
+        let app =
+            json!({"requirePorts": true, "portDefinitions": [{"port": 100}, {"port": 102}, {"port": 80}]});
+        assert_eq!(
+            missing(&app, &node),
+            [
+                "port 100 (in use; it offers [100-102, 200-200]), port 80 (not offered; it offers [100-102, 200-200])"
+            ]
+        );
+        let any = json!({"portDefinitions": [{"port": 0}, {"port": 0}, {"port": 9}]});
+        assert_eq!(missing(&any, &node), ["1 ports (2 free of 4)"]);
+        let entry = |why: &str| json!({"lastUnusedOffers": [{"offer": {"agentId": "S0"}, "reason": [why]}]});
+        let app = json!({"constraints": [["rack", "LIKE", "a"], ["hostname", "UNIQUE"]], "acceptedResourceRoles": ["ads"]});
+        assert_eq!(
+            lacks(&app, &node, Some(&entry("UnfulfilledConstraint")))[..2],
+            ["wants rack LIKE a; it has rack b", "wants hostname UNIQUE; it has hostname h"]
+        );
+        assert_eq!(
+            lacks(&app, &node, Some(&entry("UnfulfilledRole"))),
+            ["wants resources reserved for ads; reserved are none"]
+        );
     }
 }

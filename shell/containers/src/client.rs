@@ -2,9 +2,9 @@
 
 use crate::{
     isolation::Isolation,
-    protocol::{Order, VERSION, Word},
+    protocol::{Frame, Order, VERSION, Word},
 };
-use model::container::{ContainerId, ContainerSpec, Program, Termination};
+use model::container::{ContainerId, ContainerSpec, Limits, Program, Termination};
 use std::{
     collections::BTreeMap,
     io,
@@ -14,8 +14,11 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    net::UnixStream,
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::{
+        UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::{mpsc, oneshot, watch},
 };
 
@@ -84,6 +87,7 @@ type Executions = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Option<i32>, St
 pub struct Launcher {
     orders: mpsc::Sender<Order>,
     executions: Executions,
+    socket: PathBuf,
     /// Closes when the launcher has gone.
     gone: watch::Receiver<()>,
 }
@@ -144,7 +148,7 @@ impl Launcher {
                         }
                         continue;
                     }
-                    Ok(Word::Welcome { .. }) => continue,
+                    Ok(Word::Welcome { .. } | Word::Attached | Word::Refused { .. }) => continue,
                     Err(error) => {
                         tracing::error!(%error, "the launcher's word does not parse");
                         continue;
@@ -158,7 +162,8 @@ impl Launcher {
             drop(alive);
             tell.send(Ended::LauncherLost).await.unwrap_or_default();
         });
-        Ok((Self { orders, executions, gone }, known, words))
+        let socket = options.dir.join("socket");
+        Ok((Self { orders, executions, socket, gone }, known, words))
     }
 
     async fn order(&self, order: Order) {
@@ -169,6 +174,10 @@ impl Launcher {
     /// Orders a container.
     pub async fn launch(&self, spec: ContainerSpec) {
         self.order(Order::Launch(Box::new(spec))).await;
+    }
+    /// Changes what a container may use.
+    pub async fn limit(&self, container: ContainerId, limits: Limits) {
+        self.order(Order::Limit { container, limits }).await;
     }
     /// A signal to all processes of a container.
     pub async fn signal(&self, container: ContainerId, signal: i32) {
@@ -181,6 +190,26 @@ impl Launcher {
     /// Drops an ended container from the journal.
     pub async fn forget(&self, container: ContainerId) {
         self.order(Order::Forget { container }).await;
+    }
+    /// Attaches to a container's input and, if asked, to its output. The error says why not, for people.
+    pub async fn attach(
+        &self,
+        container: ContainerId,
+        output: bool,
+    ) -> Result<(AttachedOutput, AttachedInput), String> {
+        let lost = |e: io::Error| format!("the launcher does not answer: {e}");
+        let stream = UnixStream::connect(&self.socket).await.map_err(lost)?;
+        let (read, mut write) = stream.into_split();
+        let order = line(&Order::Attach { container, output }).map_err(lost)?;
+        write.write_all(&order).await.map_err(lost)?;
+        let mut read = BufReader::new(read);
+        let mut answer = String::new();
+        read.read_line(&mut answer).await.map_err(lost)?;
+        match serde_json::from_str(&answer) {
+            Ok(Word::Attached) => Ok((AttachedOutput(read), AttachedInput(write))),
+            Ok(Word::Refused { why }) => Err(why),
+            _ => Err("the launcher does not answer".to_owned()),
+        }
     }
     /// Ends all containers and the launcher.
     pub async fn stop(&self) {
@@ -207,6 +236,32 @@ impl Launcher {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         self.order(Order::Execute { number, container, program, environment, user, timeout_ms }).await;
         told.await.unwrap_or_else(|_| Err("the launcher is gone".to_owned()))
+    }
+}
+
+/// What an attached container says.
+#[derive(Debug)]
+pub struct AttachedOutput(BufReader<OwnedReadHalf>);
+
+impl AttachedOutput {
+    /// The next that it says; none = the container has ended, or the connection.
+    pub async fn next(&mut self) -> Option<Frame> {
+        let mut head = [0; 5];
+        self.0.read_exact(&mut head).await.ok()?;
+        let mut payload = vec![0; Frame::length(head).ok()?];
+        self.0.read_exact(&mut payload).await.ok()?;
+        Frame::of(head[0], payload).ok()
+    }
+}
+
+/// What an attached container hears.
+#[derive(Debug)]
+pub struct AttachedInput(OwnedWriteHalf);
+
+impl AttachedInput {
+    /// Says it; false = nobody hears it any more.
+    pub async fn say(&mut self, frame: &Frame) -> bool {
+        self.0.write_all(&frame.bytes()).await.is_ok()
     }
 }
 

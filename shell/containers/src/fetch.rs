@@ -1,68 +1,150 @@
 //! The fetcher: brings a task's URIs into its sandbox, one after the other, and unpacks archives.
 //!
-//! Files and http(s). Members of an archive never leave the sandbox. Never decides what a failure means.
+//! A process of its own that is the task's user: what an archive does with links or modes, it does with that user's
+//! rights alone (upstream: src/launcher/fetcher.cpp). Never decides what a failure means.
 
 use model::container::{ContainerId, Fetch};
+use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Write as _},
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Component, Path, PathBuf},
+    process::{ExitCode, Stdio},
     time::Duration,
 };
+use tokio::{io::AsyncWriteExt as _, process::Command};
 
 /// A transfer that brings nothing for this long has failed.
 const STALL: Duration = Duration::from_secs(60);
+/// What a fetcher may say about its failure.
+const WHY_BYTES_MAX: usize = 4096;
+/// Bits that give a program other rights than its caller's: never taken over from an archive.
+const SPECIAL_BITS: u32 = 0o7000;
 
-/// Fetches all; the error names the URI and the reason, in upstream's frame.
-pub async fn fetch_all(container: &ContainerId, items: &[Fetch], sandbox: &Path) -> Result<(), String> {
-    for item in items {
-        fetch_one(item, sandbox).await.map_err(|why| {
-            format!("Failed to fetch all URIs for container '{container}': {}: {why}", item.uri)
-        })?;
-    }
-    Ok(())
+/// What a fetcher process is asked for on its stdin.
+#[derive(Debug, Serialize, Deserialize)]
+struct Request {
+    user: Option<String>,
+    items: Vec<Fetch>,
 }
 
-async fn fetch_one(item: &Fetch, sandbox: &Path) -> Result<(), String> {
+/// Fetches all into a sandbox, as `user` where we may become others; `program` is the file to execute and its arguments
+/// that lead to [`main`]. The error names the URI and the reason, in upstream's frame. Dropping the future ends the
+/// fetch.
+pub async fn fetch_all(
+    program: &[String],
+    container: &ContainerId,
+    items: &[Fetch],
+    sandbox: &Path,
+    user: Option<&str>,
+) -> Result<(), String> {
+    let request = Request { user: user.map(str::to_owned), items: items.to_vec() };
+    let why = match ask(program, &request, sandbox).await {
+        Ok(None) => return Ok(()),
+        Ok(Some(why)) => why,
+        Err(error) => error.to_string(),
+    };
+    Err(format!("Failed to fetch all URIs for container '{container}': {why}"))
+}
+
+/// Runs a fetcher process; what it said if it failed.
+async fn ask(program: &[String], request: &Request, sandbox: &Path) -> io::Result<Option<String>> {
+    let [file, arguments @ ..] = program else { return Err(io::Error::other("there is no fetcher")) };
+    let mut child = Command::new(file)
+        .args(arguments)
+        .current_dir(sandbox)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(&serde_json::to_vec(request)?).await?;
+    }
+    let output = child.wait_with_output().await?;
+    if output.status.success() {
+        return Ok(None);
+    }
+    let why = String::from_utf8_lossy(&output.stderr[..output.stderr.len().min(WHY_BYTES_MAX)]);
+    Ok(Some(if why.trim().is_empty() {
+        format!("the fetcher ended with {}", output.status)
+    } else {
+        why.trim().to_owned()
+    }))
+}
+
+/// The fetcher process: its working directory is the sandbox, its request comes on stdin, its failure goes to stderr.
+pub fn main() -> ExitCode {
+    let done = serde_json::from_reader(io::stdin().lock()).map_err(|e| e.to_string()).and_then(|r| serve(&r));
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(request: &Request) -> Result<(), String> {
+    if let Some(name) = &request.user
+        && linux::process::is_root()
+    {
+        let user = linux::process::user(name)?;
+        linux::process::become_user(&user).map_err(|e| format!("can't become user '{name}': {e}"))?;
+    }
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    runtime.block_on(async {
+        for item in &request.items {
+            fetch_one(item).await.map_err(|why| format!("{}: {why}", item.uri))?;
+        }
+        Ok(())
+    })
+}
+
+async fn fetch_one(item: &Fetch) -> Result<(), String> {
     let name = match &item.output_file {
         Some(name) => name.clone(),
         None => basename(&item.uri)?,
     };
-    let target =
-        inside(sandbox, Path::new(&name)).ok_or_else(|| format!("'{name}' would leave the sandbox"))?;
+    let target = inside(Path::new(&name)).ok_or_else(|| format!("'{name}' would leave the sandbox"))?;
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent).map_err(|e| format!("can't make {}: {e}", parent.display()))?;
     }
+    let mut file = create(&target).map_err(|e| format!("can't write '{name}' in the sandbox: {e}"))?;
     if item.uri.starts_with("http://") || item.uri.starts_with("https://") {
-        download(&item.uri, &target).await?;
+        download(&item.uri, &mut file).await?;
     } else {
         let path = item.uri.strip_prefix("file://").unwrap_or(&item.uri);
         if !path.starts_with('/') {
             return Err("only http, https, file and absolute paths are fetched".to_owned());
         }
-        fs::copy(path, &target).map_err(|e| e.to_string())?;
+        let mut source = File::open(path).map_err(|e| e.to_string())?;
+        if !source.metadata().is_ok_and(|m| m.is_file()) {
+            return Err("is not a regular file".to_owned());
+        }
+        io::copy(&mut source, &mut file).map_err(|e| e.to_string())?;
+        let mode = source.metadata().map_or(0o644, |m| m.permissions().mode()) & 0o777;
+        file.set_permissions(fs::Permissions::from_mode(mode)).map_err(|e| e.to_string())?;
     }
     if item.executable {
-        fs::set_permissions(&target, fs::Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
+        file.set_permissions(fs::Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
     } else if item.extract {
-        let sandbox = sandbox.to_owned();
-        tokio::task::spawn_blocking(move || extract(&target, &sandbox))
-            .await
-            .map_err(|e| e.to_string())?
-            .map_err(|e| format!("can't unpack: {e}"))?;
+        drop(file);
+        extract(&target).map_err(|e| format!("can't unpack: {e}"))?;
     }
     Ok(())
 }
 
-async fn download(uri: &str, target: &Path) -> Result<(), String> {
+async fn download(uri: &str, file: &mut File) -> Result<(), String> {
     let client = reqwest::Client::builder().connect_timeout(STALL).read_timeout(STALL).build();
     let client = client.map_err(|e| e.to_string())?;
     let mut response = client.get(uri).send().await.map_err(|e| root_cause(&e))?;
     if !response.status().is_success() {
         return Err(format!("the server answered {}", response.status()));
     }
-    let mut file = File::create(target).map_err(|e| e.to_string())?;
     while let Some(chunk) = response.chunk().await.map_err(|e| root_cause(&e))? {
         file.write_all(&chunk).map_err(|e| e.to_string())?;
     }
@@ -86,92 +168,74 @@ fn basename(uri: &str) -> Result<String, String> {
     }
 }
 
-/// The path below the sandbox; none if it would lead out of it.
-fn inside(sandbox: &Path, path: &Path) -> Option<PathBuf> {
-    let plain = path
-        .components()
-        .all(|c| matches!(c, std::path::Component::Normal(_) | std::path::Component::CurDir));
-    plain.then(|| sandbox.join(path))
+/// The path as one below the sandbox; none if it would lead out of it by name or by a link that an archive left.
+fn inside(path: &Path) -> Option<PathBuf> {
+    let mut target = PathBuf::from(".");
+    for component in path.components() {
+        if target.symlink_metadata().is_ok_and(|m| m.is_symlink()) {
+            return None;
+        }
+        match component {
+            Component::Normal(name) => target.push(name),
+            Component::CurDir => {}
+            _ => return None,
+        }
+    }
+    Some(target)
+}
+
+/// A file in the sandbox, empty; never what a link there leads to.
+fn create(target: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .custom_flags(linux::process::NO_FOLLOW)
+        .open(target)
 }
 
 /// Unpacks by the suffix of the name; what is no archive stays as it is.
-fn extract(file: &Path, sandbox: &Path) -> io::Result<()> {
+fn extract(file: &Path) -> io::Result<()> {
     let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let reader = || File::open(file).map(io::BufReader::new);
     let ends = |suffixes: &[&str]| suffixes.iter().any(|s| name.ends_with(s));
     if ends(&[".tar"]) {
-        untar(reader()?, sandbox)
+        untar(reader()?)
     } else if ends(&[".tgz", ".tar.gz"]) {
-        untar(flate2::read::MultiGzDecoder::new(reader()?), sandbox)
+        untar(flate2::read::MultiGzDecoder::new(reader()?))
     } else if ends(&[".gz"]) {
-        let plain = file.with_extension("");
-        io::copy(&mut flate2::read::MultiGzDecoder::new(reader()?), &mut File::create(plain)?)?;
-        Ok(())
+        plain(file, flate2::read::MultiGzDecoder::new(reader()?))
     } else if ends(&[".zip"]) {
-        zip::ZipArchive::new(reader()?)?.extract(sandbox).map_err(io::Error::from)
-    } else if ends(&[".tbz2", ".tar.bz2", ".txz", ".tar.xz", ".bz2", ".xz"]) {
-        Err(io::Error::other("bzip2 and xz archives are not unpacked yet; set extract to false, or use gzip"))
+        zip::ZipArchive::new(reader()?)?.extract(".").map_err(io::Error::from)
+    } else if ends(&[".tbz2", ".tar.bz2"]) {
+        untar(bzip2::read::MultiBzDecoder::new(reader()?))
+    } else if ends(&[".txz", ".tar.xz"]) {
+        untar(lzma_rust2::XzReader::new(reader()?, true))
+    } else if ends(&[".bz2"]) {
+        plain(file, bzip2::read::MultiBzDecoder::new(reader()?))
+    } else if ends(&[".xz"]) {
+        plain(file, lzma_rust2::XzReader::new(reader()?, true))
     } else {
         Ok(())
     }
 }
 
-fn untar(reader: impl Read, sandbox: &Path) -> io::Result<()> {
+/// One compressed file becomes the same without its suffix.
+fn plain(file: &Path, mut reader: impl Read) -> io::Result<()> {
+    io::copy(&mut reader, &mut create(&file.with_extension(""))?)?;
+    Ok(())
+}
+
+fn untar(reader: impl Read) -> io::Result<()> {
     let mut archive = tar::Archive::new(reader);
     archive.set_preserve_permissions(true);
+    archive.set_mask(SPECIAL_BITS);
     for entry in archive.entries()? {
         let mut entry = entry?;
-        if !entry.unpack_in(sandbox)? {
+        if !entry.unpack_in(".")? {
             let path = entry.path()?.display().to_string();
             return Err(io::Error::other(format!("member '{path}' would leave the sandbox")));
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn item(uri: String) -> Fetch {
-        Fetch { uri, extract: true, executable: false, output_file: None }
-    }
-
-    fn archive(path: &Path, member: &str) {
-        let mut builder = tar::Builder::new(flate2::write::GzEncoder::new(
-            File::create(path).unwrap(),
-            flate2::Compression::fast(),
-        ));
-        let mut header = tar::Header::new_gnu();
-        header.as_gnu_mut().unwrap().name[..member.len()].copy_from_slice(member.as_bytes());
-        header.set_size(5);
-        header.set_mode(0o644);
-        header.set_cksum();
-        builder.append(&header, &b"hello"[..]).unwrap();
-        builder.into_inner().unwrap().finish().unwrap();
-    }
-
-    #[tokio::test]
-    async fn archives_are_unpacked_and_stay_inside() {
-        let dir = tempfile::tempdir().unwrap();
-        let sandbox = dir.path().join("sandbox");
-        fs::create_dir(&sandbox).unwrap();
-        let id = ContainerId("c".into());
-        let good = dir.path().join("good.tgz");
-        archive(&good, "inner.txt");
-        fetch_all(&id, &[item(format!("file://{}", good.display()))], &sandbox).await.unwrap();
-        assert_eq!(fs::read_to_string(sandbox.join("inner.txt")).unwrap(), "hello");
-        let bad = dir.path().join("bad.tgz");
-        archive(&bad, "../outside.txt");
-        let why = fetch_all(&id, &[item(bad.display().to_string())], &sandbox).await.unwrap_err();
-        assert!(
-            why.starts_with("Failed to fetch all URIs for container 'c'") && why.contains("leave"),
-            "{why}"
-        );
-        assert!(!dir.path().join("outside.txt").exists());
-        let why = fetch_all(&id, &[item("/no/such/file".into())], &sandbox).await.unwrap_err();
-        assert!(why.contains("/no/such/file: No such file"), "{why}");
-        let sneaky = Fetch { output_file: Some("../x".into()), ..item(good.display().to_string()) };
-        assert!(fetch_all(&id, &[sneaky], &sandbox).await.unwrap_err().contains("leave the sandbox"));
-    }
 }

@@ -7,13 +7,15 @@ use crate::{
     isolation::Isolation,
     journal::{Journal, Kept, Line},
     protocol::{Order, VERSION, Word},
+    switchboard::{self, Board},
+    volumes,
 };
 use linux::{
     cgroups::{Amounts, Cgroups},
     process::{self, Status, User},
     spawn,
 };
-use model::container::{ContainerId, ContainerSpec, Program, Termination};
+use model::container::{ContainerId, ContainerSpec, Io, Limits, Program, Termination};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::CString,
@@ -39,6 +41,10 @@ const SPAWNERS: usize = 4;
 const LINGER: Duration = Duration::from_secs(30);
 /// How often it looks at processes that are not its children.
 const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// How often the groups of an ended container are tried to be removed, a millisecond apart.
+const CLEAN_TRIES_MAX: u32 = 1000;
+/// How often it is looked whether all groups are gone, before a launcher that was told to stop ends all the same.
+const STOP_TRIES_MAX: u32 = 200;
 /// Bytes of one order.
 const ORDER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -46,6 +52,8 @@ struct Container {
     pid: u32,
     started: Option<spawn::Started>,
     sandbox: String,
+    /// A process of ours stands before the task.
+    fronted: bool,
     /// Started by an earlier launcher: not our child, known by when it started.
     adopted: Option<u64>,
 }
@@ -56,13 +64,15 @@ struct State {
     pids: BTreeMap<i32, ContainerId>,
     /// Children that ended before they were entered.
     early: BTreeMap<i32, Status>,
-    /// Containers that are being made.
-    starting: BTreeSet<ContainerId>,
+    starting: usize,
     ended: BTreeMap<ContainerId, Termination>,
     helpers: BTreeMap<i32, Sender<Status>>,
+    boards: BTreeMap<ContainerId, Board>,
     destroyed: BTreeSet<ContainerId>,
     agent: Option<(u64, UnixStream)>,
     agents: u64,
+    /// Told to stop: nothing new is made.
+    stopping: bool,
     idle_since: Instant,
     isolation: Isolation,
     cgroups: Option<Cgroups>,
@@ -71,11 +81,22 @@ struct State {
 struct Shared {
     state: Mutex<State>,
     children: Condvar,
+    /// Ended containers whose groups are still there, and how often they were tried.
+    remains: Mutex<BTreeMap<ContainerId, u32>>,
+    remained: Condvar,
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    fn remains(&self) -> MutexGuard<'_, BTreeMap<ContainerId, u32>> {
+        self.remains.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    /// The groups of a container that has ended are removed soon, beside everything else.
+    fn leave(&self, id: &ContainerId) {
+        self.remains().insert(id.clone(), 0);
+        self.remained.notify_one();
     }
 }
 
@@ -102,7 +123,7 @@ fn run(dir: &Path) -> io::Result<()> {
     process::new_session().unwrap_or_default();
     process::become_subreaper()?;
     fs::create_dir_all(dir)?;
-    let (journal, kept) = Journal::open(&dir.join("journal"))?;
+    let (journal, kept) = Journal::open(&dir.join("journal"), &process::boot_id())?;
     let socket = dir.join("socket");
     if socket.exists() {
         fs::remove_file(&socket)?;
@@ -114,12 +135,14 @@ fn run(dir: &Path) -> io::Result<()> {
         running: BTreeMap::new(),
         pids: BTreeMap::new(),
         early: BTreeMap::new(),
-        starting: BTreeSet::new(),
+        starting: 0,
         ended: BTreeMap::new(),
         helpers: BTreeMap::new(),
+        boards: BTreeMap::new(),
         destroyed: BTreeSet::new(),
         agent: None,
         agents: 0,
+        stopping: false,
         idle_since: Instant::now(),
         isolation: Isolation::default(),
         cgroups: None,
@@ -130,7 +153,13 @@ fn run(dir: &Path) -> io::Result<()> {
                 state.ended.insert(container, how);
             }
             Kept::Running { pid, since } if process::started(pid as i32) == Some(since) => {
-                let adopted = Container { pid, started: None, sandbox: String::new(), adopted: Some(since) };
+                let adopted = Container {
+                    pid,
+                    started: None,
+                    sandbox: String::new(),
+                    fronted: linux::process::is_init(pid as i32),
+                    adopted: Some(since),
+                };
                 state.running.insert(container, adopted);
             }
             Kept::Running { .. } => {
@@ -138,7 +167,12 @@ fn run(dir: &Path) -> io::Result<()> {
             }
         }
     }
-    let shared = Arc::new(Shared { state: Mutex::new(state), children: Condvar::new() });
+    let shared = Arc::new(Shared {
+        state: Mutex::new(state),
+        children: Condvar::new(),
+        remains: Mutex::default(),
+        remained: Condvar::new(),
+    });
     let (orders, queue) = channel::<Box<ContainerSpec>>();
     let queue = Arc::new(Mutex::new(queue));
     for _ in 0..SPAWNERS {
@@ -147,6 +181,8 @@ fn run(dir: &Path) -> io::Result<()> {
     }
     let reaper = shared.clone();
     thread::spawn(move || reap(&reaper));
+    let cleaner = shared.clone();
+    thread::spawn(move || clean(&cleaner));
     let watcher = shared.clone();
     thread::spawn(move || watch(&watcher));
     for stream in listener.incoming() {
@@ -159,29 +195,57 @@ fn run(dir: &Path) -> io::Result<()> {
 
 fn serve(shared: &Arc<Shared>, stream: UnixStream, orders: &Sender<Box<ContainerSpec>>) {
     let Ok(reading) = stream.try_clone() else { return };
-    let number = {
-        let mut state = shared.lock();
-        state.agents += 1;
-        let number = state.agents;
-        state.agent = Some((number, stream));
-        number
-    };
+    let mut stream = Some(stream);
+    let mut number = None;
     let mut lines = BufReader::new(reading);
     loop {
         let mut line = Vec::new();
         let read = io::Read::take(&mut lines, ORDER_BYTES_MAX).read_until(b'\n', &mut line);
         match read {
             Ok(n) if n > 0 && line.ends_with(b"\n") => match serde_json::from_slice(&line) {
-                Ok(order) => obey(shared, order, orders),
+                Ok(Order::Attach { container, output }) => {
+                    let Some(stream) = stream.take() else { return };
+                    return attach(shared, &container, output, lines, stream);
+                }
+                Ok(order) => {
+                    // Whoever gives orders is the agent, the last one to come.
+                    if let Some(stream) = stream.take() {
+                        let mut state = shared.lock();
+                        state.agents += 1;
+                        number = Some(state.agents);
+                        state.agent = Some((state.agents, stream));
+                    }
+                    obey(shared, order, orders);
+                }
                 Err(error) => eprintln!("launcher: an order does not parse: {error}"),
             },
             _ => break,
         }
     }
     let mut state = shared.lock();
-    if state.agent.as_ref().is_some_and(|(n, _)| *n == number) {
+    if state.agent.as_ref().is_some_and(|(n, _)| Some(*n) == number) {
         state.agent = None;
         state.idle_since = Instant::now();
+    }
+}
+
+/// A connection of a client to a container.
+fn attach(
+    shared: &Arc<Shared>,
+    id: &ContainerId,
+    output: bool,
+    from: BufReader<UnixStream>,
+    mut to: UnixStream,
+) {
+    let board = shared.lock().boards.get(id).cloned();
+    let word = match &board {
+        Some(_) => Word::Attached,
+        None => Word::Refused { why: format!("nobody can attach to container {id}") },
+    };
+    let mut text = serde_json::to_vec(&word).unwrap_or_default();
+    text.push(b'\n');
+    if let (Some(board), Ok(())) = (board, to.write_all(&text)) {
+        board.serve(from, to, output);
     }
 }
 
@@ -211,17 +275,20 @@ impl State {
         if all.is_empty() {
             all = process::tree(pid);
         }
-        if self.isolation.pid_namespace {
+        if container.fronted {
             all.retain(|p| *p != pid);
         }
         all
     }
 
-    fn end(&mut self, id: &ContainerId, status: Status) {
+    fn end(&mut self, shared: &Shared, id: &ContainerId, status: Status) {
         let Some(mut container) = self.running.remove(id) else { return };
         self.pids.remove(&(container.pid as i32));
         let seen = container.started.as_mut().map_or(status, |s| s.outcome(status));
-        let memory = self.cgroups.as_ref().and_then(|c| c.memory(&id.0));
+        // Its accounts are read only where they can explain the end: they are several files.
+        let cgroups =
+            self.cgroups.as_ref().filter(|_| matches!(seen, Status::Signaled(9) | Status::Exited(137)));
+        let memory = cgroups.and_then(|c| c.memory(&id.0));
         let how = match (memory, seen) {
             (Some(m), Status::Signaled(9)) if m.kills > 0 && !self.destroyed.contains(id) => {
                 Termination::OutOfMemory { limit: m.limit, peak: m.peak }
@@ -233,31 +300,58 @@ impl State {
             (_, Status::Exited(code)) => Termination::Exited(code),
             (_, Status::Signaled(signal)) => Termination::Signaled(signal),
         };
-        self.finish(id, how);
+        self.finish(shared, id, how);
     }
 
-    fn finish(&mut self, id: &ContainerId, how: Termination) {
+    fn finish(&mut self, shared: &Shared, id: &ContainerId, how: Termination) {
         self.keep(Line::Ended { container: id.clone(), how: how.clone() });
         self.ended.insert(id.clone(), how.clone());
         self.destroyed.remove(id);
-        self.clean(id);
+        if let Some(board) = self.boards.remove(id) {
+            board.container_ended();
+        }
+        if self.cgroups.is_some() {
+            shared.leave(id);
+        }
         self.say(&Word::Terminated { container: id.clone(), how });
         self.idle_since = Instant::now();
     }
+}
 
-    /// Ends what is left in the groups of a container and removes them.
-    fn clean(&self, id: &ContainerId) {
-        let Some(cgroups) = &self.cgroups else { return };
-        for _ in 0..100 {
-            for pid in cgroups.processes(&id.0) {
-                process::signal(pid, 9);
-            }
-            if cgroups.remove(&id.0) {
-                return;
-            }
+/// Removes the groups of ended containers; what is left in them is ended first.
+fn clean(shared: &Shared) {
+    loop {
+        let mut remains = shared.remains();
+        while remains.is_empty() {
+            remains = shared.remained.wait(remains).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(remains);
+        if !clean_all(shared) {
             thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// Tries each once; false if something is still there.
+fn clean_all(shared: &Shared) -> bool {
+    let cgroups = shared.lock().cgroups.clone();
+    let ids: Vec<_> = shared.remains().keys().cloned().collect();
+    for id in ids {
+        let gone = cgroups.as_ref().is_none_or(|c| c.remove(&id.0));
+        if let Some(cgroups) = cgroups.as_ref().filter(|_| !gone) {
+            for pid in cgroups.processes(&id.0) {
+                process::signal(pid, 9);
+            }
+        }
+        let mut remains = shared.remains();
+        if let Some(tries) = remains.get_mut(&id) {
+            *tries += 1;
+            if gone || *tries >= CLEAN_TRIES_MAX {
+                remains.remove(&id);
+            }
+        }
+    }
+    shared.remains().is_empty()
 }
 
 fn obey(shared: &Arc<Shared>, order: Order, orders: &Sender<Box<ContainerSpec>>) {
@@ -277,6 +371,14 @@ fn obey(shared: &Arc<Shared>, order: Order, orders: &Sender<Box<ContainerSpec>>)
                 eprintln!("launcher: no thread takes orders");
             }
         }
+        Order::Limit { container, limits } => {
+            let state = shared.lock();
+            if let Some(cgroups) = state.cgroups.as_ref().filter(|c| c.exists(&container.0))
+                && let Err(error) = cgroups.set(&container.0, &amounts(&limits))
+            {
+                eprintln!("launcher: the limits of {container} stay as they were: {error}");
+            }
+        }
         Order::Signal { container, signal } => {
             let state = shared.lock();
             for pid in state.processes(&container) {
@@ -291,10 +393,12 @@ fn obey(shared: &Arc<Shared>, order: Order, orders: &Sender<Box<ContainerSpec>>)
                     process::signal(other, 9);
                 }
                 process::signal(pid, 9);
-            } else {
-                state.clean(&container);
+            } else if state.cgroups.is_some() && !state.ended.contains_key(&container) {
+                shared.leave(&container);
             }
         }
+        // Only first on a connection of its own.
+        Order::Attach { .. } => {}
         Order::Forget { container } => {
             let mut state = shared.lock();
             if state.ended.remove(&container).is_some() {
@@ -310,15 +414,20 @@ fn obey(shared: &Arc<Shared>, order: Order, orders: &Sender<Box<ContainerSpec>>)
             });
         }
         Order::Stop => {
-            let state = shared.lock();
+            let mut state = shared.lock();
+            state.stopping = true;
             for (id, container) in &state.running {
                 for pid in state.processes(id) {
                     process::signal(pid, 9);
                 }
                 process::signal(container.pid as i32, 9);
+                shared.leave(id);
             }
-            for id in state.running.keys() {
-                state.clean(id);
+            drop(state);
+            let mut tries = 0;
+            while !clean_all(shared) && tries < STOP_TRIES_MAX {
+                tries += 1;
+                thread::sleep(Duration::from_millis(1));
             }
             std::process::exit(0);
         }
@@ -329,42 +438,47 @@ fn spawner(shared: &Arc<Shared>, queue: &Mutex<Receiver<Box<ContainerSpec>>>) {
     loop {
         let spec = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(spec) = spec else { return };
-        let (isolation, cgroups) = {
+        let (isolation, cgroups, around) = {
             let mut state = shared.lock();
-            // An agent that starts anew asks again for what it is not sure of.
-            let known = state.running.contains_key(&spec.id) || state.ended.contains_key(&spec.id);
-            if known || !state.starting.insert(spec.id.clone()) {
+            if state.stopping || state.running.contains_key(&spec.id) || state.ended.contains_key(&spec.id) {
                 continue;
             }
-            (state.isolation.clone(), state.cgroups.clone())
+            state.starting += 1;
+            let around = spec.id.parent().filter(|_| spec.session);
+            let around = around.and_then(|parent| state.running.get(&parent)).map(|c| c.pid);
+            (state.isolation.clone(), state.cgroups.clone(), around)
         };
-        let outcome = start(&spec, &isolation, cgroups.as_ref());
+        let outcome = start(&spec, &isolation, cgroups.as_ref(), around);
         let mut state = shared.lock();
-        state.starting.remove(&spec.id);
+        state.starting -= 1;
         match outcome {
-            Ok(started) => {
+            Ok((started, fronted, board)) => {
                 let pid = started.pid;
+                state.boards.extend(board.map(|board| (spec.id.clone(), board)));
                 let since = process::started(pid).unwrap_or_default();
                 state.keep(Line::Started { container: spec.id.clone(), pid: pid as u32, since });
                 let container = Container {
                     pid: pid as u32,
                     started: Some(started),
                     sandbox: spec.sandbox.clone(),
+                    fronted,
                     adopted: None,
                 };
                 state.running.insert(spec.id.clone(), container);
                 state.pids.insert(pid, spec.id.clone());
                 state.say(&Word::Launched { container: spec.id.clone(), pid: pid as u32 });
                 if let Some(status) = state.early.remove(&pid) {
-                    state.end(&spec.id, status);
+                    state.end(shared, &spec.id, status);
                 }
             }
             Err(why) => {
-                state.clean(&spec.id);
+                if state.cgroups.is_some() {
+                    shared.leave(&spec.id);
+                }
                 state.say(&Word::Failed { container: spec.id.clone(), why });
             }
         }
-        if state.starting.is_empty() {
+        if state.starting == 0 {
             state.early.clear();
         }
         drop(state);
@@ -376,37 +490,51 @@ fn start(
     spec: &ContainerSpec,
     isolation: &Isolation,
     cgroups: Option<&Cgroups>,
-) -> Result<spawn::Started, String> {
+    around: Option<u32>,
+) -> Result<(spawn::Started, bool, Option<Board>), String> {
     let user = spec.user.as_deref().map(process::user).transpose()?;
     // Switching to oneself needs no privilege and changes nothing.
     let user = user.filter(|_| process::is_root());
-    let amounts = Amounts {
-        cpus: spec.limits.cpus,
-        cpus_max: spec.limits.cpus_max,
-        memory: spec.limits.mem,
-        memory_max: spec.limits.mem_max,
-    };
-    let groups = match cgroups {
-        Some(cgroups) => {
+    let mut amounts = amounts(&spec.limits);
+    amounts.parent = spec.group;
+    if spec.shares_memory {
+        amounts.memory_max = Some(u64::MAX);
+    }
+    let groups = match (cgroups, spec.id.parent().filter(|_| spec.session || spec.shares_groups)) {
+        (Some(cgroups), Some(parent)) => {
+            cgroups.join(&parent.0).map_err(|e| format!("can't join the cgroups: {e}"))?
+        }
+        (Some(cgroups), None) => {
             cgroups.create(&spec.id.0, &amounts).map_err(|e| format!("can't make the cgroups: {e}"))?
         }
-        None => Vec::new(),
+        (None, _) => Vec::new(),
     };
-    let open = |name: &str| {
-        let path = PathBuf::from(&spec.sandbox).join(name);
-        let file = fs::OpenOptions::new().create(true).append(true).open(&path);
-        file.map_err(|e| format!("can't open {}: {e}", path.display()))
-    };
-    let (stdout, stderr) = (open("stdout")?, open("stderr")?);
-    let order = order(&spec.program, &spec.environment, &spec.sandbox, user, stdout, stderr)?;
+    let (ends, board) = switchboard::connect(spec.io, Path::new(&spec.sandbox), spec.session)?;
+    let enter =
+        match (around, isolation.pid_namespace || isolation.mount_namespace || isolation.ipc_namespace) {
+            (Some(pid), true) => {
+                spawn::namespaces_of(pid).map_err(|e| format!("can't join the container: {e}"))?
+            }
+            (None, _) if spec.session => return Err("the container around it is gone".to_owned()),
+            _ => Vec::new(),
+        };
+    let own = !spec.session;
+    let (stdout, stderr) = (ends.stdout, ends.stderr);
+    let order = order(&spec.program, &spec.environment, &spec.sandbox, user.clone(), stdout, stderr)?;
     let order = spawn::Order {
         cgroups: groups,
-        pid_namespace: isolation.pid_namespace,
-        mount_namespace: isolation.mount_namespace,
-        ipc_namespace: isolation.ipc_namespace,
+        pid_namespace: own && isolation.pid_namespace,
+        mount_namespace: own && isolation.mount_namespace,
+        ipc_namespace: own && isolation.ipc_namespace,
+        mounts: volumes::place(spec, isolation, user.as_ref())?,
+        hold: spec.program == Program::Hold,
+        enter,
+        terminal: matches!(spec.io, Io::Terminal { .. }),
+        stdin: ends.stdin.unwrap_or(order.stdin),
         ..order
     };
-    spawn::spawn(&order).map_err(|e| format!("Failed to launch container: {e}"))
+    let started = spawn::spawn(&order).map_err(|e| format!("Failed to launch container: {e}"))?;
+    Ok((started, order.is_fronted(), board))
 }
 
 fn order(
@@ -424,6 +552,7 @@ fn order(
             ("/bin/sh".to_owned(), vec!["sh".to_owned(), "-c".to_owned(), script.clone()])
         }
         Program::Exec { file, arguments } => (search(file, path), arguments.clone()),
+        Program::Hold => (String::new(), Vec::new()),
     };
     let null = fs::File::open("/dev/null").map_err(|e| format!("can't open /dev/null: {e}"))?;
     Ok(spawn::Order {
@@ -439,7 +568,21 @@ fn order(
         pid_namespace: false,
         mount_namespace: false,
         ipc_namespace: false,
+        mounts: Vec::new(),
+        hold: false,
+        enter: Vec::new(),
+        terminal: false,
     })
+}
+
+fn amounts(limits: &Limits) -> Amounts {
+    Amounts {
+        cpus: limits.cpus,
+        cpus_max: limits.cpus_max,
+        memory: limits.mem,
+        memory_max: limits.mem_max,
+        parent: false,
+    }
 }
 
 /// As execvp looks for a file.
@@ -462,24 +605,31 @@ fn execute(
     user: Option<&str>,
     timeout: Duration,
 ) -> Result<Option<i32>, String> {
-    let (ended, pid) = {
+    let (ended, mut started) = {
         let mut state = shared.lock();
         let Some(container) = state.running.get(id) else { return Err("the container is gone".to_owned()) };
         let user = user.map(process::user).transpose()?.filter(|_| process::is_root());
         let null = || fs::OpenOptions::new().write(true).open("/dev/null").map_err(|e| e.to_string());
         let sandbox = if container.sandbox.is_empty() { "/".to_owned() } else { container.sandbox.clone() };
         let order = order(program, &environment, &sandbox, user, null()?, null()?)?;
+        let enter = match container.fronted {
+            true => spawn::namespaces_of(container.pid).map_err(|e| e.to_string())?,
+            false => Vec::new(),
+        };
+        let groups = state.cgroups.as_ref().filter(|c| c.exists(&id.0));
+        let cgroups = groups.map_or(Ok(Vec::new()), |c| c.join(&id.0)).map_err(|e| e.to_string())?;
+        let order = spawn::Order { enter, cgroups, ..order };
         let started = spawn::spawn(&order).map_err(|e| e.to_string())?;
         let (tell, ended) = channel();
         state.helpers.insert(started.pid, tell);
-        (ended, started.pid)
+        (ended, started)
     };
     shared.children.notify_all();
-    match ended.recv_timeout(timeout) {
+    match ended.recv_timeout(timeout).map(|seen| started.outcome(seen)) {
         Ok(Status::Exited(code)) => Ok(Some(code)),
         Ok(Status::Signaled(signal)) => Ok(Some(128 + signal)),
         Err(_) => {
-            for other in process::tree(pid) {
+            for other in process::tree(started.pid) {
                 process::signal(other, 9);
             }
             Ok(None)
@@ -494,11 +644,11 @@ fn reap(shared: &Arc<Shared>) {
             Ok(Some((pid, status))) => {
                 let mut state = shared.lock();
                 if let Some(id) = state.pids.get(&pid).cloned() {
-                    state.end(&id, status);
+                    state.end(shared, &id, status);
                 } else if let Some(tell) = state.helpers.remove(&pid) {
                     // Nobody waits any more if it took too long.
                     tell.send(status).unwrap_or_default();
-                } else if !state.starting.is_empty() {
+                } else if state.starting > 0 {
                     state.early.insert(pid, status);
                 }
             }
@@ -528,9 +678,9 @@ fn watch(shared: &Arc<Shared>) {
             .collect();
         for id in gone {
             state.running.remove(&id);
-            state.finish(&id, Termination::Unknown);
+            state.finish(shared, &id, Termination::Unknown);
         }
-        let idle = state.running.is_empty() && state.starting.is_empty() && state.agent.is_none();
+        let idle = state.running.is_empty() && state.starting == 0 && state.agent.is_none();
         if idle && state.idle_since.elapsed() > LINGER {
             std::process::exit(0);
         }

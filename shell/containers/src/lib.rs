@@ -10,10 +10,13 @@ mod launcher;
 mod probe;
 mod protocol;
 mod sandbox;
+mod switchboard;
+mod volumes;
 
-pub use client::{Ended, Known, Launcher, Options};
-pub use fetch::fetch_all;
+pub use client::{AttachedInput, AttachedOutput, Ended, Known, Launcher, Options};
+pub use fetch::{fetch_all, main as fetcher_main};
 pub use isolation::{Isolation, NAMES as ISOLATORS};
 pub use launcher::main as launcher_main;
 pub use probe::probe;
+pub use protocol::Frame;
 pub use sandbox::make as make_sandbox;

@@ -1,13 +1,26 @@
 //! Sandboxes: made before the fetch, owned by the task's user, found by `runs/latest`.
 
 use model::container::ContainerSpec;
-use std::{fs, os::unix::fs as unix, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{self as unix, PermissionsExt as _},
+    path::Path,
+};
+
+/// As upstream's (`src/slave/paths.cpp`): others don't see what a task wrote.
+const MODE: u32 = 0o750;
 
 /// Makes the sandbox of a container. The error reads as upstream's, with the reason.
 pub fn make(spec: &ContainerSpec) -> Result<(), String> {
+    if spec.session {
+        // It works in the sandbox of the container around it.
+        return Ok(());
+    }
     let path = Path::new(&spec.sandbox);
     let failed = |why: String| format!("Failed to create executor directory '{}': {why}", spec.sandbox);
-    fs::create_dir_all(path).map_err(|e| failed(e.to_string()))?;
+    fs::create_dir_all(path)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(MODE)))
+        .map_err(|e| failed(e.to_string()))?;
     if let Some(user) = &spec.user
         && linux::process::is_root()
     {
@@ -15,8 +28,27 @@ pub fn make(spec: &ContainerSpec) -> Result<(), String> {
         unix::chown(path, Some(user.uid), Some(user.gid)).map_err(|e| failed(e.to_string()))?;
     }
     let latest = path.with_file_name("latest");
+    if spec.id.parent().is_some() {
+        return link(spec).map_err(failed);
+    }
     if latest.symlink_metadata().is_ok() {
         fs::remove_file(&latest).map_err(|e| failed(e.to_string()))?;
     }
-    unix::symlink(path, &latest).map_err(|e| failed(e.to_string()))
+    unix::symlink(path, &latest).map_err(|e| failed(e.to_string()))?;
+    link(spec).map_err(failed)
+}
+
+/// The ways by which a nested sandbox is found.
+fn link(spec: &ContainerSpec) -> Result<(), String> {
+    for (link, target) in &spec.links {
+        let link = Path::new(link);
+        if let Some(parent) = link.parent() {
+            fs::create_dir_all(parent).map_err(|e| e.to_string())?;
+        }
+        if link.symlink_metadata().is_ok() {
+            fs::remove_file(link).map_err(|e| e.to_string())?;
+        }
+        unix::symlink(target, link).map_err(|e| e.to_string())?;
+    }
+    Ok(())
 }

@@ -1,7 +1,7 @@
 //! Real containers: exit statuses, signals, memory, namespaces, and an agent that comes back.
 
-use containers::{Ended, Isolation, Known, Launcher, Options};
-use model::container::{ContainerId, ContainerSpec, Limits, Program, Termination};
+use containers::{Ended, Frame, Isolation, Known, Launcher, Options};
+use model::container::{ContainerId, ContainerSpec, Io, Limits, Program, Termination};
 use std::{
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
@@ -32,15 +32,14 @@ fn options(dir: &Path, isolation: Isolation, root: &str) -> Options {
 fn spec(dir: &Path, id: &str, script: &str) -> ContainerSpec {
     let sandbox = dir.join("sandboxes").join(id);
     std::fs::create_dir_all(&sandbox).unwrap();
-    ContainerSpec {
-        id: ContainerId(id.into()),
-        sandbox: sandbox.display().to_string(),
-        program: Program::Shell(script.into()),
-        environment: vec![("PATH".into(), "/usr/bin:/bin".into()), ("GREETING".into(), "hello".into())],
-        user: None,
-        fetch: Vec::new(),
-        limits: Limits { cpus: 0.1, mem: 64 * MIB, ..Default::default() },
-    }
+    let mut spec = ContainerSpec::new(
+        ContainerId(id.into()),
+        sandbox.display().to_string(),
+        Program::Shell(script.into()),
+    );
+    spec.environment = vec![("PATH".into(), "/usr/bin:/bin".into()), ("GREETING".into(), "hello".into())];
+    spec.limits = Limits { cpus: 0.1, mem: 64 * MIB, ..Default::default() };
+    spec
 }
 
 impl World {
@@ -135,7 +134,7 @@ async fn output_environment_and_exit_statuses_arrive() {
         })
         .await;
     match w.word().await {
-        Ended::Failed { why, .. } => assert!(why.contains("execute the command"), "{why}"),
+        Ended::Failed { why, .. } => assert!(why.contains("execute the command 'no-such-program'"), "{why}"),
         other => panic!("{other:?}"),
     }
     w.stop().await;
@@ -248,4 +247,121 @@ async fn many_short_tasks_all_end() {
     }
     println!("{:.0} tasks a second", TASKS as f64 / begin.elapsed().as_secs_f64());
     w.stop().await;
+}
+
+/// Starts it and attaches; what it says until it ends, and how it ended.
+async fn converse(
+    world: &mut World,
+    spec: ContainerSpec,
+    input: &[Frame],
+) -> (Vec<u8>, Vec<u8>, Termination) {
+    let id = spec.id.clone();
+    world.launcher.launch(spec).await;
+    assert!(matches!(world.word().await, Ended::Launched { container, .. } if container == id));
+    let (mut says, mut hears) = world.launcher.attach(id.clone(), true).await.unwrap();
+    for frame in input {
+        assert!(hears.say(frame).await);
+    }
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    while let Some(frame) = tokio::time::timeout(PATIENCE, says.next()).await.expect("its end in time") {
+        match frame {
+            Frame::Out(bytes) => out.extend(bytes),
+            Frame::Err(bytes) => err.extend(bytes),
+            frame => panic!("a container says no {frame:?}"),
+        }
+    }
+    match world.word().await {
+        Ended::Terminated { container, how } if container == id => (out, err, how),
+        word => panic!("{word:?}"),
+    }
+}
+
+#[tokio::test]
+async fn clients_attach_to_input_and_output() {
+    let mut world = World::posix().await;
+    let mut echo = spec(world.dir.path(), "echo", "cat; echo done >&2; exit 4");
+    echo.io = Io::Pipes;
+    let sandbox = echo.sandbox.clone();
+    let words = [Frame::In(b"one ".to_vec()), Frame::In(b"two".to_vec()), Frame::In(Vec::new())];
+    let (out, err, how) = converse(&mut world, echo, &words).await;
+    assert_eq!(
+        (out.as_slice(), err.as_slice(), how),
+        (&b"one two"[..], &b"done\n"[..], Termination::Exited(4))
+    );
+    let kept = std::fs::read_to_string(format!("{sandbox}/stdout")).unwrap();
+    assert_eq!(kept, "one two", "it is in the sandbox as well");
+    let refused = world.launcher.attach(ContainerId("echo".into()), true).await.unwrap_err();
+    assert!(refused.contains("nobody can attach to container echo"), "{refused}");
+    world.launcher.stop().await;
+}
+
+#[tokio::test]
+async fn a_terminal_has_a_size_and_is_the_tasks_own() {
+    let mut world = World::posix().await;
+    let mut shell = spec(world.dir.path(), "shell", "stty size; read line; echo got $line; stty size");
+    shell.io = Io::Terminal { rows: 24, columns: 80 };
+    let words = [Frame::Window { rows: 50, columns: 132 }, Frame::In(b"hi\n".to_vec())];
+    let (out, err, how) = converse(&mut world, shell, &words).await;
+    let said = String::from_utf8_lossy(&out);
+    assert!(said.contains("got hi\r\n50 132\r\n"), "{said:?}");
+    assert!(err.is_empty() && how == Termination::Exited(0), "{how:?}");
+    world.launcher.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_is_inside_the_container_around_it() {
+    let Some(mut world) = World::isolated().await else { return };
+    let around = spec(world.dir.path(), "around", "echo $$ > pid; exec sleep 1000");
+    let (id, sandbox) = (around.id.clone(), around.sandbox.clone());
+    world.launcher.launch(around).await;
+    assert!(matches!(world.word().await, Ended::Launched { .. }));
+    let session = |name: &str, script: &str| {
+        let program = Program::Shell(script.to_owned());
+        let mut session = ContainerSpec::new(id.nested(name), sandbox.clone(), program);
+        session.environment = vec![("PATH".into(), "/usr/bin:/bin".into())];
+        (session.io, session.session) = (Io::Pipes, true);
+        session
+    };
+    let look = session(
+        "look",
+        "until [ -s pid ]; do :; done; tr '\\0' ' ' < /proc/$(cat pid)/cmdline; cat /proc/self/cgroup",
+    );
+    let (out, err, how) = converse(&mut world, look, &[]).await;
+    let said = String::from_utf8_lossy(&out);
+    assert_eq!(how, Termination::Exited(0), "{}", String::from_utf8_lossy(&err));
+    assert!(said.starts_with("sleep 1000"), "it sees the processes of the container: {said}");
+    assert!(said.contains("/around"), "it counts on the container's account: {said}");
+    // Who hangs up leaves nothing behind: the agent destroys it.
+    let long = session("long", "echo here; sleep 1001");
+    let long_id = long.id.clone();
+    world.launcher.launch(long).await;
+    assert!(matches!(world.word().await, Ended::Launched { .. }));
+    let (mut says, _hears) = world.launcher.attach(long_id.clone(), true).await.unwrap();
+    assert_eq!(says.next().await, Some(Frame::Out(b"here\n".to_vec())));
+    world.launcher.destroy(long_id.clone()).await;
+    match world.word().await {
+        Ended::Terminated { container, how } => {
+            assert_eq!((container, how), (long_id, Termination::Signaled(9)));
+        }
+        word => panic!("{word:?}"),
+    }
+    let left = std::process::Command::new("pgrep").args(["-f", "^sleep 1001$"]).output().unwrap();
+    assert!(left.stdout.is_empty(), "{}", String::from_utf8_lossy(&left.stdout));
+    world.launcher.stop().await;
+}
+
+#[tokio::test]
+async fn output_never_follows_a_link_that_was_fetched() {
+    let mut world = World::posix().await;
+    let victim = world.dir.path().join("victim");
+    std::fs::write(&victim, "mine").unwrap();
+    let spec = spec(world.dir.path(), "linked", "echo stolen");
+    std::os::unix::fs::symlink(&victim, Path::new(&spec.sandbox).join("stdout")).unwrap();
+    world.launcher.launch(spec).await;
+    match world.word().await {
+        Ended::Failed { why, .. } => assert!(why.contains("stdout is not a regular file"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
+    world.stop().await;
 }

@@ -1,4 +1,5 @@
-//! Cgroups, v1 and v2: one directory per container in each controller that is used. The mount point is a parameter.
+//! Cgroups, v1 and v2: one directory per container in each controller that is used, below that of the container around
+//! it. The mount point is a parameter.
 
 use std::{
     fs, io,
@@ -52,7 +53,12 @@ pub struct Amounts {
     pub memory: u64,
     /// Hard limit in bytes; none = as asked for, `u64::MAX` = unlimited.
     pub memory_max: Option<u64>,
+    /// Groups of other containers follow inside this one.
+    pub parent: bool,
 }
+
+/// Under version 2 a group with groups inside has no processes itself: they stand in this one.
+const LEAF: &str = "leaf";
 
 /// How a container did with its memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,6 +95,8 @@ impl Cgroups {
     }
 
     fn dir(&self, controller: Controller, id: &str) -> PathBuf {
+        // A nested container's id is its parent's, a dot and its own.
+        let id = id.replace('.', "/");
         if self.unified {
             self.mount.join(&self.root).join(id)
         } else {
@@ -107,24 +115,63 @@ impl Cgroups {
         if self.unified && !self.controllers.is_empty() {
             let parent = self.mount.join(&self.root);
             fs::create_dir_all(&parent)?;
-            for dir in [self.mount.as_path(), parent.as_path()] {
-                for controller in &self.controllers {
-                    let line = format!("+{}", controller.name());
-                    fs::write(dir.join("cgroup.subtree_control"), line)?;
-                }
-            }
+            self.delegate(&self.mount)?;
+            self.delegate(&parent)?;
+        }
+        if let Some((parent, _)) = id.rsplit_once('.')
+            && self.unified
+            && !self.dirs(parent).iter().all(|dir| dir.join(LEAF).exists())
+        {
+            // Version 2 gives no groups below one that has processes itself.
+            return self.join(parent);
         }
         let mut files = Vec::new();
         for dir in self.dirs(id) {
             fs::create_dir(&dir)
                 .or_else(|e| if e.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(e) })?;
-            files.push(fs::OpenOptions::new().write(true).open(dir.join("cgroup.procs"))?);
+            let mut home = dir.clone();
+            if amounts.parent {
+                if self.unified {
+                    self.delegate(&dir)?;
+                    home = dir.join(LEAF);
+                    fs::create_dir_all(&home)?;
+                } else if dir.join("memory.use_hierarchy").exists() {
+                    // Refused where it is so already, which is what is wanted.
+                    fs::write(dir.join("memory.use_hierarchy"), "1").unwrap_or_default();
+                }
+            }
+            files.push(fs::OpenOptions::new().write(true).open(home.join("cgroup.procs"))?);
         }
         self.set(id, amounts)?;
         Ok(files)
     }
 
-    fn set(&self, id: &str, amounts: &Amounts) -> io::Result<()> {
+    /// Hands the controllers on to the groups below a directory (version 2).
+    fn delegate(&self, dir: &Path) -> io::Result<()> {
+        for controller in &self.controllers {
+            let line = format!("+{}", controller.name());
+            fs::write(dir.join("cgroup.subtree_control"), line)?;
+        }
+        Ok(())
+    }
+
+    /// The file into which a process writes itself to join the groups of a container that is there already.
+    pub fn join(&self, id: &str) -> io::Result<Vec<fs::File>> {
+        let open = |dir: PathBuf| {
+            let leaf = dir.join(LEAF);
+            let home = if leaf.exists() { leaf } else { dir };
+            fs::OpenOptions::new().write(true).open(home.join("cgroup.procs"))
+        };
+        self.dirs(id).into_iter().map(open).collect()
+    }
+
+    /// Whether a container has groups of its own.
+    pub fn exists(&self, id: &str) -> bool {
+        self.dirs(id).first().is_some_and(|dir| dir.exists())
+    }
+
+    /// Changes what a container may use.
+    pub fn set(&self, id: &str, amounts: &Amounts) -> io::Result<()> {
         let hard = amounts.memory_max.unwrap_or(amounts.memory).max(MEMORY_MIN);
         let soft = amounts.memory.max(MEMORY_MIN);
         let shares = ((amounts.cpus * 1024.0) as u64).max(SHARES_MIN);
@@ -165,11 +212,15 @@ impl Cgroups {
         Ok(())
     }
 
-    /// The processes of a container. Empty where no controller is used, too.
+    /// The processes of a container and of those inside it. Empty where no controller is used, too.
     pub fn processes(&self, id: &str) -> Vec<i32> {
         let Some(dir) = self.dirs(id).into_iter().next() else { return Vec::new() };
-        let listed = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
-        listed.lines().filter_map(|l| l.parse().ok()).collect()
+        let mut all = Vec::new();
+        for dir in with_inner(&dir) {
+            let listed = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+            all.extend(listed.lines().filter_map(|l| l.parse::<i32>().ok()));
+        }
+        all
     }
 
     /// How it did with its memory.
@@ -186,21 +237,32 @@ impl Cgroups {
         if self.unified {
             Some(Memory {
                 kills: counter("memory.events")?,
-                limit: number("memory.max").unwrap_or(u64::MAX),
+                limit: self.least(id, "memory.max"),
                 peak: number("memory.peak").unwrap_or_default(),
             })
         } else {
             Some(Memory {
                 kills: counter("memory.oom_control")?,
-                limit: number("memory.limit_in_bytes").unwrap_or(u64::MAX),
+                limit: self.least(id, "memory.limit_in_bytes"),
                 peak: number("memory.max_usage_in_bytes").unwrap_or_default(),
             })
         }
     }
 
+    /// The least limit of a container and those around it.
+    fn least(&self, id: &str, file: &str) -> u64 {
+        let ends = id.match_indices('.').map(|(at, _)| at).chain([id.len()]);
+        let read = |end: usize| {
+            let dir = self.dir(Controller::Memory, id.get(..end)?);
+            fs::read_to_string(dir.join(file)).ok()?.trim().parse::<u64>().ok()
+        };
+        ends.filter_map(read).min().unwrap_or(u64::MAX)
+    }
+
     /// Removes the groups of a container that has no processes any more; false if something is still there.
     pub fn remove(&self, id: &str) -> bool {
-        self.dirs(id).iter().all(|dir| match fs::remove_dir(dir) {
+        let dirs = self.dirs(id);
+        dirs.iter().flat_map(|dir| with_inner(dir).into_iter().rev()).all(|dir| match fs::remove_dir(dir) {
             Ok(()) => true,
             Err(e) => e.kind() == io::ErrorKind::NotFound,
         })
@@ -215,6 +277,18 @@ impl Cgroups {
         let entries = fs::read_dir(parent).into_iter().flatten().flatten();
         entries.filter(|e| e.path().is_dir()).filter_map(|e| e.file_name().into_string().ok()).collect()
     }
+}
+
+/// A group and the groups inside it, outer ones first.
+fn with_inner(dir: &Path) -> Vec<PathBuf> {
+    let mut all = vec![dir.to_owned()];
+    let mut next = 0;
+    while let Some(dir) = all.get(next).cloned() {
+        let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+        all.extend(entries.filter(|e| e.file_type().is_ok_and(|t| t.is_dir())).map(|e| e.path()));
+        next += 1;
+    }
+    all
 }
 
 #[cfg(test)]
@@ -251,7 +325,7 @@ mod tests {
                 fs::create_dir_all(&group).unwrap();
                 fs::write(group.join("cgroup.procs"), "").unwrap();
             }
-            let amounts = Amounts { cpus: 0.0, cpus_max: Some(0.5), memory: 1, memory_max: None };
+            let amounts = Amounts { cpus_max: Some(0.5), memory: 1, ..Default::default() };
             assert_eq!(cgroups.create("c", &amounts).unwrap().len(), if unified { 1 } else { 2 });
             let read =
                 |c: Controller, file: &str| fs::read_to_string(cgroups.dir(c, "c").join(file)).unwrap();

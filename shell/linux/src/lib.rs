@@ -5,3 +5,4 @@
 pub mod cgroups;
 pub mod process;
 pub mod spawn;
+pub mod terminal;

@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, fs, io};
 
+/// For opening a file that must not be a link.
+pub const NO_FOLLOW: i32 = libc::O_NOFOLLOW;
+
 /// Whether this process may do everything.
 pub fn is_root() -> bool {
     // SAFETY: geteuid takes nothing and can't fail.
@@ -30,6 +33,13 @@ pub fn ignore(signal: i32) {
 pub fn signal(pid: i32, signal: i32) -> bool {
     // SAFETY: kill takes plain numbers.
     pid > 0 && unsafe { libc::kill(pid, signal) } == 0
+}
+
+/// Whether a process is the init of a pid namespace inside ours.
+pub fn is_init(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let own = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    own.is_some_and(|pids| pids.split_whitespace().count() > 1 && pids.split_whitespace().last() == Some("1"))
 }
 
 /// How a child ended.
@@ -80,6 +90,11 @@ pub fn started(pid: i32) -> Option<u64> {
     fields.get(19)?.parse().ok()
 }
 
+/// Names this boot of the machine; empty where the kernel does not say.
+pub fn boot_id() -> String {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
 /// A process and all its descendants, parents first.
 pub fn tree(root: i32) -> Vec<i32> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
@@ -128,6 +143,16 @@ pub fn user(name: &str) -> Result<User, String> {
         }
     }
     Ok(User { uid: number(&found[2])?, gid, groups })
+}
+
+/// Becomes this user for good, with all of its groups and nothing of what this process was.
+pub fn become_user(user: &User) -> io::Result<()> {
+    // SAFETY: the pointer and the length are of one live vector of gid_t; the other calls take plain numbers.
+    unsafe {
+        check(libc::setgroups(user.groups.len(), user.groups.as_ptr()))?;
+        check(libc::setresgid(user.gid, user.gid, user.gid))?;
+        check(libc::setresuid(user.uid, user.uid, user.uid))
+    }
 }
 
 pub(crate) fn check(result: i32) -> io::Result<()> {

@@ -39,6 +39,27 @@ pub struct Order {
     pub mount_namespace: bool,
     /// An ipc namespace.
     pub ipc_namespace: bool,
+    /// What is bound into its mount namespace: source, target, whether it can't be written.
+    pub mounts: Vec<(CString, CString, bool)>,
+    /// Execute nothing: a process that only keeps the namespaces and cgroups open until it is killed.
+    pub hold: bool,
+    /// Namespaces of a process that is there, which it joins: files of `/proc/PID/ns`.
+    pub enter: Vec<File>,
+    /// stdin is a terminal, which becomes its own.
+    pub terminal: bool,
+}
+
+impl Order {
+    /// Whether a process of ours stands before the task: the init of its pid namespace, or who entered another's.
+    pub fn is_fronted(&self) -> bool {
+        self.pid_namespace || !self.enter.is_empty()
+    }
+}
+
+/// The namespaces of a process, to be joined.
+pub fn namespaces_of(pid: u32) -> io::Result<Vec<File>> {
+    // The mount namespace last: the others are looked up in ours.
+    ["ipc", "pid", "mnt"].iter().map(|kind| File::open(format!("/proc/{pid}/ns/{kind}"))).collect()
 }
 
 /// A started process.
@@ -73,7 +94,7 @@ struct Prepared {
 /// Starts it. The error says which step failed in the child, if it was there.
 pub fn spawn(order: &Order) -> io::Result<Started> {
     let (failure_read, failure_write) = pipe()?;
-    let report = if order.pid_namespace { Some(pipe()?) } else { None };
+    let report = if order.is_fronted() && !order.hold { Some(pipe()?) } else { None };
     let pointers = |texts: &[CString]| {
         let mut pointers: Vec<_> = texts.iter().map(|t| t.as_ptr()).collect();
         pointers.push(ptr::null());
@@ -121,14 +142,20 @@ pub fn spawn(order: &Order) -> io::Result<Started> {
         unsafe { libc::waitpid(pid as i32, &raw mut status, 0) };
         return Err(io::Error::new(
             error.kind(),
-            format!("{}: {error}", STEPS.get(step as usize).unwrap_or(&"start")),
+            match STEPS.get(step as usize) {
+                Some(step) if *step == EXECUTE => {
+                    format!("{step} '{}': {error}", order.file.to_string_lossy())
+                }
+                step => format!("{}: {error}", step.unwrap_or(&"start")),
+            },
         ));
     }
     let report = report.map(|(read, _)| File::from(read));
     Ok(Started { pid: pid as i32, report })
 }
 
-const STEPS: [&str; 8] = [
+const EXECUTE: &str = "execute the command";
+const STEPS: [&str; 11] = [
     "join the cgroup",
     "make mounts private",
     "mount /proc",
@@ -136,7 +163,10 @@ const STEPS: [&str; 8] = [
     "switch the groups",
     "switch the user",
     "enter the sandbox",
-    "execute the command",
+    EXECUTE,
+    "mount a volume",
+    "join the namespaces",
+    "take the terminal",
 ];
 
 /// # Safety
@@ -156,19 +186,40 @@ unsafe fn child(order: &Order, prepared: &Prepared) -> ! {
         for signal in 1..32 {
             libc::signal(signal, libc::SIG_DFL);
         }
+        for namespace in &order.enter {
+            if libc::setns(namespace.as_raw_fd(), 0) < 0 {
+                fail(prepared, 9);
+            }
+        }
         if order.mount_namespace || order.pid_namespace {
             let root = c"/".as_ptr();
             if libc::mount(ptr::null(), root, ptr::null(), libc::MS_REC | libc::MS_PRIVATE, ptr::null()) < 0 {
                 fail(prepared, 1);
             }
         }
-        if !order.pid_namespace {
+        for (source, target, read_only) in &order.mounts {
+            let (source, target) = (source.as_ptr(), target.as_ptr());
+            if libc::mount(source, target, ptr::null(), libc::MS_BIND | libc::MS_REC, ptr::null()) < 0 {
+                fail(prepared, 8);
+            }
+            let flags = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
+            if *read_only && libc::mount(source, target, ptr::null(), flags, ptr::null()) < 0 {
+                fail(prepared, 8);
+            }
+        }
+        if !order.is_fronted() {
+            if order.hold {
+                hold();
+            }
             exec(order, prepared);
         }
         let proc = c"proc".as_ptr();
         let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
-        if libc::mount(proc, c"/proc".as_ptr(), proc, flags, ptr::null()) < 0 {
+        if order.pid_namespace && libc::mount(proc, c"/proc".as_ptr(), proc, flags, ptr::null()) < 0 {
             fail(prepared, 2);
+        }
+        if order.hold {
+            hold();
         }
         let task = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as i32;
         if task == 0 {
@@ -198,6 +249,20 @@ unsafe fn child(order: &Order, prepared: &Prepared) -> ! {
 
 /// # Safety
 /// As `child`.
+unsafe fn hold() -> ! {
+    // SAFETY: plain system calls. Closing everything tells the parent that the start went well.
+    unsafe {
+        libc::syscall(libc::SYS_close_range, 0, u32::MAX, 0);
+        loop {
+            if libc::waitpid(-1, ptr::null_mut(), libc::__WALL) < 0 {
+                libc::pause();
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As `child`.
 unsafe fn exec(order: &Order, prepared: &Prepared) -> ! {
     // SAFETY: as in `child`. The raw calls change this thread only, which is the only one of this process.
     unsafe {
@@ -214,6 +279,13 @@ unsafe fn exec(order: &Order, prepared: &Prepared) -> ! {
             if libc::syscall(libc::SYS_setresuid, user.uid, user.uid, user.uid) < 0 {
                 fail(prepared, 5);
             }
+        }
+        if order.terminal && libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
+            fail(prepared, 10);
+        }
+        if !order.enter.is_empty() {
+            // Nobody else would end it: its namespaces live on.
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         }
         if libc::chdir(order.directory.as_ptr()) < 0 {
             fail(prepared, 6);
@@ -239,7 +311,7 @@ unsafe fn fail(prepared: &Prepared, step: i32) -> ! {
     }
 }
 
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [0; 2];
     // SAFETY: the pointer is to two live integers.
     crate::process::check(unsafe { libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) })?;

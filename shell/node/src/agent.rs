@@ -2,18 +2,24 @@
 
 use crate::{
     Running, Stop,
+    attach::Desk,
     driver::{Driven, Saver, drive, now, system_rng},
     files,
     flags::Values,
-    machine,
+    hub::{Hub, Style},
+    machine::{self, Share},
     messages::{Came, sort},
 };
 use agent::{Agent, Config, Effect, Input};
 use anyhow::Context as _;
 use base::{Duration, Now};
 use containers::{Ended, Isolation, Launcher, Options};
-use endpoints::{Arrived, Routed};
-use model::{container::ContainerSpec, link::Upid, resources::Resources};
+use endpoints::{Arrived, Routed, agent::Perform};
+use model::{
+    container::{ContainerSpec, Termination},
+    link::Upid,
+    request::Answer,
+};
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::sync::mpsc;
 use web::{
@@ -22,6 +28,8 @@ use web::{
 };
 
 const COMPLETED_TASKS_MAX: usize = 1000;
+/// Where `dev` says which part of the machine an agent has; no flag.
+pub(crate) const SHARE: &str = "share";
 
 /// Starts an agent; it serves when this returns, and registers by itself.
 pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<Running> {
@@ -39,7 +47,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let listener = web::bind(address, "--port").await?;
+    let listener = web::bind(address, &values.flag("port")).await?;
     let address = listener.local_addr()?;
     let work_dir = Path::new(values.get("work_dir").unwrap_or("./mesolite-data/agent"));
     std::fs::create_dir_all(work_dir)
@@ -47,10 +55,9 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let work_dir = work_dir.canonicalize()?;
     let store = Arc::new(store::Store::open(work_dir.join("meta"))?);
     let records = store.records("")?;
-    let resources = match values.get("resources") {
-        Some(text) => Resources::parse(text, "*").map_err(|e| anyhow::anyhow!("--resources: {e}"))?,
-        None => machine::resources(&work_dir),
-    };
+    let share = Share::read(values.get(SHARE));
+    let told = values.get("resources").unwrap_or_default();
+    let resources = machine::resources(told, &work_dir, share).map_err(anyhow::Error::msg)?;
     let config = Config {
         address,
         hostname: values.get("hostname").map_or_else(|| address.ip().to_string(), str::to_owned),
@@ -67,6 +74,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         switch_user: values.on("switch_user"),
         boot_id: machine::boot_id(),
         completed_tasks_max: COMPLETED_TASKS_MAX,
+        executors: executor_times(values),
     };
     let options = Options {
         dir: work_dir.join("launcher"),
@@ -82,7 +90,9 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let (link, mut exits) = Link::new(address, here.clone());
     // Bounded by the machine, which has one order in flight for each container.
     let (orders, queue) = mpsc::unbounded_channel();
-    let performing = link.clone();
+    let (hub, mut closed) =
+        Hub::new(Style { frame: endpoints::agent::frame, media_type: api::call::media_type });
+    let performing = (hub.clone(), link.clone());
     let (driven, task) = drive(
         machine,
         rng,
@@ -93,33 +103,49 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                 Ok(()) => Input::Saved { save },
                 Err(why) => Input::SaveFailed { save, why },
             });
-            let link = performing;
+            let (hub, link) = performing;
             Box::new(move |effect| match effect {
                 Effect::Send(envelope) => link.send(*envelope),
+                Effect::Http(http) => hub.perform(http),
+                Effect::Respond { request, codec, response } => {
+                    hub.respond(request, endpoints::agent::respond(&response, codec));
+                }
                 Effect::Link(Upid { address, .. }) => link.link(address),
                 Effect::Save { save, batch } => saver.save(save, batch),
                 order => orders.send(order).unwrap_or_default(),
             })
         },
     );
-    tokio::spawn(keep_containers(driven.clone(), queue, words, launcher.clone(), options, stop.clone()));
+    let (current, now_living) = tokio::sync::watch::channel(launcher.clone());
+    tokio::spawn(keep_containers(driven.clone(), queue, words, current, options, stop.clone()));
     driven.send(Input::Recovered { running: known.running, ended: known.ended }).await;
     driven.send(Input::MasterDetected(Some(Upid::new("master", master)))).await;
     let inbox = driven.clone();
     let mut in_process = here.register(address);
+    let streams = hub.clone();
     tokio::spawn(async move {
         loop {
             let input = tokio::select! {
                 Some(exit) = exits.recv() => Input::Exited { peer: exit.peer },
+                Some(stream) = closed.recv() => {
+                    streams.forget(stream);
+                    Input::StreamClosed { stream }
+                }
                 Some(envelope) = in_process.recv() => Input::Message(Box::new(envelope)),
                 else => return,
             };
             inbox.send(input).await;
         }
     });
-    let handler = move |incoming: web::Incoming| {
-        let driven = driven.clone();
+    let desk = Desk { driven: driven.clone(), hub: hub.clone(), launcher: now_living };
+    let handler = move |mut incoming: web::Incoming| {
+        let (driven, hub, desk) = (driven.clone(), hub.clone(), desk.clone());
         async move {
+            if let Some(upload) = incoming.upload.take()
+                && endpoints::agent::is_api(incoming.request.uri().path())
+            {
+                return desk.input(&incoming.request, upload).await;
+            }
             let incoming = match sort(incoming, |id| id == "slave(1)") {
                 Came::Message(envelope, reply) => {
                     driven.send(Input::Message(envelope)).await;
@@ -132,10 +158,20 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
             let routed = endpoints::agent::route(&arrived, &driven.read());
             match routed {
                 Routed::Respond(response) => Reply::Full(response),
+                Routed::Perform(Perform::Session { container, call, style }) => {
+                    // Goes on though its client has gone meanwhile: only then it is ended.
+                    let session =
+                        tokio::spawn(async move { desk.session(arrived.id, container, call, style).await });
+                    session.await.unwrap_or_else(|error| {
+                        Reply::Full(endpoints::render(Answer::text(500, error.to_string())))
+                    })
+                }
+                Routed::Perform(Perform::Output { container, style }) => desk.output(container, style).await,
                 Routed::Perform(perform) => Reply::Full(files::perform(perform).await),
                 Routed::Step(input) => {
+                    let answer = hub.expect(arrived.id);
                     driven.send(input).await;
-                    Reply::Full(endpoints::render(model::request::Answer::accepted()))
+                    crate::answered(answer).await
                 }
             }
         }
@@ -144,6 +180,16 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     tracing::info!(%address, %master, "agent serves");
     let kill = values.on("kill-tasks-on-exit").then_some(launcher);
     Ok(Running { address, tasks: vec![task, server], launcher: kill })
+}
+
+fn executor_times(values: &Values) -> agent::ExecutorTimes {
+    let default = agent::ExecutorTimes::default();
+    let time = |name: &str, default| values.duration(name).unwrap_or(default);
+    agent::ExecutorTimes {
+        registration_timeout: time("executor_registration_timeout", default.registration_timeout),
+        reregistration_timeout: time("executor_reregistration_timeout", default.reregistration_timeout),
+        shutdown_grace_period: time("executor_shutdown_grace_period", default.shutdown_grace_period),
+    }
 }
 
 async fn resolve(master: &str) -> anyhow::Result<SocketAddr> {
@@ -160,10 +206,11 @@ async fn keep_containers(
     driven: Driven<Agent>,
     mut orders: mpsc::UnboundedReceiver<Effect>,
     mut words: mpsc::Receiver<Ended>,
-    mut launcher: Launcher,
+    current: tokio::sync::watch::Sender<Launcher>,
     options: Options,
     mut stop: Stop,
 ) {
+    let mut launcher = current.borrow().clone();
     loop {
         let input = tokio::select! {
             biased;
@@ -183,8 +230,24 @@ async fn keep_containers(
                     match Launcher::start(options.clone()).await {
                         Ok((fresh, known, fresh_words)) => {
                             (launcher, words) = (fresh, fresh_words);
-                            let (running, ended) = (known.running, known.ended);
-                            driven.send(Input::LauncherReplaced { running, ended }).await;
+                            current.send_replace(launcher.clone());
+                            for (container, how) in known.ended {
+                                driven.send(Input::Terminated { container, how }).await;
+                            }
+                            let running: Vec<_> = known.running.into_iter().map(|(id, _)| id).collect();
+                            let lost: Vec<_> = {
+                                let agent = driven.read();
+                                let live = agent.tasks().values().filter(|t| t.is_live() && t.pid.is_some());
+                                let executors = agent.executors().values();
+                                let held = executors.filter(|e| e.is_live() && e.pid.is_some());
+                                let guests = agent.guests().values().filter(|g| g.is_live() && g.pid.is_some());
+                                let all = live.map(|t| &t.container).chain(held.map(|e| &e.container));
+                                let all = all.chain(guests.map(|g| &g.container));
+                                all.filter(|c| !running.contains(c)).cloned().collect()
+                            };
+                            for container in lost {
+                                driven.send(Input::Terminated { container, how: Termination::Unknown }).await;
+                            }
                         }
                         Err(error) => {
                             tracing::error!(%error, "no launcher can be started; trying again");
@@ -214,6 +277,7 @@ async fn obey(driven: &Driven<Agent>, launcher: &Launcher, order: Effect) {
         Effect::Launch(spec) => {
             tokio::spawn(fetch_and_launch(driven.clone(), launcher.clone(), *spec));
         }
+        Effect::Limit { container, limits } => launcher.limit(container, limits).await,
         Effect::Signal { container, signal } => launcher.signal(container, signal).await,
         Effect::Destroy { container } => launcher.destroy(container).await,
         Effect::Forget { container } => launcher.forget(container).await,
@@ -224,14 +288,32 @@ async fn obey(driven: &Driven<Agent>, launcher: &Launcher, order: Effect) {
                 driven.send(Input::Probed { probe: id, outcome }).await;
             });
         }
-        Effect::Send(_) | Effect::Link(_) | Effect::Save { .. } => {}
+        Effect::Discard { directory } => {
+            tokio::task::spawn_blocking(move || {
+                if let Err(error) = std::fs::remove_dir_all(&directory) {
+                    tracing::warn!(directory, %error, "a sandbox stays behind");
+                }
+            });
+        }
+        Effect::Send(_)
+        | Effect::Link(_)
+        | Effect::Save { .. }
+        | Effect::Http(_)
+        | Effect::Respond { .. } => {}
     }
+}
+
+async fn fetch(spec: &ContainerSpec) -> Result<(), String> {
+    let program = std::env::current_exe().map_err(|e| e.to_string())?.display().to_string();
+    let sandbox = Path::new(&spec.sandbox);
+    let program = [program, "fetcher".to_owned()];
+    containers::fetch_all(&program, &spec.id, &spec.fetch, sandbox, spec.user.as_deref()).await
 }
 
 async fn fetch_and_launch(driven: Driven<Agent>, launcher: Launcher, spec: ContainerSpec) {
     let made = containers::make_sandbox(&spec);
     let fetched = match made {
-        Ok(()) => containers::fetch_all(&spec.id, &spec.fetch, Path::new(&spec.sandbox)).await,
+        Ok(()) => fetch(&spec).await,
         Err(why) => Err(why),
     };
     match fetched {

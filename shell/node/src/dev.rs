@@ -36,7 +36,7 @@ pub struct Dev {
     /// How many agents run
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=AGENTS_MAX as i64))]
     agents: u16,
-    /// What each agent offers, for example 'cpus:4;mem:4096;ports:[31000-32000]'; default: an equal share of the machine
+    /// What each agent offers, for example 'cpus:4;mem:4096;ports:[31000-32000]'; of what is not named, an equal share of the machine
     #[arg(long)]
     resources: Option<String>,
     /// Isolators by Mesos' names, comma-separated; default: all that this machine allows
@@ -61,6 +61,7 @@ pub(crate) async fn run(dev: Dev) -> anyhow::Result<()> {
     let mut values = tables::MASTER.defaults();
     values.set("ip", dev.bind.to_string());
     values.set("port", dev.master_port.to_string());
+    values.say("port", "--master-port");
     values.set("work_dir", dev.dir.join("master").display().to_string());
     let master = master::start(&values, &here, stop.clone()).await?;
     let mut all: Vec<Running> = Vec::new();
@@ -74,6 +75,7 @@ pub(crate) async fn run(dev: Dev) -> anyhow::Result<()> {
     values.set("master", master_url.clone());
     values.set("http_address", dev.bind.to_string());
     values.set("http_port", dev.marathon_port.to_string());
+    values.say("http_port", "--marathon-port");
     values.set("work_dir", dev.dir.join("orchestrator").display().to_string());
     let marathon = orchestrator::start(&values, stop.clone()).await?;
     let marathon_url = format!("http://{}", marathon.address);
@@ -97,6 +99,7 @@ pub(crate) async fn run(dev: Dev) -> anyhow::Result<()> {
         applied = apply(&cluster, &files) => applied.err(),
         told = until_told() => {
             told?;
+            stopping(&dev);
             halt(tell, all).await;
             return Ok(());
         }
@@ -113,8 +116,17 @@ pub(crate) async fn run(dev: Dev) -> anyhow::Result<()> {
         println!("Ctrl-C stops the daemon; tasks go on and are found again at the next start.");
     }
     until_told().await?;
+    stopping(&dev);
     halt(tell, all).await;
     Ok(())
+}
+
+fn stopping(dev: &Dev) {
+    if dev.kill_tasks_on_exit {
+        println!("Stopping, and ending all tasks.");
+    } else {
+        println!("Stopping; tasks go on. To end them: start again with --kill-tasks-on-exit, then Ctrl-C.");
+    }
 }
 
 /// Applies the files, waits for all of them at once, and shows where their instances answer.
@@ -179,6 +191,8 @@ fn agent_values(dev: &Dev, number: u16, master: &str) -> Values {
     values.set("master", master);
     values.set("ip", dev.bind.to_string());
     values.set("port", port.to_string());
+    values.say("port", "--agent-port");
+    values.set(agent::SHARE, format!("{number}/{}", dev.agents));
     values.set("work_dir", dev.dir.join(format!("agent-{number}")).display().to_string());
     values.set("kill-tasks-on-exit", dev.kill_tasks_on_exit.to_string());
     if let Some(isolation) = &dev.isolation {

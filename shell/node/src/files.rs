@@ -18,6 +18,7 @@ pub async fn perform(perform: Perform) -> Response<Bytes> {
             part(&path, offset, length).map(|(d, o)| render_part(&d, o))
         }
         Perform::Download { path } => download(&path),
+        Perform::Session { .. } | Perform::Output { .. } => Err(io::Error::other("this is no file")),
     })
     .await;
     match done {

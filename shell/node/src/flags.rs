@@ -50,7 +50,11 @@ pub struct Table {
 
 /// The values of a role's flags after all layers.
 #[derive(Clone, Debug, Default)]
-pub struct Values(BTreeMap<String, String>);
+pub struct Values {
+    set: BTreeMap<String, String>,
+    /// Under which flags people know them here, where that is another name.
+    said: BTreeMap<&'static str, &'static str>,
+}
 
 /// A flag, variable or file line that can't be taken; says which, what it held and what would be right.
 #[derive(Debug, PartialEq, Eq)]
@@ -67,7 +71,7 @@ impl std::error::Error for Refused {}
 impl Values {
     /// The value, if it is set or has a default.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.set.get(name).map(String::as_str)
     }
     /// A switch; unset = false.
     pub fn on(&self, name: &str) -> bool {
@@ -83,11 +87,19 @@ impl Values {
     }
     /// All of them, for `/flags`.
     pub fn all(&self) -> &BTreeMap<String, String> {
-        &self.0
+        &self.set
     }
     /// Sets one, for roles that another role starts (`dev`).
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.0.insert(name.to_owned(), value.into());
+        self.set.insert(name.to_owned(), value.into());
+    }
+    /// Has errors about a flag name another one, by which people gave it (`dev`).
+    pub fn say(&mut self, name: &'static str, flag: &'static str) {
+        self.said.insert(name, flag);
+    }
+    /// How errors name a flag.
+    pub fn flag(&self, name: &str) -> String {
+        self.said.get(name).map_or_else(|| format!("--{name}"), |flag| (*flag).to_owned())
     }
 }
 
@@ -114,7 +126,7 @@ impl Table {
     /// The defaults alone.
     pub fn defaults(&self) -> Values {
         let pairs = self.flags.iter().filter_map(|f| Some((f.name.to_owned(), f.default?.to_owned())));
-        Values(pairs.collect())
+        Values { set: pairs.collect(), ..Values::default() }
     }
 
     /// The clap definition, from which help and completions come.
@@ -163,7 +175,9 @@ impl Table {
         let mut values = BTreeMap::new();
         for flag in self.flags {
             let from = matches.value_source(flag.name);
-            let given = matches.get_one::<String>(flag.name).cloned();
+            // Options of the whole command line have defaults of their own, `--master` for one.
+            let other = from == Some(ValueSource::DefaultValue) && flag.default.is_none();
+            let given = matches.get_one::<String>(flag.name).filter(|_| !other).cloned();
             let chosen = match from {
                 Some(ValueSource::CommandLine | ValueSource::EnvVariable) => given,
                 _ => file.get(flag.name).cloned().or(given),
@@ -176,7 +190,7 @@ impl Table {
                 values.insert(flag.name.to_owned(), value);
             }
         }
-        Ok(Values(values))
+        Ok(Values { set: values, ..Values::default() })
     }
 
     /// Refuses, by name and with advice, upstream flags that this role does not take.
@@ -186,6 +200,11 @@ impl Table {
             let name = name.split('=').next().unwrap_or(name);
             let name = name.strip_prefix("no-").unwrap_or(name);
             if let Some((name, instead)) = self.refused.iter().find(|(n, _)| *n == name) {
+                return Err(Refused(format!("mesolite {} does not take --{name}: {instead}", self.role)));
+            }
+            let takes = self.flags.iter().any(|f| f.name == name || f.aliases.contains(&name));
+            let plain = name.strip_prefix("disable_").unwrap_or(name);
+            if let (false, Some(instead)) = (takes, crate::upstream::advice(self.role, plain)) {
                 return Err(Refused(format!("mesolite {} does not take --{name}: {instead}", self.role)));
             }
         }
@@ -199,7 +218,8 @@ impl Table {
             text.parse().map_err(|e| Refused(format!("--config: {} is not TOML: {e}", path.display())))?;
         let mut values = BTreeMap::new();
         for (name, value) in table {
-            if !self.flags.iter().any(|f| f.name == name) {
+            let row = self.flags.iter().find(|f| f.name == name || f.aliases.contains(&name.as_str()));
+            let Some(row) = row else {
                 let known: Vec<_> = self.flags.iter().map(|f| f.name).collect();
                 return Err(Refused(format!(
                     "--config: {}: unknown flag '{name}' of {}; known: {}",
@@ -207,12 +227,12 @@ impl Table {
                     self.role,
                     known.join(" ")
                 )));
-            }
+            };
             let value = match value {
                 toml::Value::String(s) => s,
                 other => other.to_string(),
             };
-            values.insert(name, value);
+            values.insert(row.name.to_owned(), value);
         }
         Ok(values)
     }
@@ -271,6 +291,11 @@ mod tests {
         assert_eq!((v.number("port"), v.on("switch_user")), (Some(1), false));
         assert_eq!(values(&["agent", &config, "--port=2"]).unwrap().number("port"), Some(2));
         assert_eq!(values(&["agent"]).unwrap().number("port"), Some(5051));
+        std::fs::write(&file, "old_gc = \"1weeks\"\n").unwrap();
+        assert!(
+            values(&["agent", &config]).unwrap().duration("gc_delay").is_some(),
+            "an old name is one too"
+        );
         std::fs::write(&file, "prot = 1\n").unwrap();
         let refused = values(&["agent", &config]).unwrap_err().0;
         assert!(refused.contains("unknown flag 'prot'") && refused.contains("port"), "{refused}");
@@ -289,6 +314,10 @@ mod tests {
         assert!(values(&["agent", "--old_gc=1week"]).unwrap_err().0.contains("write for example"));
         assert_eq!(duration("1.5mins").unwrap(), std::time::Duration::from_secs(90));
         let arguments = ["--modules=x".to_owned()];
+        let foreign = ["--docker_registry=x".to_owned()];
+        let refused = TABLE.refuse_unknown(&foreign).unwrap_err().0;
+        assert!(refused.contains("does not take --docker_registry: images"), "{refused}");
+        assert!(TABLE.refuse_unknown(&["--no-such-flag-anywhere".to_owned()]).is_ok(), "clap names it");
         assert!(TABLE.refuse_unknown(&arguments).unwrap_err().0.contains("does not take --modules"));
     }
 }

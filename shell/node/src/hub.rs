@@ -51,6 +51,11 @@ impl<E: 'static> Hub<E> {
         told
     }
 
+    /// An answer that is rendered already.
+    pub fn respond(&self, request: RequestId, response: Response<Bytes>) {
+        self.reply(request, Reply::Full(response));
+    }
+
     fn reply(&self, request: RequestId, reply: Reply) {
         if let Some(tell) = locked(&self.waiting).remove(&request)
             && tell.send(reply).is_err()

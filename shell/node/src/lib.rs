@@ -1,6 +1,7 @@
 //! Roles: one driver loop per machine; wiring, flags, shutdown. Never decides what a machine decides.
 
 mod agent;
+mod attach;
 mod dev;
 mod driver;
 mod files;
@@ -12,6 +13,7 @@ mod messages;
 mod orchestrator;
 mod ready;
 mod tables;
+mod upstream;
 
 use clap::{Args as _, FromArgMatches as _, Subcommand as _};
 use containers::Launcher;
@@ -51,14 +53,13 @@ pub(crate) async fn answered(answer: oneshot::Receiver<Reply>) -> Reply {
 
 /// The whole command line, from which help and completions come.
 pub fn command() -> clap::Command {
-    let root = clap::Command::new("mesolite")
+    let root = cli::Cmd::augment_subcommands(cli::Opts::augment_args(clap::Command::new("mesolite")))
         .version(env!("CARGO_PKG_VERSION"))
         .about("A datacenter in one binary: Apache Mesos and Marathon, continued")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .after_help(cli::exit::HELP);
-    let root = cli::Cmd::augment_subcommands(cli::Opts::augment_args(root));
-    let root = root.subcommand(dev::Dev::augment_args(clap::Command::new("dev").about(dev::ABOUT)));
+    let root = root.subcommand(dev::Dev::augment_args(clap::Command::new("dev")).about(dev::ABOUT));
     ROLES.into_iter().fold(root, |root, table| root.subcommand(table.command()))
 }
 
@@ -115,6 +116,9 @@ pub(crate) fn log(level: &str, quiet: bool) {
     let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "info".into());
     let logging =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // No escape sequences in files.
+    let logging =
+        logging.with_ansi(cli::Output::detect(false).progress && std::env::var_os("NO_COLOR").is_none());
     // A second role in this process uses the first one's.
     logging.try_init().unwrap_or_default();
 }

@@ -1,19 +1,73 @@
 //! What this machine has: processors, memory, disk, and what flags say of it.
 
+use api::json::FromJson as _;
 use model::{
-    mesos::{Attribute, value},
+    mesos::{Attribute, Resource, value},
     resources::Resources,
 };
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 const MIB: u64 = 1024 * 1024;
 /// Kept for the system: memory 1 GiB, disk 5 GiB, at most half of each.
 const MEMORY_KEPT_MIB: u64 = 1024;
 const DISK_KEPT_MIB: u64 = 5 * 1024;
 
-/// What an agent offers unless it is told otherwise, as upstream finds it.
-pub fn resources(work_dir: &Path) -> Resources {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+/// Ports that an agent offers unless it is told otherwise, as upstream.
+const PORTS: (u64, u64) = (31_000, 32_000);
+
+/// Which part of this machine is meant, where several agents run on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// From 0.
+    pub number: u64,
+    /// Of so many; at least 1.
+    pub of: u64,
+}
+
+impl Share {
+    /// `NUMBER/OF`, as the flag has it; unset or wrong = all of it.
+    pub fn read(text: Option<&str>) -> Self {
+        let read = || {
+            let (number, of) = text?.split_once('/')?;
+            Some(Self { number: number.parse().ok()?, of: of.parse().ok()? })
+        };
+        read().filter(|share| share.number < share.of).unwrap_or(Self { number: 0, of: 1 })
+    }
+}
+
+/// What an agent offers: what it is told, and of kinds that it is told nothing of what the machine has, as upstream.
+pub fn resources(told: &str, work_dir: &Path, share: Share) -> Result<Resources, String> {
+    let mut all = told_in(told).map_err(|why| format!("--resources: {why}"))?;
+    let named = names(told);
+    for item in found(work_dir, share).iter().filter(|item| !named.contains(item.kind.name().as_str())) {
+        all.add_item(item.clone());
+    }
+    Ok(all)
+}
+
+/// `cpus:4;mem:64`, or Mesos' messages as a JSON list.
+fn told_in(told: &str) -> Result<Resources, String> {
+    if !told.trim_start().starts_with('[') {
+        return Resources::parse(told, "*").map_err(|e| e.to_string());
+    }
+    let list: Vec<serde_json::Value> =
+        serde_json::from_str(told).map_err(|e| format!("not a JSON list: {e}"))?;
+    let messages: Result<Vec<_>, _> = list.iter().map(Resource::from_json).collect();
+    Resources::from_messages(&messages?).map_err(|e| e.to_string())
+}
+
+/// Names that a list of resources has; `cpus:0` is one, though nothing is left of it.
+fn names(told: &str) -> BTreeSet<String> {
+    match serde_json::from_str::<Vec<serde_json::Value>>(told) {
+        Ok(list) => list.iter().filter_map(|r| r["name"].as_str()).map(str::to_owned).collect(),
+        Err(_) => {
+            told.split(';').filter_map(|r| r.split(['(', ':']).next()).map(|n| n.trim().to_owned()).collect()
+        }
+    }
+}
+
+fn found(work_dir: &Path, share: Share) -> Resources {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from) as u64;
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = info
         .lines()
@@ -21,8 +75,13 @@ pub fn resources(work_dir: &Path) -> Resources {
     let memory = total.map_or(1024, |kib| keep(kib / 1024, MEMORY_KEPT_MIB));
     let disk = rustix::fs::statvfs(work_dir)
         .map_or(10 * 1024, |s| keep(s.f_blocks * s.f_frsize / MIB, DISK_KEPT_MIB));
-    Resources::scalars([("cpus", cpus as f64), ("mem", memory as f64), ("disk", disk as f64)])
-        .with_ports([(31_000, 32_000)])
+    let part = |whole: u64| whole / share.of;
+    let milli_cpus = part(cpus * 1000);
+    let scalars =
+        [("cpus", milli_cpus as f64 / 1000.0), ("mem", part(memory) as f64), ("disk", part(disk) as f64)];
+    let ports = part(PORTS.1 - PORTS.0 + 1);
+    let first = PORTS.0 + share.number * ports;
+    Resources::scalars(scalars).with_ports([(first, first + ports - 1)])
 }
 
 fn keep(total: u64, kept: u64) -> u64 {
@@ -90,8 +149,29 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_has_something() {
-        let all = resources(Path::new("/"));
+    fn what_is_not_told_is_found() {
+        let whole = Share::read(None);
+        let all = resources("", Path::new("/"), whole).unwrap();
         assert!(all.scalar("cpus") >= 1.0 && all.scalar("mem") >= 1.0, "{all}");
+        assert_eq!(all.ports().as_slice(), [(31_000, 32_000)]);
+        let told = resources("cpus:0;mem(ads):64", Path::new("/"), whole).unwrap();
+        assert_eq!((told.scalar("cpus"), told.scalar("mem")), (0.0, 64.0), "{told}");
+        assert!(told.scalar("disk") >= 1.0 && !told.ports().is_empty(), "{told}");
+        let json = r#"[{"name":"ports","type":"RANGES","ranges":{"range":[{"begin":5,"end":6}]}}]"#;
+        assert_eq!(resources(json, Path::new("/"), whole).unwrap().ports().as_slice(), [(5, 6)]);
+        assert!(resources("cpus:x", Path::new("/"), whole).unwrap_err().contains("--resources"));
+    }
+
+    #[test]
+    fn shares_do_not_overlap() {
+        let shares = [0, 1, 2].map(|n| Share::read(Some(&format!("{n}/3"))));
+        let all = shares.map(|share| resources("", Path::new("/"), share).unwrap());
+        let whole = resources("", Path::new("/"), Share::read(None)).unwrap();
+        let ports: Vec<_> = all.iter().flat_map(|r| r.ports().as_slice().to_vec()).collect();
+        assert!(ports.windows(2).all(|pair| pair[0].1 < pair[1].0), "{ports:?}");
+        for name in ["cpus", "mem", "disk"] {
+            let sum: f64 = all.iter().map(|r| r.scalar(name)).sum();
+            assert!(sum <= whole.scalar(name) + 0.000_5 && sum > whole.scalar(name) - 3.0, "{name}: {sum}");
+        }
     }
 }

@@ -24,7 +24,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let port = values.number("port").unwrap_or(5050);
     let address: SocketAddr =
         format!("{ip}:{port}").parse().with_context(|| format!("--ip: '{ip}' is not an address"))?;
-    let listener = web::bind(address, "--port").await?;
+    let listener = web::bind(address, &values.flag("port")).await?;
     let bound = listener.local_addr()?;
     let advertised: SocketAddr = match values.get("advertise_ip") {
         Some(ip) => {

@@ -13,7 +13,7 @@ use model::{
     mesos::scheduler::{Call, call::Type},
     request::Codec,
 };
-use orchestrator::{Config, Effect, Input, Orchestrator};
+use orchestrator::{Config, Effect, Input, Orchestrator, config::Accepted};
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::sync::mpsc;
 use web::{
@@ -33,7 +33,7 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     let address: SocketAddr = format!("{ip}:{port}")
         .parse()
         .with_context(|| format!("--http_address: '{ip}' is not an address"))?;
-    let listener = web::bind(address, "--http_port").await?;
+    let listener = web::bind(address, &values.flag("http_port")).await?;
     let address = listener.local_addr()?;
     let store = Arc::new(store::Store::open(Path::new(
         values.get("work_dir").unwrap_or("./mesolite-data/orchestrator"),
@@ -57,7 +57,34 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
         local_port_max: port_of("local_port_max", defaults.local_port_max),
         decline_offer_duration: millis("decline_offer_duration", defaults.decline_offer_duration),
         task_launch_timeout: millis("task_launch_timeout", defaults.task_launch_timeout),
+        task_launch_confirm_timeout: millis(
+            "task_launch_confirm_timeout",
+            defaults.task_launch_confirm_timeout,
+        ),
         env_vars_prefix: values.get("env_vars_prefix").map(str::to_owned),
+        default_network_name: values.get("default_network_name").map(str::to_owned),
+        mesos_bridge_name: values.get("mesos_bridge_name").map_or(defaults.mesos_bridge_name, str::to_owned),
+        features: listed(values, "enable_features").into_iter().collect(),
+        new_group_enforce_role: one_of(values, "new_group_enforce_role", &["off", "top"])? == Some("top"),
+        default_accepted_roles: Some(listed(values, "default_accepted_resource_roles"))
+            .filter(|roles| !roles.is_empty()),
+        accepted_behavior: match one_of(
+            values,
+            "accepted_resource_roles_default_behavior",
+            &["any", "unreserved", "reserved"],
+        )? {
+            Some("unreserved") => Accepted::Unreserved,
+            Some("reserved") => Accepted::Reserved,
+            _ => Accepted::Any,
+        },
+        gpus_restricted: one_of(values, "gpu_scheduling_behavior", &["restricted", "unrestricted"])?
+            != Some("unrestricted"),
+        max_running_deployments: number_of(
+            values,
+            "max_running_deployments",
+            defaults.max_running_deployments,
+        ),
+        max_apps: Some(number_of(values, "max_apps", 0)).filter(|most| *most > 0),
         ..Config::default()
     };
     let who =
@@ -127,6 +154,26 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     Ok(Running { address, tasks: vec![task, server], launcher: None })
 }
 
+fn listed(values: &Values, name: &str) -> Vec<String> {
+    let all = values.get(name).unwrap_or_default().split(',').map(str::trim);
+    all.filter(|one| !one.is_empty()).map(str::to_owned).collect()
+}
+
+fn number_of(values: &Values, name: &str, default: usize) -> usize {
+    values.number(name).and_then(|n| usize::try_from(n).ok()).unwrap_or(default)
+}
+
+/// A flag that takes one of a few words.
+fn one_of<'v>(values: &'v Values, name: &str, words: &[&str]) -> anyhow::Result<Option<&'v str>> {
+    let given = values.get(name);
+    match given {
+        Some(word) if !words.contains(&word) => {
+            anyhow::bail!("--{name}={word}: must be one of {}", words.join(", "))
+        }
+        given => Ok(given),
+    }
+}
+
 /// Makes the machine's calls in order; a lost subscription is reported, and offered again after a pause.
 async fn keep_subscribed(
     driven: Driven<Orchestrator>,
@@ -135,6 +182,7 @@ async fn keep_subscribed(
     stop: Stop,
 ) {
     let mut caller: Option<Caller> = None;
+    let mut reading: Option<tokio::task::JoinHandle<()>> = None;
     while let Some(call) = calls.recv().await {
         if call.r#type() != Type::Subscribe {
             if let Some(caller) = &caller {
@@ -142,10 +190,14 @@ async fn keep_subscribed(
             }
             continue;
         }
+        // an earlier subscription ends with this one, and that is no reason for yet another
+        if let Some(reading) = reading.take() {
+            reading.abort();
+        }
         match connect(&master, call, Codec::Protobuf).await {
             Ok((fresh, events)) => {
                 caller = Some(fresh);
-                tokio::spawn(read(driven.clone(), events, stop.clone()));
+                reading = Some(tokio::spawn(read(driven.clone(), events, stop.clone())));
             }
             Err(error) => {
                 caller = None;

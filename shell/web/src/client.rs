@@ -110,11 +110,7 @@ impl Client {
             let asked = tokio::time::timeout(self.timeout, self.http.request(request))
                 .await
                 .map_err(|_| timeout())?;
-            let answer = asked.map_err(|error| ClientError::Unreachable {
-                url: url.clone(),
-                why: chain(&error),
-                connect: error.is_connect(),
-            })?;
+            let answer = asked.map_err(|error| unreachable(&uri, &error, error.is_connect()))?;
             let location = answer.headers().get(header::LOCATION).and_then(|v| v.to_str().ok());
             match (answer.status(), location) {
                 (StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT, Some(to)) => {
@@ -205,6 +201,20 @@ fn resolve(from: &Uri, to: &str) -> String {
     } else {
         to.to_owned()
     }
+}
+
+/// Where nobody listens, the path that was asked for and the layers that tried do not matter.
+fn unreachable(uri: &Uri, error: &dyn std::error::Error, connect: bool) -> ClientError {
+    if !connect {
+        return ClientError::Unreachable { url: uri.to_string(), why: chain(error), connect };
+    }
+    let mut innermost = error;
+    while let Some(inner) = innermost.source() {
+        innermost = inner;
+    }
+    let authority = uri.authority().map_or("", |a| a.as_str());
+    let scheme = uri.scheme_str().unwrap_or("http");
+    ClientError::Unreachable { url: format!("{scheme}://{authority}"), why: innermost.to_string(), connect }
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

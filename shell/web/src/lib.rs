@@ -10,5 +10,5 @@ pub mod scheduler;
 mod server;
 mod stream;
 
-pub use server::{BindError, Incoming, Limits, Reply, bind, serve};
+pub use server::{BindError, Incoming, Limits, Reply, Upload, bind, serve};
 pub use stream::{SendError, StreamBody, StreamHandle, stream};

@@ -9,7 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{Either, Full};
+use http_body_util::{BodyExt as _, Either, Full};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use model::request::RequestId;
@@ -69,9 +69,30 @@ pub struct Incoming {
     pub peer: SocketAddr,
     /// The address it came to.
     pub local: SocketAddr,
-    /// The request with its whole body.
+    /// The request with its whole body; empty where it is an upload.
     pub request: Request<Bytes>,
+    /// A body of records, which may go on for as long as the client likes.
+    pub upload: Option<Upload>,
 }
+
+/// A body that is read while it comes.
+#[derive(Debug)]
+pub struct Upload(hyper::body::Incoming);
+
+impl Upload {
+    /// The next part; none = its end, or the client has gone.
+    pub async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            let frame = self.0.frame().await?.ok()?;
+            if let Ok(data) = frame.into_data() {
+                return Some(data);
+            }
+        }
+    }
+}
+
+/// The media type of uploads.
+const RECORDS: &[u8] = b"application/recordio";
 
 /// What a request is answered.
 #[derive(Debug)]
@@ -184,9 +205,17 @@ async fn converse<H, F>(
         watch.busy();
         let (watch, cut, handler, stopping) = (watch.clone(), cut.clone(), handler.clone(), stopping.clone());
         async move {
-            let reply = match tokio::time::timeout(limits.body_timeout, whole(request, limits)).await {
-                Ok(Ok((request, gzip))) => {
-                    let reply = handler(Incoming { id: next_id(), peer, local, request }).await;
+            let records = |value: &HeaderValue| value.as_bytes() == RECORDS;
+            let whole = async {
+                if request.headers().get(header::CONTENT_TYPE).is_some_and(records) {
+                    let (head, body) = request.into_parts();
+                    return Ok((Request::from_parts(head, Bytes::new()), false, Some(Upload(body))));
+                }
+                whole(request, limits).await.map(|(request, gzip)| (request, gzip, None))
+            };
+            let reply = match tokio::time::timeout(limits.body_timeout, whole).await {
+                Ok(Ok((request, gzip, upload))) => {
+                    let reply = handler(Incoming { id: next_id(), peer, local, request, upload }).await;
                     match reply {
                         Reply::Full(answer) if gzip => Reply::Full(body::compress(answer)),
                         reply => reply,

@@ -41,6 +41,7 @@ struct Shared {
     bytes_max: usize,
     events_max: usize,
     ended: Notify,
+    taken: Notify,
     cut: Mutex<Option<Arc<Notify>>>,
 }
 
@@ -58,6 +59,7 @@ impl Shared {
             waker.wake();
         }
         self.ended.notify_waiters();
+        self.taken.notify_waiters();
     }
     fn cut(&self) {
         if let Some(cut) = &*self.cut.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -81,6 +83,7 @@ pub fn stream(bytes_max: usize, events_max: usize) -> (StreamHandle, StreamBody)
         bytes_max,
         events_max,
         ended: Notify::new(),
+        taken: Notify::new(),
         cut: Mutex::new(None),
     });
     (StreamHandle(shared.clone()), StreamBody(shared))
@@ -105,6 +108,20 @@ impl StreamHandle {
             waker.wake();
         }
         Ok(())
+    }
+    /// Waits until fewer than so many bytes wait for the client, or it has gone: for senders that can wait.
+    pub async fn room(&self, bytes: usize) {
+        loop {
+            let mut taken = pin!(self.0.taken.notified());
+            taken.as_mut().enable();
+            {
+                let state = self.0.state();
+                if state.over || state.bytes < bytes {
+                    return;
+                }
+            }
+            taken.await;
+        }
     }
     /// Ends the stream after what was put in.
     pub fn close(&self) {
@@ -164,6 +181,8 @@ impl Body for StreamBody {
         let mut state = self.0.state();
         if let Some(bytes) = state.queue.pop_front() {
             state.bytes -= bytes.len();
+            drop(state);
+            self.0.taken.notify_waiters();
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         if state.closed || state.over {

@@ -23,6 +23,10 @@ use std::{
 const RECORDS_TIMEOUT: Duration = Duration::from_secs(16);
 /// How long tasks may take to come to the states that a step awaits.
 const TASKS_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an executor may take to start before its first call, and a task to write the file that is read: the
+/// recorded clients waited for both.
+const EXECUTOR_TIMEOUT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// An open stream and how its records are read.
 struct Open {
@@ -279,8 +283,16 @@ impl<'t> Walk<'t> {
         differences: &mut Vec<String>,
     ) -> anyhow::Result<()> {
         let request = self.request(send)?;
-        let answer = http::ask(&self.address(&send.to)?, &request)
-            .with_context(|| format!("{} {}", send.method, send.path))?;
+        let until = Instant::now() + EXECUTOR_TIMEOUT;
+        let answer = loop {
+            let answer = http::ask(&self.address(&send.to)?, &request)
+                .with_context(|| format!("{} {}", send.method, send.path))?;
+            let absent = answer.head.status == 404 && receive.status == Some(200);
+            if !(absent && send.path.starts_with("/files/") && Instant::now() < until) {
+                break answer;
+            }
+            std::thread::sleep(PAUSE);
+        };
         let before = differences.len();
         self.heads(receive, &answer.head, differences);
         let text = String::from_utf8_lossy(&answer.body).into_owned();
@@ -324,6 +336,9 @@ impl<'t> Walk<'t> {
         differences: &mut Vec<String>,
     ) -> anyhow::Result<()> {
         let request = self.request(send)?;
+        if receive.status == Some(200) && send.path.ends_with("/api/v1/executor") {
+            self.await_executor(send)?;
+        }
         let stream = http::open(&self.address(&send.to)?, &request)
             .with_context(|| format!("{} {}", send.method, send.path))?;
         self.heads(receive, &stream.head, differences);
@@ -343,6 +358,25 @@ impl<'t> Walk<'t> {
         let id = stream.head.headers.get("mesos-stream-id").cloned();
         let open = Open { stream, message, id, skipped: Vec::new(), seen: HashSet::new() };
         self.streams.insert(name.to_owned(), open);
+        Ok(())
+    }
+
+    /// An executor subscribes once its process runs.
+    fn await_executor(&mut self, send: &Send) -> anyhow::Result<()> {
+        let fields = send.body_protobuf.as_ref().map(|p| &p.fields).or(send.body.as_ref());
+        let executor = fields.map_or(Value::Null, |f| f["executor_id"]["value"].clone());
+        let request =
+            Request { method: "GET".to_owned(), path: "/containers".to_owned(), ..Request::default() };
+        let until = Instant::now() + EXECUTOR_TIMEOUT;
+        while Instant::now() < until {
+            let answer = http::ask(&self.address(&send.to)?, &request)?;
+            let all: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let runs = |c: &Value| c["executor_id"] == executor && !c["status"]["executor_pid"].is_null();
+            if all.as_array().into_iter().flatten().any(runs) {
+                break;
+            }
+            std::thread::sleep(PAUSE);
+        }
         Ok(())
     }
 

@@ -32,9 +32,9 @@ pub fn invalid_json(why: &str) -> (u16, String) {
     (400, json!({ "message": "Invalid JSON", "details": why }).to_string())
 }
 
-/// Fields of the wrong type.
+/// Fields of the wrong type or out of their bounds (422: MarathonExceptionMapper, where every error says what is wrong).
 pub fn wrong_shape(found: &[Violation]) -> (u16, String) {
-    (400, json!({ "message": "Invalid JSON", "details": details(found) }).to_string())
+    (422, json!({ "message": "Invalid JSON", "details": details(found) }).to_string())
 }
 
 /// Values that are not allowed.

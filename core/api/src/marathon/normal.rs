@@ -1,174 +1,112 @@
-//! The normal form of 1.11: what older forms become, and which defaults are filled in. Never refuses anything.
+//! The normal form of 1.11, after old forms are translated: which defaults follow from the rest. Never refuses anything.
 
+use super::{
+    context::Context,
+    fields::APP,
+    look::{filled, has_persistent, items, list, off_host, text},
+    path::canonical,
+    shape::drop_empty,
+};
 use serde_json::{Map, Value, json};
 
-/// Archives that the old `uris` unpack by their name.
-const ARCHIVES: [&str; 8] = [".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".txz", ".tar.xz", ".zip", ".tar"];
-
-/// Brings fields to their normal form; with `whole`, absent ones get their defaults.
-pub fn normalise(app: &mut Map<String, Value>, whole: bool) {
-    if let Some(Value::String(id)) = app.get_mut("id")
-        && !id.starts_with('/')
-    {
-        id.insert(0, '/');
+/// Before validation: ids are absolute, the role is known.
+pub(super) fn before(app: &mut Map<String, Value>, base: &str, context: &Context) {
+    if let Some(id) = app.get("id").and_then(Value::as_str) {
+        let id = canonical(id, base);
+        app.insert("id".into(), id.into());
     }
-    if let Some(Value::Array(uris)) = app.remove("uris")
-        && !app.contains_key("fetch")
-    {
-        let fetch = uris.into_iter().map(|uri| {
-            let extract = uri.as_str().is_some_and(|u| ARCHIVES.iter().any(|a| u.ends_with(a)));
-            json!({ "uri": uri, "extract": extract, "executable": false, "cache": false })
-        });
-        app.insert("fetch".into(), fetch.collect());
+    for on in app.get_mut("dependencies").and_then(Value::as_array_mut).into_iter().flatten() {
+        *on = canonical(on.as_str().unwrap_or_default(), base).into();
     }
-    if let Some(Value::Array(ports)) = app.remove("ports")
-        && !app.contains_key("portDefinitions")
+    for operator in app
+        .get_mut("constraints")
+        .and_then(Value::as_array_mut)
+        .into_iter()
+        .flatten()
+        .filter_map(|c| c.get_mut(1))
     {
-        let definitions = ports.iter().enumerate().map(|(i, port)| {
-            let name = if i == 0 && ports.len() == 1 { json!({ "name": "default" }) } else { json!({}) };
-            merged(json!({ "port": port, "protocol": "tcp", "labels": {} }), name)
-        });
-        app.insert("portDefinitions".into(), definitions.collect());
-    }
-    each(app, "fetch", |item| {
-        defaults(item, &[("extract", json!(true)), ("executable", json!(false)), ("cache", json!(false))])
-    });
-    each(app, "portDefinitions", |item| {
-        defaults(item, &[("port", json!(0)), ("protocol", json!("tcp")), ("labels", json!({}))]);
-    });
-    let ports = app.get("portDefinitions").and_then(Value::as_array).map_or(usize::from(whole), Vec::len);
-    each(app, "healthChecks", |check| health_check(check, ports));
-    each(app, "readinessChecks", |check| {
-        defaults(
-            check,
-            &[
-                ("name", json!("readinessCheck")),
-                ("protocol", json!("HTTP")),
-                ("path", json!("/")),
-                ("portName", json!("http-api")),
-                ("intervalSeconds", json!(30)),
-                ("timeoutSeconds", json!(10)),
-                ("httpStatusCodesForReady", json!([200])),
-                ("preserveLastResponse", json!(false)),
-            ],
-        );
-    });
-    if let Some(Value::Array(constraints)) = app.get_mut("constraints") {
-        for operator in constraints.iter_mut().filter_map(|c| c.get_mut(1)) {
-            if let Value::String(text) = operator {
-                *text = text.to_uppercase();
-            }
+        if let Value::String(text) = operator {
+            *text = text.to_uppercase();
         }
     }
-    if let Some(Value::String(kill)) = app.get_mut("killSelection") {
-        *kill = kill.to_uppercase();
-    }
-    if whole {
-        fill(app);
-    }
+    app.entry("role").or_insert_with(|| context.role.clone().into());
 }
 
-fn fill(app: &mut Map<String, Value>) {
-    let single =
-        app.get("labels").and_then(|l| l.get("MARATHON_SINGLE_INSTANCE_APP")) == Some(&json!("true"));
-    let resident = app
-        .get("container")
-        .and_then(|c| c.get("volumes")?.as_array())
-        .is_some_and(|all| all.iter().any(|v| v.get("persistent").is_some()));
-    let (health, over) = match (single, resident) {
-        (true, _) => (json!(0), json!(0)),
-        (_, true) => (json!(0.5), json!(0)),
-        _ => (json!(1), json!(1)),
-    };
-    let strategy = app.entry("upgradeStrategy").or_insert_with(|| json!({}));
-    if let Value::Object(strategy) = strategy {
-        strategy.entry("minimumHealthCapacity").or_insert(health);
-        strategy.entry("maximumOverCapacity").or_insert(over);
+/// What follows from the rest, once it is valid.
+pub(super) fn after(app: &mut Map<String, Value>, context: &Context) {
+    name_networks(app, context);
+    let networks = items(app, "networks").to_vec();
+    if off_host(&networks) {
+        let empty = || {
+            json!({ "type": "MESOS", "volumes": [], "portMappings":
+            [{ "containerPort": 0, "name": "default", "labels": {}, "protocol": "tcp", "servicePort": 0 }] })
+        };
+        app.entry("container").or_insert_with(empty);
+        app.insert("requirePorts".into(), false.into());
+        app.remove("portDefinitions");
+    } else if let Some(container) = app.get_mut("container").and_then(Value::as_object_mut) {
+        container.remove("portMappings");
     }
-    let unreachable = if resident {
-        json!("disabled")
+    let bridged = networks.iter().any(|n| text(n, "mode") == Some("container/bridge"));
+    if let Some(Value::Array(mappings)) = app.get_mut("container").and_then(|c| c.get_mut("portMappings"))
+        && bridged
+    {
+        mappings.iter_mut().filter_map(Value::as_object_mut).for_each(|m| {
+            m.entry("hostPort").or_insert(json!(0));
+        });
+    }
+    let volumes = list(app.get("container"), "volumes");
+    let resident = has_persistent(volumes);
+    let kept = resident || volumes.iter().any(|v| v.get("external").is_some());
+    let single = app.get("labels").and_then(|l| filled(l, "MARATHON_SINGLE_INSTANCE_APP")) == Some("true");
+    let (health, over) = if single {
+        (json!(0), 0)
+    } else if kept {
+        (json!(0.5), 0)
     } else {
-        json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 })
+        (json!(1), 1)
     };
-    let networks = app.entry("networks").or_insert_with(|| json!([{ "mode": "host" }])).clone();
-    let host = networks.as_array().is_some_and(|n| n.iter().all(|n| n["mode"] == "host"));
-    if host {
-        let default = json!([{ "port": 0, "name": "default", "protocol": "tcp", "labels": {} }]);
-        app.entry("portDefinitions").or_insert(default);
-    } else {
-        app.insert("requirePorts".into(), json!(false));
+    app.entry("upgradeStrategy")
+        .or_insert_with(|| json!({ "minimumHealthCapacity": health, "maximumOverCapacity": over }));
+    let waits = json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 });
+    app.entry("unreachableStrategy").or_insert_with(|| if resident { json!("disabled") } else { waits });
+    for check in app.get_mut("healthChecks").and_then(Value::as_array_mut).into_iter().flatten() {
+        health_check(check);
     }
-    let fields = [
-        ("instances", json!(1)),
-        ("cpus", json!(1)),
-        ("mem", json!(128)),
-        ("disk", json!(0)),
-        ("gpus", json!(0)),
-        ("executor", json!("")),
-        ("backoffSeconds", json!(1)),
-        ("backoffFactor", json!(1.15)),
-        ("maxLaunchDelaySeconds", json!(300)),
-        ("killSelection", json!("YOUNGEST_FIRST")),
-        ("requirePorts", json!(false)),
-        ("unreachableStrategy", unreachable),
-        ("constraints", json!([])),
-        ("dependencies", json!([])),
-        ("env", json!({})),
-        ("fetch", json!([])),
-        ("healthChecks", json!([])),
-        ("readinessChecks", json!([])),
-        ("labels", json!({})),
-        ("secrets", json!({})),
-    ];
-    for (name, value) in fields {
-        app.entry(name).or_insert(value);
-    }
-}
-
-fn health_check(check: &mut Map<String, Value>, ports: usize) {
-    if let Some(Value::String(protocol)) = check.get_mut("protocol") {
-        *protocol = protocol.to_uppercase();
-    }
-    let protocol =
-        check.entry("protocol").or_insert_with(|| json!("HTTP")).as_str().unwrap_or_default().to_owned();
-    let http = protocol.contains("HTTP");
-    defaults(
-        check,
-        &[
-            ("gracePeriodSeconds", json!(300)),
-            ("intervalSeconds", json!(60)),
-            ("maxConsecutiveFailures", json!(3)),
-            ("timeoutSeconds", json!(20)),
-            ("delaySeconds", json!(15)),
-            ("ipProtocol", json!("IPv4")),
-        ],
-    );
-    if http {
-        defaults(check, &[("path", json!("/"))]);
-        if !protocol.starts_with("MESOS") {
-            defaults(check, &[("ignoreHttp1xx", json!(false))]);
+    for check in app.get_mut("readinessChecks").and_then(Value::as_array_mut).into_iter().flatten() {
+        if list(Some(check), "httpStatusCodesForReady").is_empty() {
+            check["httpStatusCodesForReady"] = json!([200]);
         }
     }
-    if protocol != "COMMAND" && !check.contains_key("port") && ports > 0 {
-        defaults(check, &[("portIndex", json!(0))]);
+    for key in ["version", "versionInfo"] {
+        app.remove(key);
+    }
+    app.entry("labels").or_insert_with(|| json!({}));
+    drop_empty(APP, app);
+}
+
+/// An app that names no network is on the host's; a container network without a name gets the default one.
+pub(super) fn name_networks(app: &mut Map<String, Value>, context: &Context) {
+    if items(app, "networks").is_empty() {
+        app.insert("networks".into(), json!([{ "mode": "host" }]));
+    }
+    for network in app.get_mut("networks").and_then(Value::as_array_mut).into_iter().flatten() {
+        if text(network, "mode") == Some("container")
+            && filled(network, "name").is_none()
+            && let Some(name) = &context.network
+        {
+            network["name"] = name.clone().into();
+        }
     }
 }
 
-fn each(app: &mut Map<String, Value>, field: &str, change: impl Fn(&mut Map<String, Value>)) {
-    if let Some(Value::Array(items)) = app.get_mut(field) {
-        items.iter_mut().filter_map(Value::as_object_mut).for_each(change);
+fn health_check(check: &mut Value) {
+    let protocol = text(check, "protocol").unwrap_or_default().to_owned();
+    let Some(check) = check.as_object_mut() else { return };
+    if protocol.contains("HTTP") {
+        check.entry("path").or_insert(json!("/"));
     }
-}
-
-fn defaults(item: &mut Map<String, Value>, all: &[(&str, Value)]) {
-    for (name, value) in all {
-        item.entry(*name).or_insert_with(|| value.clone());
+    if matches!(protocol.as_str(), "HTTP" | "HTTPS") {
+        check.entry("ignoreHttp1xx").or_insert(json!(false));
     }
-}
-
-fn merged(mut base: Value, more: Value) -> Value {
-    if let (Value::Object(base), Value::Object(more)) = (&mut base, more) {
-        base.extend(more);
-    }
-    base
 }

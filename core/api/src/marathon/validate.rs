@@ -1,301 +1,328 @@
-//! What is wrong with an app: types first, then values. Never stops at the first.
+//! What is wrong with an app whose fields are each right by themselves. Never stops at the first.
+//!
+//! Rules and texts: AppValidation, SchedulingValidation of mesosphere/marathon@90619da70.
 
-use super::errors::Violation;
+use super::{
+    constraint::app_fault,
+    container::{self, Add, lacks},
+    context::Context,
+    errors::Violation,
+    look::{docker, doubled, filled, has_persistent, is_docker, items, list, number, off_host, text},
+    path::app_id,
+};
 use serde_json::{Map, Value};
-use std::collections::BTreeSet;
 
-const OPERATORS: [&str; 7] = ["UNIQUE", "CLUSTER", "GROUP_BY", "LIKE", "UNLIKE", "MAX_PER", "IS"];
-const PROTOCOLS: [&str; 7] = ["HTTP", "HTTPS", "TCP", "COMMAND", "MESOS_TCP", "MESOS_HTTP", "MESOS_HTTPS"];
-const RESERVED: [&str; 5] = ["restart", "tasks", "versions", ".", ".."];
-const NUMBERS: [&str; 10] = [
-    "cpus",
-    "mem",
-    "disk",
-    "gpus",
-    "instances",
-    "backoffSeconds",
-    "backoffFactor",
-    "maxLaunchDelaySeconds",
-    "taskKillGracePeriodSeconds",
-    "uid",
-];
-const TEXTS: [&str; 7] = ["id", "cmd", "user", "executor", "killSelection", "version", "role"];
-const LISTS: [&str; 12] = [
-    "args",
-    "constraints",
-    "dependencies",
-    "fetch",
-    "healthChecks",
-    "readinessChecks",
-    "portDefinitions",
-    "ports",
-    "uris",
-    "networks",
-    "acceptedResourceRoles",
-    "storeUrls",
-];
-const OBJECTS: [&str; 8] = [
-    "env",
-    "labels",
-    "secrets",
-    "container",
-    "upgradeStrategy",
-    "residency",
-    "ipAddress",
-    "executorResources",
-];
-
-/// Types of fields.
-pub(super) fn shapes(app: &Map<String, Value>, found: &mut Vec<Violation>) {
-    let mut expect = |names: &[&str], what: &str, right: fn(&Value) -> bool| {
-        for name in names {
-            if app.get(*name).is_some_and(|v| !right(v)) {
-                found.push(Violation::new(&format!("/{name}"), format!("error.expected.{what}")));
-            }
-        }
-    };
-    expect(&NUMBERS, "jsnumber", Value::is_number);
-    expect(&TEXTS, "jsstring", Value::is_string);
-    expect(&LISTS, "jsarray", Value::is_array);
-    expect(&OBJECTS, "jsobject", Value::is_object);
-    expect(&["requirePorts", "tty"], "jsboolean", Value::is_boolean);
-    expect(&["instances", "backoffSeconds", "maxLaunchDelaySeconds", "gpus"], "jsnumber", |v| {
-        v.as_f64().is_none_or(|n| n.fract() == 0.0 && n.abs() < 9e15)
-    });
-    for (name, value) in app.get("labels").and_then(Value::as_object).into_iter().flatten() {
-        if !value.is_string() {
-            found.push(Violation::new(&format!("/labels/{name}"), "error.expected.jsstring"));
+/// Values of a translated app.
+pub(super) fn violations(app: &Map<String, Value>, context: &Context, found: &mut Vec<Violation>) {
+    let mut push = |path: &str, error: &str| found.push(Violation::new(path, error));
+    let add: Add<'_> = &mut push;
+    let id = app.get("id").and_then(Value::as_str).unwrap_or_default();
+    if let Some(fault) = app_id(id) {
+        add("/id", &fault);
+    }
+    for (i, on) in items(app, "dependencies").iter().enumerate() {
+        if let Some(fault) = on.as_str().filter(|on| *on != "/").and_then(app_id) {
+            add(&format!("/dependencies({i})"), &fault);
         }
     }
-    for (name, value) in app.get("env").and_then(Value::as_object).into_iter().flatten() {
-        if !value.is_string() && value.get("secret").is_none_or(|s| !s.is_string()) {
-            found.push(Violation::new(&format!("/env({name})"), "error.expected.jsstring"));
-        }
-    }
-    for list in ["healthChecks", "readinessChecks", "fetch", "portDefinitions", "networks"] {
-        for (i, item) in app.get(list).and_then(Value::as_array).into_iter().flatten().enumerate() {
-            if !item.is_object() {
-                found.push(Violation::new(&format!("/{list}({i})"), "error.expected.jsobject"));
-            }
-        }
-    }
-    for list in ["args", "uris", "acceptedResourceRoles", "dependencies"] {
-        for (i, item) in app.get(list).and_then(Value::as_array).into_iter().flatten().enumerate() {
-            if !item.is_string() {
-                found.push(Violation::new(&format!("/{list}({i})"), "error.expected.jsstring"));
-            }
-        }
-    }
-    for (i, item) in app.get("ports").and_then(Value::as_array).into_iter().flatten().enumerate() {
-        if !item.is_number() {
-            found.push(Violation::new(&format!("/ports({i})"), "error.expected.jsnumber"));
-        }
-    }
-}
-
-/// Old and new forms side by side.
-pub(super) fn old_forms(app: &Map<String, Value>, found: &mut Vec<Violation>) {
-    if app.contains_key("uris") && app.get("fetch").and_then(Value::as_array).is_some_and(|f| !f.is_empty()) {
-        found.push(Violation::new("/uris", "may not be set in conjunction with fetch"));
-    }
-    let numbers = |list: &Value, of: fn(&Value) -> Option<i64>| -> Vec<_> {
-        list.as_array().into_iter().flatten().map(|p| of(p).unwrap_or_default()).collect()
-    };
-    if let (Some(ports), Some(definitions)) = (app.get("ports"), app.get("portDefinitions"))
-        && numbers(ports, Value::as_i64) != numbers(definitions, |d| d.get("port")?.as_i64())
-    {
-        found.push(Violation::new("/", "cannot specify both ports and port definitions"));
-    }
-    if app.contains_key("networks") && app.contains_key("ipAddress") {
-        found.push(Violation::new("/", "must not specify both networks and ipAddress"));
-    }
-}
-
-/// Longest id of an app; it becomes part of keys in the store. Marathon names no bound.
-const APP_ID_BYTES_MAX: usize = 1024;
-
-/// What is wrong with an app's id; none = nothing.
-pub fn app_id(id: &str) -> Option<String> {
-    if id.len() > APP_ID_BYTES_MAX {
-        return Some(format!(
-            "has {} bytes, must not have more than {APP_ID_BYTES_MAX} (APP_ID_BYTES_MAX)",
-            id.len()
-        ));
-    }
-    let segments: Vec<_> = id.trim_start_matches('/').split('/').collect();
-    if segments == [""] {
-        return Some("must not be root".to_owned());
-    }
-    if segments.last().is_some_and(|last| RESERVED.contains(last)) {
-        return Some(format!(
-            "must not end with any of the following reserved keywords: {}",
-            RESERVED.join(", ")
-        ));
-    }
-    let label = |l: &str| {
-        let inner = l.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
-        !l.is_empty() && inner && !l.starts_with('-') && !l.ends_with('-')
-    };
-    let right = segments.iter().all(|s| s.split('.').all(label));
-    (!right).then(|| {
-        "must fully match regular expression '^(([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])\\.)*([a-z0-9]|[a-z0-9][a-z0-9\\-]*[a-z0-9])|(\\.|\\.\\.)$'".to_owned()
-    })
-}
-
-/// Values of a normalised app; `whole` = nothing may be missing.
-pub fn violations(app: &Map<String, Value>, whole: bool, found: &mut Vec<Violation>) {
-    let mut add = |path: &str, error: &str| found.push(Violation::new(path, error));
-    match app.get("id").and_then(Value::as_str) {
-        Some(id) => {
-            if let Some(fault) = app_id(id) {
-                add("/id", &fault);
-            }
-        }
-        None if whole => add("/id", "error.path.missing"),
-        None => {}
-    }
-    let number = |name: &str| app.get(name).and_then(Value::as_f64);
-    for (name, least) in [
-        ("cpus", 0.001),
-        ("mem", 0.0),
-        ("disk", 0.0),
-        ("gpus", 0.0),
-        ("instances", 0.0),
-        ("backoffSeconds", 0.0),
-        ("backoffFactor", 1.0),
-        ("maxLaunchDelaySeconds", 0.0),
-        ("taskKillGracePeriodSeconds", 0.0),
-    ] {
-        if number(name).is_some_and(|n| n < least) {
-            add(&format!("/{name}"), &format!("got {}, expected {least} or more", app[name]));
-        }
-    }
-    if whole {
-        let cmd = app.contains_key("cmd");
-        let args = app.get("args").and_then(Value::as_array).is_some_and(|a| !a.is_empty());
-        let docker = app.get("container").and_then(|c| c.get("docker")?.get("image"));
-        if cmd == args && (cmd || docker.is_none()) {
-            add("/", "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'.");
-        }
-    }
-    if app.get("cmd").and_then(Value::as_str) == Some("") {
-        add("/cmd", "must not be empty");
-    }
-    for field in ["minimumHealthCapacity", "maximumOverCapacity"] {
-        let value = app.get("upgradeStrategy").and_then(|s| s.get(field));
-        if value.is_some_and(|v| v.as_f64().is_none_or(|n| !(0.0..=1.0).contains(&n))) {
-            add(&format!("/upgradeStrategy/{field}"), "is not between 0.0 and 1.0");
-        }
-    }
-    for (i, constraint) in app.get("constraints").and_then(Value::as_array).into_iter().flatten().enumerate()
-    {
-        if let Some(fault) = constraint_fault(constraint) {
+    what_runs(app, add);
+    ports(app, add);
+    container::networks(items(app, "networks"), context, add);
+    container::container(app, context, add);
+    checks(app, add);
+    readiness(app, add);
+    for (i, constraint) in items(app, "constraints").iter().enumerate() {
+        if let Some(fault) = app_fault(constraint) {
             add(&format!("/constraints({i})"), &fault);
         }
     }
-    ports(app, &mut add);
-    checks(app, whole, &mut add);
-    if app.get("labels").and_then(|l| l.get("MARATHON_SINGLE_INSTANCE_APP")).and_then(Value::as_str)
-        == Some("true")
-        && number("instances").is_some_and(|n| n > 1.0)
-    {
-        add("/instances", "Single instance app may only have one instance");
+    labels(app, add);
+    secrets(app, app.get("env"), "/env", context, add);
+    strategies(app, add);
+    let requested =
+        Map::from_iter(["cpus", "mem"].map(|k| (k.to_owned(), app.get(k).cloned().unwrap_or_default())));
+    limits(app.get("resourceLimits"), &requested, "/resourceLimits", add);
+    if app.get("gpus").and_then(Value::as_f64).is_some_and(|gpus| gpus > 0.0) {
+        if is_docker(app.get("container")) {
+            add("/", "GPU resources only work with the Mesos containerizer");
+        }
+        if !context.has("gpu_resources") {
+            add("/", &lacks("gpu_resources"));
+        }
     }
-    if let Some(strategy) = app.get("unreachableStrategy").and_then(Value::as_object) {
+    roles(app, context, add);
+}
+
+fn what_runs(app: &Map<String, Value>, add: Add<'_>) {
+    let (cmd, args) = (app.contains_key("cmd"), !items(app, "args").is_empty());
+    let container = app.get("container").is_some_and(|c| docker(Some(c)).is_some() || !is_docker(Some(c)));
+    if !(cmd ^ args || (!(cmd && args) && container)) {
+        add("/", "AppDefinition must either contain one of 'cmd' or 'args', and/or a 'container'.");
+    }
+}
+
+fn ports(app: &Map<String, Value>, add: Add<'_>) {
+    let definitions = items(app, "portDefinitions");
+    let names: Vec<_> = definitions.iter().filter_map(|d| text(d, "name")).collect();
+    if doubled(&names) {
+        add("/portDefinitions", "Port names must be unique.");
+    }
+    let numbers: Vec<_> =
+        definitions.iter().filter_map(|d| d.get("port")?.as_u64()).filter(|p| *p != 0).collect();
+    if doubled(&numbers) {
+        add("/portDefinitions", "Ports must be unique.");
+    }
+    let networks = items(app, "networks");
+    if off_host(networks) && !definitions.is_empty() {
+        add("/", "portDefinitions are only allowed with host-networking");
+    }
+    let mappings = list(app.get("container"), "portMappings");
+    if networks.iter().any(|n| text(n, "mode") == Some("host")) && !mappings.is_empty() {
+        add("/", "portMappings are not allowed with host-networking");
+    }
+}
+
+fn checks(app: &Map<String, Value>, add: Add<'_>) {
+    let checks = items(app, "healthChecks");
+    let mappings = list(app.get("container"), "portMappings");
+    let ports = if mappings.is_empty() { items(app, "portDefinitions").len() } else { mappings.len() };
+    let protocol = |check: &Value| text(check, "protocol").unwrap_or_default().to_owned();
+    let by_mesos = |check: &&Value| {
+        check.get("command").is_none()
+            && (protocol(check).starts_with("MESOS") || protocol(check) == "COMMAND")
+    };
+    if checks.iter().filter(by_mesos).count() > 1 {
+        add("/", "AppDefinition can contain at most one Mesos health check");
+    }
+    for (i, check) in checks.iter().enumerate() {
+        let path = format!("/healthChecks({i})");
+        let kind = protocol(check);
+        if kind == "COMMAND" && check.get("command").and_then(|c| filled(c, "value")).is_none() {
+            add(&format!("{path}/command"), "must not be empty");
+        }
+        if kind != "COMMAND" && check.get("command").is_none() {
+            let right = match check.get("portIndex").and_then(Value::as_u64) {
+                Some(index) => (index as usize) < ports,
+                None => check.get("port").is_some() || ports == 1,
+            };
+            // upstream looks only at the kinds that it runs itself; a check of a port that is not there never succeeds
+            if !right {
+                add(
+                    &path,
+                    "Health check port indices must address an element of the ports array or container port mappings.",
+                );
+            }
+        }
+        let mesos = kind.starts_with("MESOS") && is_docker(app.get("container"));
+        if text(check, "ipProtocol") == Some("IPv6") && !mesos {
+            add(
+                &path,
+                "IPv6 can only be used for container type DOCKER and Mesos http/https/tcp health checks",
+            );
+        }
+    }
+    if let Some(check) = app.get("check") {
+        if ["http", "tcp", "exec"].into_iter().filter(|kind| check.get(kind).is_some()).count() != 1 {
+            add("/check", "Only one of http, tcp, or command may be specified");
+        }
+        if is_docker(app.get("container")) {
+            add("/", "AppDefinition must not use 'checks' if using docker");
+        }
+        for kind in ["http", "tcp"] {
+            let index = check.get(kind).and_then(|c| c.get("portIndex")?.as_u64());
+            if index.is_some_and(|index| index as usize >= ports) {
+                add(&format!("/check/{kind}/portIndex"), &format!("must address one of the {ports} ports"));
+            }
+        }
+    }
+}
+
+fn readiness(app: &Map<String, Value>, add: Add<'_>) {
+    let checks = items(app, "readinessChecks");
+    if checks.len() > 1 {
+        add("/readinessChecks", &format!("got {}, expected 1 or less", checks.len()));
+    }
+    let mappings = app.get("container").and_then(|c| c.get("portMappings")).and_then(Value::as_array);
+    let ports = mappings.map_or_else(|| items(app, "portDefinitions"), Vec::as_slice);
+    for (i, check) in checks.iter().enumerate() {
+        let name = text(check, "portName").unwrap_or_default();
+        if !ports.iter().any(|port| text(port, "name") == Some(name)) {
+            add(
+                &format!("/readinessChecks({i})/portName"),
+                &format!("No port definition reference for portName {name}"),
+            );
+        }
+        let (timeout, interval) =
+            (number(check, "timeoutSeconds").unwrap_or(0.0), number(check, "intervalSeconds").unwrap_or(0.0));
+        if timeout >= interval {
+            add(
+                &format!("/readinessChecks({i})/timeoutSeconds"),
+                &format!("got {timeout}, expected less than {interval}"),
+            );
+        }
+    }
+}
+
+fn labels(app: &Map<String, Value>, add: Add<'_>) {
+    let none = Value::Null;
+    let labels = app.get("labels").unwrap_or(&none);
+    if let Some(version) = filled(labels, "DCOS_MIGRATION_API_VERSION") {
+        let others = ["DCOS_PACKAGE_FRAMEWORK_NAME", "DCOS_MIGRATION_API_PATH"];
+        if version != "v1" || others.iter().any(|label| filled(labels, label).is_none()) {
+            add(
+                "/",
+                "DCOS_PACKAGE_FRAMEWORK_NAME and DCOS_MIGRATION_API_PATH must be defined when using \
+                 DCOS_MIGRATION_API_VERSION",
+            );
+        }
+    }
+    if filled(labels, "MARATHON_SINGLE_INSTANCE_APP") == Some("true") {
+        if app.get("instances").and_then(Value::as_f64).is_some_and(|n| n > 1.0) {
+            add("/", "Single instance app may only have one instance");
+        }
+        for field in ["minimumHealthCapacity", "maximumOverCapacity"] {
+            if app.get("upgradeStrategy").and_then(|s| number(s, field)).is_some_and(|n| n != 0.0) {
+                add(&format!("/upgradeStrategy/{field}"), "must be 0 for a single instance app");
+            }
+        }
+    }
+}
+
+/// Secrets of an app, a pod or one of its containers, and references to them.
+pub(super) fn secrets(
+    of: &Map<String, Value>,
+    env: Option<&Value>,
+    path: &str,
+    context: &Context,
+    add: Add<'_>,
+) {
+    let known = of.get("secrets").and_then(Value::as_object);
+    if known.is_some_and(|known| !known.is_empty()) && !context.has("secrets") && path == "/env" {
+        add("/secrets", &lacks("secrets"));
+    }
+    let mut refers = false;
+    for (name, value) in env.and_then(Value::as_object).into_iter().flatten() {
+        let Some(secret) = text(value, "secret") else { continue };
+        refers = true;
+        if !known.is_some_and(|known| known.contains_key(secret)) {
+            add(&format!("{path}({name})"), "references an undefined secret");
+        }
+    }
+    if refers && !context.has("secrets") {
+        add(path, "use of secret-references in the environment requires the secrets feature to be enabled");
+    }
+}
+
+fn strategies(app: &Map<String, Value>, add: Add<'_>) {
+    if let Some(Value::Object(strategy)) = app.get("unreachableStrategy") {
         let seconds = |name: &str| strategy.get(name).and_then(Value::as_f64).unwrap_or_default();
         if seconds("inactiveAfterSeconds") > seconds("expungeAfterSeconds") {
             add("/unreachableStrategy", "inactiveAfterSeconds must be less or equal to expungeAfterSeconds");
         }
     }
-    if let Some(kill) = app.get("killSelection").and_then(Value::as_str)
-        && !["YOUNGEST_FIRST", "OLDEST_FIRST"].contains(&kill)
+    let resident = app.contains_key("residency") || has_persistent(list(app.get("container"), "volumes"));
+    if !resident {
+        return;
+    }
+    if app.get("unreachableStrategy").is_some_and(Value::is_object) {
+        add("/", "unreachableStrategy must be disabled for resident tasks");
+    }
+    if app.get("upgradeStrategy").and_then(|s| number(s, "maximumOverCapacity")).is_some_and(|n| n != 0.0) {
+        add("/upgradeStrategy/maximumOverCapacity", "must be 0 for a resident app");
+    }
+    if has_persistent(list(app.get("container"), "volumes"))
+        && app.get("role").and_then(Value::as_str) == Some("*")
     {
-        add("/killSelection", "error.unknown.enum.literal");
-    }
-    for (i, item) in app.get("fetch").and_then(Value::as_array).into_iter().flatten().enumerate() {
-        if item.get("uri").and_then(Value::as_str).is_none_or(str::is_empty) {
-            add(&format!("/fetch({i})/uri"), "must not be empty");
-        }
+        add("/role", "Resident apps cannot have the role *");
     }
 }
 
-fn constraint_fault(constraint: &Value) -> Option<String> {
-    let parts: Vec<&str> = constraint.as_array()?.iter().map(|p| p.as_str().unwrap_or_default()).collect();
-    let [field, operator, rest @ ..] = parts.as_slice() else {
-        return Some("Each constraint must have either 2 or 3 fields".to_owned());
-    };
-    if rest.len() > 1 {
-        return Some("Each constraint must have either 2 or 3 fields".to_owned());
-    }
-    let value = rest.first().copied();
-    let whole = || value.and_then(|v| v.parse::<u32>().ok());
-    let fault = match *operator {
-        _ if field.is_empty() => "illegal constraint specification",
-        "UNIQUE" if value.is_some() => "UNIQUE does not accept a value",
-        "GROUP_BY" if value.is_some() && whole().is_none() => {
-            "GROUP BY must define an integer value or else no value at all"
-        }
-        "MAX_PER" if whole().is_none() => "MAX_PER requires an integer value",
-        "LIKE" | "UNLIKE" if value.is_none_or(str::is_empty) => {
-            "LIKE and UNLIKE require a non-empty, regular expression value"
-        }
-        operator if !OPERATORS.contains(&operator) => {
-            "operator must be one of the following UNIQUE, CLUSTER, GROUP_BY, LIKE, MAX_PER, UNLIKE or IS"
-        }
-        _ => return None,
-    };
-    Some(fault.to_owned())
-}
-
-fn ports(app: &Map<String, Value>, add: &mut impl FnMut(&str, &str)) {
-    let (mut names, mut numbers) = (BTreeSet::new(), BTreeSet::new());
-    for (i, definition) in
-        app.get("portDefinitions").and_then(Value::as_array).into_iter().flatten().enumerate()
-    {
-        let port = definition.get("port").and_then(Value::as_f64).unwrap_or(-1.0);
-        if !(0.0..=65535.0).contains(&port) || port.fract() != 0.0 {
-            add(&format!("/portDefinitions({i})/port"), "must be a whole number between 0 and 65535");
-        } else if port > 0.0 && !numbers.insert(port as u32) {
-            add("/portDefinitions", "Ports must be unique.");
-        }
-        let name = definition.get("name").and_then(Value::as_str);
-        if name.is_some_and(|name| !names.insert(name)) {
-            add("/portDefinitions", "Port names must be unique.");
-        }
-        let protocol = definition.get("protocol").and_then(Value::as_str);
-        if protocol.is_none_or(|p| !["tcp", "udp", "udp,tcp", "tcp,udp"].contains(&p)) {
-            add(&format!("/portDefinitions({i})/protocol"), "error.unknown.enum.literal");
-        }
-    }
-}
-
-fn checks(app: &Map<String, Value>, whole: bool, add: &mut impl FnMut(&str, &str)) {
-    let ports = app.get("portDefinitions").and_then(Value::as_array).map(Vec::len);
-    let checks = app.get("healthChecks").and_then(Value::as_array);
-    let protocol = |c: &Value| c.get("protocol").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let by_mesos = checks.into_iter().flatten().filter(|c| protocol(c).starts_with("MESOS")).count();
-    if by_mesos > 1 {
-        add("/healthChecks", "AppDefinition can contain at most one Mesos health check");
-    }
-    for (i, check) in checks.into_iter().flatten().enumerate() {
-        let path = format!("/healthChecks({i})");
-        let kind = protocol(check);
-        if !PROTOCOLS.contains(&kind.as_str()) {
-            add(&format!("{path}/protocol"), "error.unknown.enum.literal");
-        }
-        if kind == "COMMAND" {
-            if check.get("command").and_then(|c| c.get("value")?.as_str()).is_none_or(str::is_empty) {
-                add(&format!("{path}/command"), "must not be empty");
+/// Limits must not be below what is asked for.
+pub(super) fn limits(limits: Option<&Value>, requested: &Map<String, Value>, path: &str, add: Add<'_>) {
+    for name in ["cpus", "mem"] {
+        let Some(limit) = limits.and_then(|limits| limits.get(name)) else { continue };
+        let asked = requested.get(name).and_then(Value::as_f64).unwrap_or(0.0);
+        let path = format!("{path}/{name}");
+        match (limit.as_f64(), limit.as_str()) {
+            (Some(limit), _) if limit < asked => {
+                add(
+                    &path,
+                    &format!(
+                        "resource limit must be greater than or equal to requested resource ({asked:?})"
+                    ),
+                );
             }
-            continue;
-        }
-        let index = check.get("portIndex").and_then(Value::as_u64);
-        let beyond = |ports: usize| index.is_some_and(|i| i >= ports as u64);
-        if whole && (ports.is_some_and(beyond) || (index.is_none() && check.get("port").is_none())) {
-            add(
-                "/healthChecks",
-                "Health check port indices must address an element of the ports array or container port mappings.",
-            );
+            (Some(_), _) | (None, Some("unlimited")) => {}
+            (None, said) => {
+                let said = said.unwrap_or_default();
+                add(
+                    &path,
+                    &format!("'{said}' is an invalid resource limit. It must be 'unlimited' or a number"),
+                );
+            }
         }
     }
+}
+
+fn roles(app: &Map<String, Value>, context: &Context, add: Add<'_>) {
+    let role = app.get("role").and_then(Value::as_str).unwrap_or(&context.role);
+    if !context.roles.contains(role) {
+        let known: Vec<_> = context.roles.iter().map(String::as_str).collect();
+        add("/role", &format!("got {role}, expected one of: {}", known.join(", ")));
+    }
+    if let Some(accepted) = app.get("acceptedResourceRoles").and_then(Value::as_array) {
+        accepted_roles(accepted, role, "/acceptedResourceRoles", add);
+        let resident = app.contains_key("residency");
+        if resident && accepted.as_slice() != [Value::from("*")] {
+            add("/acceptedResourceRoles", "A resident app must have `acceptedResourceRoles = [\"*\"]`.");
+        }
+    }
+}
+
+/// Roles whose resources are taken: those of everybody, and its own.
+pub(super) fn accepted_roles(accepted: &[Value], role: &str, path: &str, add: Add<'_>) {
+    if accepted.is_empty() {
+        add(path, "must not be empty");
+    }
+    for accepted in accepted.iter().filter_map(Value::as_str).filter(|a| *a != "*" && *a != role) {
+        add(path, &format!("acceptedResourceRoles can only contain *, or {role}; got {accepted}"));
+    }
+}
+
+/// What may not change from one version of a resident app to the next.
+pub fn violations_between(old: &Value, new: &Value) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let volumes = |app: &Value| -> Vec<Value> {
+        let all = list(app.get("container"), "volumes").iter().filter(|v| v.get("persistent").is_some());
+        all.cloned().collect()
+    };
+    if volumes(old).is_empty() {
+        return found;
+    }
+    if volumes(old) != volumes(new) {
+        found.push(Violation::new("/container/volumes", "Persistent volumes can not be changed!"));
+    }
+    let stays = |what: &str| {
+        format!(
+            "Services with persistent volumes configured may not change {what}. If you need to make this change, \
+             please create a new service."
+        )
+    };
+    if ["cpus", "mem", "disk", "gpus"].iter().any(|name| old.get(name) != new.get(name)) {
+        found.push(Violation::new("/", stays("resource requirements")));
+    }
+    let host_ports = |app: &Value| -> Vec<Value> {
+        let mapped =
+            list(app.get("container"), "portMappings").iter().filter_map(|m| m.get("hostPort").cloned());
+        let fixed = app.get("requirePorts") == Some(&Value::Bool(true));
+        let defined = list(Some(app), "portDefinitions")
+            .iter()
+            .filter(|_| fixed)
+            .filter_map(|d| d.get("port").cloned());
+        mapped.chain(defined).collect()
+    };
+    if host_ports(old) != host_ports(new) {
+        found.push(Violation::new("/", stays("host ports")));
+    }
+    found
 }

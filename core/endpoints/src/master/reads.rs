@@ -138,7 +138,7 @@ fn framework(master: &Master, framework: &Framework) -> Value {
     map.insert("capabilities".into(), json!(capabilities));
     map.insert("hostname".into(), info.hostname.clone().unwrap_or_default().into());
     map.insert("webui_url".into(), info.webui_url.clone().unwrap_or_default().into());
-    map.insert("active".into(), framework.session.is_some().into());
+    map.insert("active".into(), framework.is_active().into());
     map.insert("connected".into(), framework.session.is_some().into());
     map.insert("recovered".into(), framework.recovered.into());
     map.insert("failover_timeout".into(), info.failover_timeout().into());

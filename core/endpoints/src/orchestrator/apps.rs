@@ -1,51 +1,43 @@
 //! `/v2/apps` and below: ids with slashes, verbs, bodies. What a change leads to is the machine's.
 
-use super::{Call, Outcome, json_answer, message, reads, refuse, wrong_method};
+use super::{Call, Outcome, fault_of, json_answer, message, reads, refuse, wrong_method};
 use crate::answer::parameter;
 use api::marathon;
-use http::{Method, header};
+use http::Method;
 use orchestrator::{AppUpdate, Command};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// `rest` is what follows `/v2/apps`, without a slash at its end.
 pub(super) fn route(call: &Call<'_>, rest: &str) -> Outcome {
-    let body = &call.arrived.request.body()[..];
-    let writes = [Method::POST, Method::PUT, Method::PATCH].contains(call.method);
-    if writes && !body.is_empty() {
-        let content_type = call.arrived.request.headers().get(header::CONTENT_TYPE);
-        let media = content_type.and_then(|v| v.to_str().ok()).unwrap_or_default();
-        if !media.starts_with("application/json") {
-            return Err(message(415, "Unsupported Media Type"));
-        }
-    }
+    let get = call.method == Method::GET;
     if rest.is_empty() {
         return match *call.method {
-            Method::GET | Method::HEAD => reads::list(call),
+            Method::GET => reads::list(call),
             Method::POST => {
-                let app = marathon::definition(body, None).map_err(refuse)?;
+                let app = marathon::object(call.body()).map_err(refuse)?;
                 call.command(Command::CreateApp { app, force: call.force() })
             }
-            Method::PUT | Method::PATCH => many(call, body),
+            Method::PUT | Method::PATCH => many(call),
             _ => Err(wrong_method()),
         };
     }
     if let Some(group) = rest.strip_suffix("/*") {
-        return match *call.method {
-            Method::GET => Err(json_answer(&json!({ "*": reads::below(call, group) }))),
-            _ => Err(wrong_method()),
-        };
+        return Err(if get {
+            json_answer(&json!({ "*": reads::below(call, group) }))
+        } else {
+            wrong_method()
+        });
     }
-    if let Some(id) = rest.strip_suffix("/restart").filter(|id| !id.is_empty()) {
-        return match *call.method {
-            Method::POST => call.command(Command::RestartApp { id: id.to_owned(), force: call.force() }),
-            _ => Err(wrong_method()),
-        };
+    // an app may itself be called restart, as far as DELETE goes
+    if let Some(id) = rest.strip_suffix("/restart").filter(|id| !id.is_empty() && call.method == Method::POST)
+    {
+        return call.command(Command::RestartApp { id: id.to_owned(), force: call.force() });
     }
     if let Some(id) = rest.strip_suffix("/versions").filter(|id| !id.is_empty()) {
-        return Err(reads::versions(call, id));
+        return Err(if get { reads::versions(call, id) } else { wrong_method() });
     }
     if let Some((id, version)) = rest.split_once("/versions/") {
-        return Err(reads::version(call, id, version));
+        return Err(if get { reads::version(call, id, version) } else { wrong_method() });
     }
     if let Some(id) = rest.strip_suffix("/tasks").filter(|id| !id.is_empty()) {
         return match *call.method {
@@ -60,33 +52,29 @@ pub(super) fn route(call: &Call<'_>, rest: &str) -> Outcome {
             _ => Err(wrong_method()),
         };
     }
-    one(call, rest, body)
+    one(call, rest)
 }
 
-fn one(call: &Call<'_>, id: &str, body: &[u8]) -> Outcome {
-    if let Some(fault) = marathon::app_id(id) {
-        return Err(refuse((
-            422,
-            json!({ "message": "Object is not valid",
-            "details": [{ "path": "/id", "errors": [fault] }] })
-            .to_string(),
-        )));
-    }
+fn one(call: &Call<'_>, id: &str) -> Outcome {
+    let put = call.method == Method::PUT;
     match *call.method {
-        Method::GET | Method::HEAD => Err(reads::app(call, id)),
+        Method::GET => Err(reads::app(call, id)),
         Method::DELETE => {
             call.command(Command::DeleteApp { id: id.to_owned(), force: call.flag("force", true) })
         }
         Method::PUT | Method::PATCH => {
-            let put = call.method == Method::PUT;
-            let partial = !put || call.flag("partialUpdate", true);
-            let exists = call.machine.app(id).is_some();
-            if !put && !exists {
-                return Err(no_app(id));
+            if let Some(fault) = fault_of(id) {
+                return Err(fault);
             }
-            let fields = marathon::object(body).map_err(refuse)?;
-            let update = update(call, id, fields, partial && exists)?;
-            call.command(Command::UpdateApps { updates: vec![update], force: call.force(), create: put })
+            let partial = !put || call.flag("partialUpdate", true);
+            let fields = marathon::object(call.body()).map_err(refuse)?;
+            let update = AppUpdate { id: id.to_owned(), fields, partial };
+            call.command(Command::UpdateApps {
+                updates: vec![update],
+                force: call.force(),
+                create: put,
+                single: true,
+            })
         }
         _ => Err(wrong_method()),
     }
@@ -96,72 +84,21 @@ fn no_app(id: &str) -> http::Response<bytes::Bytes> {
     message(404, &format!("App '{id}' does not exist"))
 }
 
-/// Fields of a change of one app; `{"version":…}` alone means the app as it was then.
-fn update(
-    call: &Call<'_>,
-    id: &str,
-    mut fields: Map<String, Value>,
-    partial: bool,
-) -> Result<AppUpdate, http::Response<bytes::Bytes>> {
-    fields.remove("id");
-    if let Some(version) = fields.get("version").and_then(Value::as_str).map(str::to_owned)
-        && partial
-    {
-        if fields.len() > 1 {
-            return Err(message(422, "The 'version' field may only be combined with the 'id' field."));
-        }
-        let known = call.machine.app(id).and_then(|a| a.versions.get(&version).cloned());
-        let Some(Value::Object(old)) = known.as_deref() else {
-            return Err(message(404, &format!("App '{id}' does not exist in version '{version}'")));
-        };
-        let mut old = old.clone();
-        old.remove("version");
-        old.remove("versionInfo");
-        return Ok(AppUpdate { id: id.to_owned(), fields: old, partial: false });
-    }
-    fields.remove("version");
-    if !partial {
-        fields.insert("id".into(), id.into());
-        let fields = marathon::read(fields, true).map_err(refuse)?;
-        return Ok(AppUpdate { id: id.to_owned(), fields, partial: false });
-    }
-    let fields = marathon::read(fields, false).map_err(refuse)?;
-    // The whole must be valid too: what is not there stays as it is.
-    if let Some(Value::Object(current)) = call.machine.app(id).map(|a| &*a.app) {
-        let mut whole = current.clone();
-        if fields.contains_key("cmd") {
-            whole.remove("args");
-        }
-        if fields.contains_key("args") {
-            whole.remove("cmd");
-        }
-        whole.extend(fields.clone());
-        let mut found = Vec::new();
-        marathon::violations(&whole, true, &mut found);
-        if !found.is_empty() {
-            return Err(refuse(marathon::not_valid(&found)));
-        }
-    }
-    Ok(AppUpdate { id: id.to_owned(), fields, partial: true })
-}
-
-fn many(call: &Call<'_>, body: &[u8]) -> Outcome {
+fn many(call: &Call<'_>) -> Outcome {
     let put = call.method == Method::PUT;
     let partial = !put || call.flag("partialUpdate", true);
     let mut updates = Vec::new();
-    for fields in marathon::objects(body).map_err(refuse)? {
-        let Some(id) =
-            fields.get("id").and_then(Value::as_str).map(|id| format!("/{}", id.trim_start_matches('/')))
-        else {
+    for fields in marathon::objects(call.body()).map_err(refuse)? {
+        let Some(id) = fields.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()) else {
             return Err(message(422, "App Update must have app id set"));
         };
-        let exists = call.machine.app(&id).is_some();
-        if !put && !exists {
-            return Err(no_app(&id));
+        let id = marathon::canonical(id, "/");
+        if let Some(fault) = fault_of(&id) {
+            return Err(fault);
         }
-        updates.push(update(call, &id, fields, partial && exists)?);
+        updates.push(AppUpdate { id, fields, partial });
     }
-    call.command(Command::UpdateApps { updates, force: call.force(), create: put })
+    call.command(Command::UpdateApps { updates, force: call.force(), create: put, single: false })
 }
 
 fn scale_and_wipe(call: &Call<'_>) -> Result<bool, http::Response<bytes::Bytes>> {
@@ -202,7 +139,7 @@ fn kill_one(call: &Call<'_>, id: &str, task: &str) -> Outcome {
 /// `POST /v2/tasks/delete`
 pub(super) fn delete_tasks(call: &Call<'_>) -> Outcome {
     let scale = scale_and_wipe(call)?;
-    let body = marathon::object(call.arrived.request.body()).map_err(refuse)?;
+    let body = marathon::object(call.body()).map_err(refuse)?;
     let wrong =
         |path: &str, error: &str| refuse(marathon::wrong_shape(&[marathon::Violation::new(path, error)]));
     let Some(ids) = body.get("ids") else { return Err(wrong("/ids", "error.path.missing")) };
@@ -212,6 +149,11 @@ pub(super) fn delete_tasks(call: &Call<'_>) -> Outcome {
         let Some(id) = id.as_str() else {
             return Err(wrong(&format!("/ids({i})"), "error.expected.jsstring"));
         };
+        // `app.uuid` and `app_uuid` are ids of old
+        if !id.trim_end_matches(['.', '_']).contains(['.', '_']) {
+            let text = format!("Invalid task id '{id}'. [a task id looks like prod_db.instance-UUID._app.1]");
+            return Err(message(400, &text));
+        }
         tasks.push(id.to_owned());
     }
     call.command(Command::KillTasks { tasks, scale, force: call.force(), single: false })

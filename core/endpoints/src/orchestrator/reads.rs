@@ -1,24 +1,23 @@
 //! What is read of an orchestrator, in Marathon's shapes.
 
-use super::{Call, Outcome, json_answer, message};
-use crate::{answer::parameter, render};
+use super::{Call, Outcome, json_answer, message, selector};
+use crate::{
+    answer::{parameter, parameters},
+    render,
+};
 use bytes::Bytes;
 use http::Response;
 use model::request::Answer;
-use orchestrator::{instances::Instance, when};
+use orchestrator::{Embed, instances::Instance};
 use serde_json::{Map, Value, json};
 
 /// The version that clients see.
 const VERSION: &str = "1.11.0";
 
 /// What is asked for besides the app, and what always comes.
-fn embeds(call: &Call<'_>, always: &[&str]) -> Vec<String> {
-    let asked = call.query.into_iter().flat_map(|q| q.split('&')).filter_map(|p| p.strip_prefix("embed="));
-    let names = asked.map(|e| e.rsplit('.').next().unwrap_or(e)).flat_map(|name| match name {
-        "failures" => vec!["tasks", "lastTaskFailure"],
-        name => vec![name],
-    });
-    names.chain(always.iter().copied()).map(str::to_owned).collect()
+fn embeds(call: &Call<'_>, always: &[&str]) -> Embed {
+    let asked = parameters(call.query, "embed");
+    Embed::of(asked.iter().map(String::as_str).chain(["counts", "deployments"]).chain(always.iter().copied()))
 }
 
 pub(super) fn list(call: &Call<'_>) -> Outcome {
@@ -26,7 +25,7 @@ pub(super) fn list(call: &Call<'_>) -> Outcome {
     let text = |name: &str| parameter(call.query, name).map(|t| t.to_lowercase());
     let (cmd, id) = (text("cmd"), text("id"));
     let selector = match parameter(call.query, "label") {
-        Some(label) => parse_selector(&label).map_err(|why| message(422, &why))?,
+        Some(label) => selector::parse(&label).map_err(|why| message(422, &why))?,
         None => Vec::new(),
     };
     let has = |field: &str, value: &Value, wanted: &Option<String>| {
@@ -39,83 +38,15 @@ pub(super) fn list(call: &Call<'_>) -> Outcome {
         .apps()
         .filter(|(_, s)| has("cmd", &s.app, &cmd) && has("id", &s.app, &id))
         .filter(|(_, s)| selector.iter().all(|rule| rule.matches(s.app.get("labels"))))
-        .filter_map(|(id, _)| call.machine.app_info(id, &embed))
+        .filter_map(|(id, _)| call.machine.app_info(id, embed, call.now))
         .collect();
     Err(json_answer(&json!({ "apps": apps })))
 }
 
-enum Rule {
-    Exists(String),
-    In(String, Vec<String>),
-    NotIn(String, Vec<String>),
-}
-
-impl Rule {
-    fn matches(&self, labels: Option<&Value>) -> bool {
-        let get = |key: &str| labels.and_then(|l| l.get(key)?.as_str());
-        match self {
-            Self::Exists(key) => get(key).is_some(),
-            Self::In(key, values) => get(key).is_some_and(|v| values.iter().any(|w| w == v)),
-            Self::NotIn(key, values) => get(key).is_some_and(|v| values.iter().all(|w| w != v)),
-        }
-    }
-}
-
-/// `k`, `k==v`, `k!=v`, `k in (a,b)`, `k notin (a)`; commas outside parentheses are "and".
-fn parse_selector(text: &str) -> Result<Vec<Rule>, String> {
-    let mut parts = vec![String::new()];
-    let mut depth = 0;
-    for c in text.chars() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth -= 1,
-            ',' if depth == 0 => {
-                parts.push(String::new());
-                continue;
-            }
-            _ => {}
-        }
-        if let Some(last) = parts.last_mut() {
-            last.push(c);
-        }
-    }
-    let values = |list: &str| -> Option<Vec<String>> {
-        let inner = list.trim().strip_prefix('(')?.strip_suffix(')')?;
-        Some(inner.split(',').map(|v| v.trim().to_owned()).collect())
-    };
-    parts
-        .iter()
-        .map(|part| part.trim())
-        .map(|part| {
-            let wrong = || {
-                format!("'{part}' is not a label selector: write k, k==v, k!=v, k in (a,b) or k notin (a)")
-            };
-            let rule = if let Some((key, value)) = part.split_once("!=") {
-                Rule::NotIn(key.trim().to_owned(), vec![value.trim().to_owned()])
-            } else if let Some((key, value)) = part.split_once("==") {
-                Rule::In(key.trim().to_owned(), vec![value.trim().to_owned()])
-            } else if let Some((key, list)) = part.split_once(" notin ") {
-                Rule::NotIn(key.trim().to_owned(), values(list).ok_or_else(wrong)?)
-            } else if let Some((key, list)) = part.split_once(" in ") {
-                Rule::In(key.trim().to_owned(), values(list).ok_or_else(wrong)?)
-            } else if part.is_empty() || part.contains(char::is_whitespace) {
-                return Err(wrong());
-            } else {
-                Rule::Exists(part.to_owned())
-            };
-            Ok(rule)
-        })
-        .collect()
-}
-
 pub(super) fn below(call: &Call<'_>, group: &str) -> Value {
-    let prefix = format!("{}/", group.trim_end_matches('/'));
     let embed = embeds(call, &[]);
-    call.machine
-        .apps()
-        .filter(|(id, _)| id.starts_with(&prefix))
-        .filter_map(|(id, _)| call.machine.app_info(id, &embed))
-        .collect()
+    let group = if group.is_empty() { "/" } else { group };
+    call.machine.apps_below(group).filter_map(|(id, _)| call.machine.app_info(id, embed, call.now)).collect()
 }
 
 fn no_app(id: &str) -> Response<Bytes> {
@@ -123,7 +54,7 @@ fn no_app(id: &str) -> Response<Bytes> {
 }
 
 pub(super) fn app(call: &Call<'_>, id: &str) -> Response<Bytes> {
-    match call.machine.app_info(id, &embeds(call, &["tasks", "lastTaskFailure"])) {
+    match call.machine.app_info(id, embeds(call, &["tasks", "lastTaskFailure"]), call.now) {
         Some(app) => json_answer(&json!({ "app": app })),
         None => no_app(id),
     }
@@ -139,7 +70,26 @@ pub(super) fn versions(call: &Call<'_>, id: &str) -> Response<Bytes> {
     }
 }
 
+/// `2014-09-12T23:28:21.737Z`.
+pub(super) fn is_version(text: &str) -> bool {
+    let digit = |(at, byte): (usize, &u8)| match at {
+        4 | 7 => *byte == b'-',
+        10 => *byte == b'T',
+        13 | 16 => *byte == b':',
+        19 => *byte == b'.',
+        23 => *byte == b'Z',
+        _ => byte.is_ascii_digit(),
+    };
+    text.len() == 24 && text.as_bytes().iter().enumerate().all(digit)
+}
+
 pub(super) fn version(call: &Call<'_>, id: &str, version: &str) -> Response<Bytes> {
+    if call.machine.app(id).is_none() {
+        return no_app(id);
+    }
+    if !is_version(version) {
+        return message(422, &format!("'{version}' is not a version such as 2020-01-31T00:00:00.000Z"));
+    }
     match call.machine.app(id).and_then(|s| s.versions.get(version)) {
         Some(app) => json_answer(app),
         None => message(404, &format!("App '{id}' does not exist in version '{version}'")),
@@ -148,8 +98,8 @@ pub(super) fn version(call: &Call<'_>, id: &str, version: &str) -> Response<Byte
 
 pub(super) fn tasks_of(call: &Call<'_>, id: &str) -> Response<Bytes> {
     if let Some(group) = id.strip_suffix("/*") {
-        let prefix = format!("{group}/");
-        let all = call.machine.instances().filter(|i| i.app.starts_with(&prefix));
+        let group = if group.is_empty() { "/" } else { group };
+        let all = call.machine.apps_below(group).flat_map(|(app, _)| call.machine.instances_of(app));
         let tasks: Vec<_> = all.map(|i| call.machine.task_info(i)).collect();
         return json_answer(&json!({ "tasks": tasks }));
     }
@@ -160,46 +110,49 @@ pub(super) fn tasks_of(call: &Call<'_>, id: &str) -> Response<Bytes> {
 }
 
 pub(super) fn tasks(call: &Call<'_>) -> Value {
-    let query = call.query.unwrap_or_default().replace("%5B%5D", "[]");
-    let wanted: Vec<&str> = query
-        .split('&')
-        .filter_map(|p| p.strip_prefix("status=").or_else(|| p.strip_prefix("status[]=")))
-        .collect();
-    let keep = |i: &&Instance| {
-        let running = i.condition.task_state() == "TASK_RUNNING";
-        wanted.is_empty() || wanted.contains(&if running { "running" } else { "staging" })
+    let mut wanted = parameters(call.query, "status");
+    wanted.extend(parameters(call.query, "status[]"));
+    let keep = |i: &&Instance| match i.condition.task_state() {
+        _ if wanted.is_empty() => true,
+        "TASK_RUNNING" => wanted.iter().any(|w| w == "running"),
+        "TASK_CREATED" | "TASK_STAGING" | "TASK_STARTING" => wanted.iter().any(|w| w == "staging"),
+        _ => false,
     };
-    let all = call.machine.instances().filter(keep);
+    let of_apps = |i: &&Instance| call.machine.app(&i.app).is_some() || call.machine.pod(&i.app).is_none();
+    let all = call.machine.instances().filter(keep).filter(of_apps);
     let tasks: Vec<_> = all.map(|i| call.machine.task_info(i)).collect();
     json!({ "tasks": tasks })
 }
 
 /// `?embed=lastUnusedOffers` adds the offers that did not fit.
 pub(super) fn queue(call: &Call<'_>) -> Value {
-    let unused = parameter(call.query, "embed").as_deref() == Some("lastUnusedOffers");
+    let unused = parameters(call.query, "embed").iter().any(|embed| embed == "lastUnusedOffers");
     call.machine.queue_info(call.now, unused)
 }
 
-pub(super) fn root_group(call: &Call<'_>) -> Value {
-    let embed = embeds(call, &[]);
-    let apps: Vec<_> = call.machine.apps().filter_map(|(id, _)| call.machine.app_info(id, &embed)).collect();
-    let newest = call.machine.apps().filter_map(|(_, s)| s.app.get("version")?.as_str()).max();
-    json!({ "id": "/", "apps": apps, "groups": [], "pods": [], "dependencies": [],
-        "version": newest.map_or_else(|| when(0), str::to_owned) })
-}
-
-/// What Marathon says of its settings; strict clients refuse other names.
-const CONFIG: [&str; 14] = [
+/// What Marathon says of its settings (info.raml); strict clients refuse other names.
+const CONFIG: [&str; 25] = [
     "master",
     "hostname",
     "framework_name",
     "mesos_role",
     "mesos_user",
+    "mesos_bridge_name",
+    "mesos_leader_ui_url",
+    "default_network_name",
+    "access_control_allow_origin",
+    "executor",
     "failover_timeout",
+    "ha",
     "local_port_min",
     "local_port_max",
     "decline_offer_duration",
+    "max_instances_per_offer",
+    "reconciliation_initial_delay",
     "reconciliation_interval",
+    "scale_apps_initial_delay",
+    "scale_apps_interval",
+    "task_launch_confirm_timeout",
     "task_launch_timeout",
     "env_vars_prefix",
     "webui_url",
@@ -216,7 +169,11 @@ pub(super) fn info(call: &Call<'_>) -> Value {
         };
         config.insert(name.clone(), value);
     }
-    config.insert("features".into(), json!([]));
+    let features = call.who.flags.get("enable_features").map_or("", String::as_str);
+    let features: Vec<_> = features.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    config.insert("features".into(), json!(features));
+    config.insert("task_lost_expunge_initial_delay".into(), json!(300_000));
+    config.insert("task_lost_expunge_interval".into(), json!(30_000));
     let port = call.who.leader.rsplit(':').next().and_then(|p| p.parse::<u16>().ok()).unwrap_or_default();
     json!({
         "name": "marathon", "version": VERSION,

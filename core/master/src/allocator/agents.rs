@@ -2,7 +2,7 @@
 //!
 //! Never lets more go than is free. An agent may hold more than it has (it shrank): then nothing is free until it fits.
 
-use super::sorter::ClientIx;
+use super::{Traits, quota, sorter::ClientIx};
 use model::resources::Resources;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Agent {
     pub id: Arc<str>,
-    pub hostname: String,
+    pub traits: Traits,
     pub hierarchical_roles: bool,
     pub remote_region: bool,
     /// Whether offers may be made of it.
@@ -20,6 +20,10 @@ pub(super) struct Agent {
     /// Whether all it has is of use to every role and framework alike.
     pub uniform: bool,
     pub gpus: bool,
+    /// Whether it has what several may use at once, or somebody holds such: that is free however many hold it.
+    pub shared: bool,
+    /// What of it counts as free for all in the quotas' sum.
+    pub counted: quota::Amounts,
     /// By client, sorted.
     held: Vec<(ClientIx, Resources)>,
     /// Whether more is held than there is, so that `free` is not simply the rest.
@@ -30,7 +34,7 @@ impl Agent {
     pub(super) fn new(id: Arc<str>, terms: super::AgentTerms) -> Self {
         let mut agent = Self {
             id,
-            hostname: terms.hostname,
+            traits: terms.traits,
             hierarchical_roles: terms.hierarchical_roles,
             remote_region: terms.remote_region,
             active: true,
@@ -38,6 +42,8 @@ impl Agent {
             free: Resources::new(),
             uniform: true,
             gpus: false,
+            shared: false,
+            counted: [0; quota::QUOTA_KINDS_MAX],
             held: Vec::new(),
             over: false,
         };
@@ -47,13 +53,44 @@ impl Agent {
     pub(super) fn set_total(&mut self, total: Resources) {
         self.uniform = total.iter().all(|item| item.kind.is_plain());
         self.gpus = total.milli("gpus") > 0;
+        self.shared = total.has_shared() || self.held.iter().any(|(_, held)| held.has_shared());
         self.total = total;
         self.reckon();
     }
     fn reckon(&mut self) {
-        let held = self.held_by_all();
+        let mut held = self.held_by_all();
+        if self.shared {
+            held = held.not_shared();
+        }
         self.over = !self.total.contains(&held);
         self.free = self.total.difference(&held);
+    }
+    /// What a client holds, and the agent with it, becomes something else. False if it does not hold that.
+    pub(super) fn convert(&mut self, client: ClientIx, consumed: &Resources, converted: &Resources) -> bool {
+        let Ok(at) = self.held.binary_search_by_key(&client, |(holder, _)| *holder) else { return false };
+        let mut total = self.total.clone();
+        let held = &mut self.held[at].1;
+        if !held.contains(consumed) || total.subtract(consumed).is_err() {
+            return false;
+        }
+        held.cut(consumed);
+        *held += converted;
+        if held.is_empty() {
+            self.held.remove(at);
+        }
+        total += converted;
+        self.set_total(total);
+        true
+    }
+    /// What is free, and the agent with it, becomes something else. False if that is not free.
+    pub(super) fn convert_free(&mut self, consumed: &Resources, converted: &Resources) -> bool {
+        let mut total = self.total.clone();
+        if !self.free.contains(consumed) || total.subtract(consumed).is_err() {
+            return false;
+        }
+        total += converted;
+        self.set_total(total);
+        true
     }
     pub(super) fn held_by_all(&self) -> Resources {
         self.held.iter().map(|(_, resources)| resources).sum()
@@ -69,6 +106,7 @@ impl Agent {
     /// Notes that a client holds more, whether or not there is as much. True if it held nothing before.
     pub(super) fn note_held(&mut self, client: ClientIx, resources: &Resources) -> bool {
         let new = self.hold(client, resources);
+        self.shared |= resources.has_shared();
         self.reckon();
         new
     }
@@ -86,8 +124,13 @@ impl Agent {
     }
     /// Gives a client what is free. True if it held nothing before.
     pub(super) fn give(&mut self, client: ClientIx, resources: &Resources) -> bool {
-        self.free.cut(resources);
-        self.hold(client, resources)
+        let new = self.hold(client, resources);
+        if self.shared {
+            self.reckon();
+        } else {
+            self.free.cut(resources);
+        }
+        new
     }
     /// Takes back from a client, at most what it holds. What came back, and whether it holds nothing now.
     pub(super) fn take_back(&mut self, client: ClientIx, resources: &Resources) -> (Resources, bool) {
@@ -108,7 +151,7 @@ impl Agent {
         if none {
             self.held.remove(at);
         }
-        if self.over {
+        if self.over || self.shared {
             self.reckon();
         } else {
             self.free += &back;
@@ -117,7 +160,7 @@ impl Agent {
     }
     /// Panics if the ledger does not add up.
     pub(super) fn check(&self) {
-        let held = self.held_by_all();
+        let held = self.held_by_all().not_shared();
         assert!(self.held.windows(2).all(|pair| pair[0].0 < pair[1].0), "{}: holders in order", self.id);
         assert!(self.held.iter().all(|(_, held)| !held.is_empty()), "{}: no empty holding", self.id);
         assert!(self.over || self.total.contains(&held), "{}: {held} held of {}", self.id, self.total);

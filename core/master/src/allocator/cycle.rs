@@ -7,6 +7,7 @@ use super::{
     agents::Agent,
     filters::AgentIx,
     marks::Marks,
+    quota::Round,
     sorter::{Client, ClientIx},
 };
 use base::{Rng, Time};
@@ -68,6 +69,11 @@ impl Allocator {
         // No agent is always first, so that no framework always gets the same ones.
         rng.shuffle(&mut agents);
         let mut given = Vec::new();
+        if self.quotas.holds_back() {
+            for (ix, _) in &agents {
+                self.give_out(*ix, None, Round::Guarantees, rng, &mut given);
+            }
+        }
         for (ix, everyone) in agents {
             let mut few: Vec<ClientIx> = Vec::new();
             if !everyone {
@@ -75,17 +81,25 @@ impl Allocator {
                 let pairs = pairs.range(low..=(ix, ClientIx(u32::MAX))).map(|(_, client)| *client);
                 few.extend(clients.iter().copied().chain(pairs).take(FEW + 1));
             }
-            self.give_out(ix, (!everyone && few.len() <= FEW).then_some(few), &mut given);
+            let few = (!everyone && few.len() <= FEW).then_some(few);
+            self.give_out(ix, few, Round::Shares, rng, &mut given);
         }
         given
     }
 
     /// Gives away what is free on one agent, to one client after the other as long as there are takers.
-    fn give_out(&mut self, ix: AgentIx, mut few: Option<Vec<ClientIx>>, given: &mut Vec<Offerable>) {
+    fn give_out(
+        &mut self,
+        ix: AgentIx,
+        mut few: Option<Vec<ClientIx>>,
+        round: Round,
+        rng: &mut Rng,
+        given: &mut Vec<Offerable>,
+    ) {
         while !self.agents[ix].free.is_empty() {
             let agent = &self.agents[ix];
             let mut taken = Cow::Owned(Resources::new());
-            let mut takes = |client: ClientIx| match self.gate(ix, agent, client) {
+            let mut takes = |client: ClientIx| match self.gate(ix, agent, client, round) {
                 Ok(resources) => {
                     taken = resources;
                     true
@@ -93,10 +107,14 @@ impl Allocator {
                 Err(_) => false,
             };
             let next = match &mut few {
+                None if self.tree.is_random() => self.tree.first_at_random(rng, &mut takes),
                 None => self.tree.first(&mut takes),
+                Some(few) if self.tree.is_random() => {
+                    self.tree.first_at_random(rng, &mut |client| few.contains(&client) && takes(client))
+                }
                 Some(few) => {
                     // Who can't take now can't take less either, until something changes.
-                    few.retain(|client| self.gate(ix, agent, *client).is_ok());
+                    few.retain(|client| self.gate(ix, agent, *client, round).is_ok());
                     let next = if few.len() > 1 {
                         few.iter().copied().min_by_key(|client| self.tree.standing(*client))
                     } else {
@@ -123,6 +141,7 @@ impl Allocator {
     }
 
     fn hand_over(&mut self, ix: AgentIx, client: ClientIx, resources: &Resources) {
+        let before = self.shared_share(ix, client, resources);
         let agent = &mut self.agents[ix];
         let new = agent.give(client, resources);
         if agent.free.is_empty() {
@@ -131,7 +150,11 @@ impl Allocator {
         if new {
             self.tree.clients[client.0].holds += 1;
         }
-        self.tree.charge(client, resources, true);
+        self.shift_share(ix, client, before, resources, true);
+        if !self.quotas.is_empty() {
+            self.held(client, resources, 1);
+            self.recount(ix);
+        }
     }
 
     /// What a client may be given of an agent now, or the first thing that stands in the way.
@@ -140,13 +163,19 @@ impl Allocator {
         ix: AgentIx,
         agent: &'a Agent,
         client: ClientIx,
+        round: Round,
     ) -> Result<Cow<'a, Resources>, Stage> {
         let Some(seat) = self.tree.clients.get(client.0) else { return Err(Stage::FrameworkInactive) };
         self.admit(agent, seat)?;
         let role = &self.tree.nodes[seat.node].path;
         let free = self.usable(agent, seat, role);
-        if free.is_empty() {
+        // What is shared is offered beside something else, never alone: it stays free and would be offered for ever.
+        if free.is_empty() || (agent.shared && free.not_shared().is_empty()) {
             return Err(Stage::NothingFree);
+        }
+        let free = if self.quotas.is_empty() { free } else { self.quotas.cut(free, role, round) };
+        if free.is_empty() || (agent.shared && free.not_shared().is_empty()) {
+            return Err(Stage::QuotaHeldBack);
         }
         let terms = &self.frameworks[seat.framework].terms;
         let least = terms.min_allocatable.get(&**role).unwrap_or(&self.options.min_allocatable);
@@ -178,7 +207,11 @@ impl Allocator {
         } else if self.options.filter_gpu && agent.gpus && !caps.gpu {
             Err(Stage::GpuKept)
         } else {
-            Ok(())
+            let role = &self.tree.nodes[seat.node].path;
+            match &framework.terms.constraints {
+                Some(constraints) if !constraints.admit(role, &agent.traits) => Err(Stage::ConstraintsUnmet),
+                _ => Ok(()),
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Asks the same questions as the allocation itself and changes nothing.
 
-use super::{AgentWhy, Allocator, Stage, agents::Agent, filters::AgentIx, sorter::ClientIx};
+use super::{AgentWhy, Allocator, Stage, agents::Agent, filters::AgentIx, quota::Round, sorter::ClientIx};
 use model::resources::Resources;
 use std::cmp::Ordering;
 
@@ -32,7 +32,9 @@ impl Allocator {
             None => agent.free.usable_by(role),
         };
         let mut stage = match client {
-            Some(client) => self.gate(ix, agent, client).map_or_else(|stage| stage, |_| Stage::Offerable),
+            Some(client) => {
+                self.gate(ix, agent, client, Round::Shares).map_or_else(|stage| stage, |_| Stage::Offerable)
+            }
             None if known => Stage::NotSubscribed,
             None => Stage::FrameworkInactive,
         };
@@ -51,7 +53,7 @@ impl Allocator {
         }
         AgentWhy {
             agent: agent.id.clone(),
-            hostname: agent.hostname.clone(),
+            hostname: agent.traits.hostname.clone(),
             stage,
             held: client.and_then(|client| agent.held_by(client)).cloned().unwrap_or_default(),
             fits_when_empty: agent.total.usable_by(role).flatten().contains(&wanted),

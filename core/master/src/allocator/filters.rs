@@ -129,6 +129,13 @@ impl Filters {
             self.forget(agent, client);
         }
     }
+    /// Drops what some clients declined on an agent.
+    pub(super) fn drop_where(&mut self, agent: AgentIx, which: impl Fn(ClientIx) -> bool) {
+        let on_agent = self.agents.get(agent as usize);
+        let clients: Vec<_> =
+            on_agent.into_iter().flat_map(BTreeMap::keys).copied().filter(|c| which(*c)).collect();
+        clients.into_iter().for_each(|client| self.forget(agent, client));
+    }
     /// When the next refusal ends.
     pub(super) fn next_end(&self) -> Option<Time> {
         self.ends.first().map(|(until, _, _)| *until)

@@ -1,7 +1,7 @@
 //! What must be true of the allocator between two events.
 
 use super::{
-    Allocator,
+    Allocator, quota,
     roles::Tree,
     sorter::{self, Branch, ClientIx, SHARE_KINDS_MAX},
 };
@@ -40,8 +40,50 @@ impl Allocator {
             assert_eq!(listed, Some(&ClientIx(ix)));
         }
         assert!(holds.is_empty(), "only clients hold something");
+        self.check_quotas();
         self.filters.check();
         self.tree.check();
+    }
+}
+
+impl Allocator {
+    /// Panics unless what quotas depend on is the sum over all agents.
+    fn check_quotas(&self) {
+        if self.quotas.is_empty() {
+            return;
+        }
+        let mut anew = quota::Quotas::default();
+        for (role, quota) in self.quotas.roles() {
+            assert!(anew.set(role, quota.clone()));
+        }
+        // Kinds are numbered in the order in which they are named.
+        anew.clear();
+        for (_, agent) in self.agents.iter() {
+            anew.reserved(&agent.total, 1);
+            for (client, held) in agent.held() {
+                if let Some(role) = self.tree.role_of(*client) {
+                    anew.held(role, held, 1);
+                }
+            }
+            if agent.active {
+                let free = anew.free_for_all(&agent.free);
+                anew.freed(&[0; quota::QUOTA_KINDS_MAX], &free);
+            }
+        }
+        for (role, _) in self.quotas.roles() {
+            let sorted = |mut all: super::Quantities| {
+                all.sort();
+                all
+            };
+            assert_eq!(sorted(anew.consumed(role)), sorted(self.quotas.consumed(role)), "consumed by {role}");
+        }
+        let total = |quotas: &quota::Quotas| {
+            let (_, available, required) = quotas.sums();
+            let mut pairs: Vec<_> = available.into_iter().zip(required).collect();
+            pairs.sort_unstable();
+            pairs
+        };
+        assert_eq!(total(&anew), total(&self.quotas), "what is available and what is required");
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! A role is here while somebody is subscribed to it or holds something in it. Never decides an order (see `sorter`).
 
-use super::sorter::{Branch, Client, ClientIx, Key, Kinds, SHARE_KINDS_MAX, Sums};
+use super::{
+    Order,
+    sorter::{Branch, Client, ClientIx, Key, Kinds, SHARE_KINDS_MAX, Sums},
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::{Index, IndexMut},
@@ -102,13 +105,15 @@ pub(super) struct Tree {
     pub kinds: Kinds,
     pub total: Sums,
     pub stale: bool,
+    pub role_order: Order,
+    pub framework_order: Order,
 }
 
 impl Tree {
     /// The node above all roles.
     pub(super) const ROOT: NodeIx = 0;
 
-    pub(super) fn new(excluded: &[String]) -> Self {
+    pub(super) fn new(excluded: &[String], role_order: Order, framework_order: Order) -> Self {
         let mut nodes = Slab::new();
         nodes.insert(node("".into(), None, 1.0, 0));
         Self {
@@ -120,6 +125,8 @@ impl Tree {
             kinds: Kinds::new(excluded),
             total: [0; SHARE_KINDS_MAX],
             stale: false,
+            role_order,
+            framework_order,
         }
     }
     /// Makes a client of a role, with the role and its ancestors if they are new.
@@ -184,6 +191,14 @@ impl Tree {
             self.stale = true;
         }
         true
+    }
+    pub(super) fn weight(&self, role: &str) -> f64 {
+        self.weights.get(role).copied().unwrap_or(1.0)
+    }
+    /// Clients that take part, with their roles.
+    pub(super) fn seated(&self) -> impl Iterator<Item = (ClientIx, &str)> {
+        let seated = self.clients.iter().filter(|(_, client)| client.seated);
+        seated.map(|(ix, client)| (ClientIx(ix), &*self.nodes[client.node].path))
     }
     pub(super) fn role_of(&self, client: ClientIx) -> Option<&Arc<str>> {
         self.clients.get(client.0).map(|client| &self.nodes[client.node].path)

@@ -3,7 +3,11 @@
 //! A (framework, role) is a client. Clients of one role compete with each other, roles with their siblings; a role's own
 //! clients compete as one against its child roles. Never looks at agents, filters or reservations.
 
-use super::roles::{Node, NodeIx, Tree};
+use super::{
+    Order,
+    roles::{Node, NodeIx, Tree},
+};
+use base::Rng;
 use model::resources::{Amount, Name, Resources};
 use std::collections::BTreeSet;
 
@@ -221,6 +225,48 @@ impl Tree {
             Branch::Role(child) => self.first_below(&self.nodes[*child], takes),
         })
     }
+    /// Whether some order is drawn and not kept.
+    pub(super) fn is_random(&self) -> bool {
+        self.role_order == Order::Random || self.framework_order == Order::Random
+    }
+    /// As `first`, with those orders drawn anew that are to be drawn.
+    pub(super) fn first_at_random(
+        &self,
+        rng: &mut Rng,
+        takes: &mut impl FnMut(ClientIx) -> bool,
+    ) -> Option<ClientIx> {
+        self.draw_below(&self.nodes[Self::ROOT], rng, takes)
+    }
+    fn draw_below(
+        &self,
+        node: &Node,
+        rng: &mut Rng,
+        takes: &mut impl FnMut(ClientIx) -> bool,
+    ) -> Option<ClientIx> {
+        let mut branches: Vec<Branch> = node.order.iter().map(|(_, branch)| *branch).collect();
+        if self.role_order == Order::Random {
+            draw(&mut branches, rng, |branch| match branch {
+                Branch::Own => 1.0,
+                Branch::Role(child) => self.nodes[*child].weight,
+            });
+        }
+        for branch in branches {
+            let found = match branch {
+                Branch::Role(child) => self.draw_below(&self.nodes[child], rng, takes),
+                Branch::Own => {
+                    let mut clients: Vec<_> = node.waiting.iter().map(|(_, client)| *client).collect();
+                    if self.framework_order == Order::Random {
+                        draw(&mut clients, rng, |_| 1.0);
+                    }
+                    clients.into_iter().find(|client| takes(*client))
+                }
+            };
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
     /// Where a client stands in the whole order: the keys from the root down.
     pub(super) fn standing(&self, ix: ClientIx) -> Vec<(Key, Branch)> {
         let Some(client) = self.clients.get(ix.0) else { return Vec::new() };
@@ -233,6 +279,15 @@ impl Tree {
         keys.reverse();
         keys
     }
+}
+
+/// Puts items in an order that is drawn, the heavier the likelier to come early: each gets the instant of an event that
+/// happens at the rate of its weight.
+fn draw<T: Clone>(items: &mut Vec<T>, rng: &mut Rng, weight: impl Fn(&T) -> f64) {
+    let mut drawn: Vec<(f64, T)> =
+        items.drain(..).map(|item| (-(1.0 - rng.unit()).ln() / weight(&item), item)).collect();
+    drawn.sort_by(|a, b| a.0.total_cmp(&b.0));
+    items.extend(drawn.into_iter().map(|(_, item)| item));
 }
 
 /// Keeps a branch at its place in a sorted list, or out of it. Few siblings change places often, so a list it is.

@@ -1,5 +1,6 @@
 //! What the allocator is told and what it answers, as plain values.
 
+use super::{Constraints, Traits};
 use base::{Duration, Time};
 use model::{
     mesos,
@@ -21,6 +22,22 @@ pub struct Options {
     pub filter_gpu: bool,
     /// Resources that don't count for the share (`--fair_sharing_excluded_resource_names`).
     pub excluded_from_share: Vec<String>,
+    /// In which order sibling roles are served (`--role_sorter`).
+    pub role_order: Order,
+    /// In which order the frameworks of one role are served (`--framework_sorter`).
+    pub framework_order: Order,
+    /// Whether a role's limits hold frameworks in its child roles too. Apache Mesos looks limits up by the exact role.
+    pub limits_bind_subtrees: bool,
+}
+
+/// In which order siblings are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Who has the smallest share by weight (`drf`).
+    #[default]
+    Share,
+    /// Drawn anew for every agent, with chances by weight (`random`).
+    Random,
 }
 
 impl Default for Options {
@@ -30,6 +47,9 @@ impl Default for Options {
             min_allocatable: vec![vec![("cpus".into(), 10)], vec![("mem".into(), 32_000)]],
             filter_gpu: true,
             excluded_from_share: Vec::new(),
+            role_order: Order::Share,
+            framework_order: Order::Share,
+            limits_bind_subtrees: false,
         }
     }
 }
@@ -75,6 +95,8 @@ pub struct FrameworkTerms {
     pub capabilities: FrameworkCaps,
     /// Its own least offer by role, instead of the allocator's.
     pub min_allocatable: BTreeMap<String, Vec<Quantities>>,
+    /// Which agents it wants to hear of.
+    pub constraints: Option<Arc<Constraints>>,
 }
 
 /// An agent as the allocator knows it.
@@ -82,8 +104,8 @@ pub struct FrameworkTerms {
 pub struct AgentTerms {
     /// Everything it has.
     pub total: Resources,
-    /// Its name, for explanations.
-    pub hostname: String,
+    /// What is known of it beside its resources.
+    pub traits: Traits,
     /// Whether it understands roles with a slash.
     pub hierarchical_roles: bool,
     /// Whether it lies in another region than the master.
@@ -120,8 +142,12 @@ pub enum Stage {
     OtherRegion,
     /// The agent has gpus and the framework did not say that it uses them.
     GpuKept,
+    /// The agent does not fit the framework's offer constraints.
+    ConstraintsUnmet,
     /// Nothing there is free for this role: all is used, offered or reserved.
     NothingFree,
+    /// A quota stands in the way: the role's limit is reached, or the rest is held back for other roles' guarantees.
+    QuotaHeldBack,
     /// Less is free than an offer must hold.
     BelowMinimum,
     /// The framework declined at least this much of it, until then.
@@ -149,11 +175,13 @@ impl Stage {
             Self::RoleNotUnderstood => 4,
             Self::OtherRegion => 5,
             Self::GpuKept => 6,
-            Self::NothingFree => 7,
-            Self::BelowMinimum => 8,
-            Self::Declined { .. } => 9,
-            Self::TooSmall { .. } => 10,
-            Self::Offerable => 11,
+            Self::ConstraintsUnmet => 7,
+            Self::NothingFree => 8,
+            Self::QuotaHeldBack => 9,
+            Self::BelowMinimum => 10,
+            Self::Declined { .. } => 11,
+            Self::TooSmall { .. } => 12,
+            Self::Offerable => 13,
         }
     }
     /// In one word, for machines.
@@ -166,7 +194,9 @@ impl Stage {
             Self::RoleNotUnderstood => "role_not_understood",
             Self::OtherRegion => "other_region",
             Self::GpuKept => "gpu_kept",
+            Self::ConstraintsUnmet => "constraints_unmet",
             Self::NothingFree => "nothing_free",
+            Self::QuotaHeldBack => "quota_held_back",
             Self::BelowMinimum => "below_minimum",
             Self::Declined { .. } => "declined",
             Self::TooSmall { .. } => "too_small",

@@ -1,12 +1,12 @@
-//! A master driven by hand in virtual time: its disk, its agents and its frameworks are this file.
+//! A master driven by hand: every invariant after every step, everything it makes durable kept.
 
 use base::{Duration, Effects, Machine, Now, Rng, Time};
 use master::{Config, Effect, Input, Master};
 use model::{
     link::{Envelope, Message, Upid},
     mesos::{
-        AgentId, AgentInfo, CommandInfo, ExecutorId, FrameworkId, FrameworkInfo, Offer, TaskId, TaskInfo,
-        TaskState, TaskStatus, framework_info, internal,
+        AgentId, AgentInfo, CommandInfo, ExecutorId, FrameworkId, FrameworkInfo, Offer, Resource, TaskId,
+        TaskInfo, TaskState, TaskStatus, Uuid, agent_info, framework_info, internal,
         offer::{Operation, operation},
         scheduler::{Call, Event, call, event},
     },
@@ -15,30 +15,34 @@ use model::{
     save::{Change, Records},
 };
 
-pub struct World {
-    pub master: Master,
-    pub records: Records,
-    pub rng: Rng,
-    pub now: Time,
-    pub events: Vec<(StreamId, Event)>,
-    pub sent: Vec<Envelope>,
-    pub answers: Vec<(RequestId, Answer)>,
-    pub streams: Vec<(StreamId, String)>,
-    pub closed: Vec<StreamId>,
-    pub requests: u64,
-    pub disk_full: bool,
+pub(crate) struct World {
+    pub(crate) master: Master,
+    pub(crate) records: Records,
+    pub(crate) rng: Rng,
+    pub(crate) now: Time,
+    pub(crate) events: Vec<(StreamId, Event)>,
+    pub(crate) sent: Vec<Envelope>,
+    pub(crate) answers: Vec<(RequestId, Answer)>,
+    pub(crate) streams: Vec<(StreamId, String)>,
+    pub(crate) closed: Vec<StreamId>,
+    pub(crate) requests: u64,
+    pub(crate) disk_full: bool,
 }
 
-pub const ME: &str = "127.0.0.1:5050";
+pub(crate) const ME: &str = "127.0.0.1:5050";
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::from(Records::new(), Time::from_millis(1_000_000))
     }
 
-    pub fn from(records: Records, now: Time) -> Self {
+    pub(crate) fn from(records: Records, now: Time) -> Self {
+        Self::with(Config::at(ME.parse().unwrap()), records, now)
+    }
+
+    pub(crate) fn with(config: Config, records: Records, now: Time) -> Self {
         let mut rng = Rng::from_number(7);
-        let master = Master::new(Config::at(ME.parse().unwrap()), &records, Now::new(now, &mut rng));
+        let master = Master::new(config, &records, Now::new(now, &mut rng));
         Self {
             master,
             records,
@@ -55,7 +59,7 @@ impl World {
     }
 
     /// One step, and all that follows from what it makes durable.
-    pub fn step(&mut self, input: Input) {
+    pub(crate) fn step(&mut self, input: Input) {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             let mut out = Effects::default();
@@ -88,7 +92,7 @@ impl World {
         }
     }
 
-    pub fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         let until = self.now + time;
         while let Some((at, _)) = self.master.deadline().filter(|(at, _)| *at <= until) {
             self.now = self.now.max(at);
@@ -98,23 +102,23 @@ impl World {
         self.step(Input::Tick);
     }
 
-    pub fn agent(&mut self, port: u16) -> Upid {
+    pub(crate) fn agent(&mut self, port: u16) -> Upid {
         let pid = Upid::new("slave(1)", format!("127.0.0.1:{port}").parse().unwrap());
         let register = internal::RegisterSlaveMessage { slave: info(None), ..Default::default() };
         self.agent_says(&pid, register);
         pid
     }
 
-    pub fn agent_says(&mut self, pid: &Upid, message: impl Into<Message>) {
+    pub(crate) fn agent_says(&mut self, pid: &Upid, message: impl Into<Message>) {
         self.agent_says_to("master", pid, message);
     }
 
-    pub fn agent_says_to(&mut self, to: &str, pid: &Upid, message: impl Into<Message>) {
+    pub(crate) fn agent_says_to(&mut self, to: &str, pid: &Upid, message: impl Into<Message>) {
         let to = Upid::new(to, ME.parse().unwrap());
         self.step(Input::Message(Box::new(Envelope { from: pid.clone(), to, message: message.into() })));
     }
 
-    pub fn request(&mut self, stream: Option<&str>, call: Call) -> RequestId {
+    pub(crate) fn request(&mut self, stream: Option<&str>, call: Call) -> RequestId {
         self.requests += 1;
         let request = RequestId(self.requests);
         self.step(Input::Scheduler {
@@ -126,7 +130,7 @@ impl World {
         request
     }
 
-    pub fn subscribe(&mut self, info: FrameworkInfo) -> Client {
+    pub(crate) fn subscribe(&mut self, info: FrameworkInfo) -> Client {
         let subscribe = call::Subscribe { framework_info: info.clone(), ..Default::default() };
         let mut call = Call { framework_id: info.id, subscribe: Some(subscribe), ..Default::default() };
         call.set_type(call::Type::Subscribe);
@@ -138,7 +142,7 @@ impl World {
         Client { stream, uuid, id: id.unwrap_or_default() }
     }
 
-    pub fn call(&mut self, client: &Client, kind: call::Type, fill: impl FnOnce(&mut Call)) -> Answer {
+    pub(crate) fn call(&mut self, client: &Client, kind: call::Type, fill: impl FnOnce(&mut Call)) -> Answer {
         let mut call = Call { framework_id: Some(client.id.clone()), ..Default::default() };
         call.set_type(kind);
         fill(&mut call);
@@ -147,22 +151,22 @@ impl World {
     }
 
     /// Events of a stream since the last look, heartbeats left out.
-    pub fn take(&mut self, stream: StreamId) -> Vec<Event> {
+    pub(crate) fn take(&mut self, stream: StreamId) -> Vec<Event> {
         let (own, other) = std::mem::take(&mut self.events).into_iter().partition(|(s, _)| *s == stream);
         self.events = other;
         let own: Vec<(StreamId, Event)> = own;
         own.into_iter().map(|(_, e)| e).filter(|e| e.r#type() != event::Type::Heartbeat).collect()
     }
 
-    pub fn offers(&mut self, client: &Client) -> Vec<Offer> {
+    pub(crate) fn offers(&mut self, client: &Client) -> Vec<Offer> {
         self.take(client.stream).into_iter().filter_map(|e| e.offers).flat_map(|o| o.offers).collect()
     }
 
-    pub fn updates(&mut self, client: &Client) -> Vec<TaskStatus> {
+    pub(crate) fn updates(&mut self, client: &Client) -> Vec<TaskStatus> {
         self.take(client.stream).into_iter().filter_map(|e| e.update).map(|u| u.status).collect()
     }
 
-    pub fn launch(&mut self, client: &Client, offer: &Offer, id: &str, cpus: f64) -> Answer {
+    pub(crate) fn launch(&mut self, client: &Client, offer: &Offer, id: &str, cpus: f64) -> Answer {
         let task = TaskInfo {
             name: id.into(),
             task_id: TaskId { value: id.into() },
@@ -183,7 +187,7 @@ impl World {
         })
     }
 
-    pub fn update(
+    pub(crate) fn update(
         &mut self,
         pid: &Upid,
         client: &Client,
@@ -206,7 +210,7 @@ impl World {
         self.agent_says(pid, internal::StatusUpdateMessage { update, pid: Some(pid.to_string()) });
     }
 
-    pub fn acknowledge(&mut self, client: &Client, agent: &AgentId, task: &str, uuid: u8) {
+    pub(crate) fn acknowledge(&mut self, client: &Client, agent: &AgentId, task: &str, uuid: u8) {
         let acknowledge = call::Acknowledge {
             agent_id: agent.clone(),
             task_id: TaskId { value: task.into() },
@@ -216,13 +220,13 @@ impl World {
     }
 }
 
-pub struct Client {
-    pub stream: StreamId,
-    pub uuid: String,
-    pub id: FrameworkId,
+pub(crate) struct Client {
+    pub(crate) stream: StreamId,
+    pub(crate) uuid: String,
+    pub(crate) id: FrameworkId,
 }
 
-pub fn info(id: Option<&AgentId>) -> AgentInfo {
+pub(crate) fn info(id: Option<&AgentId>) -> AgentInfo {
     AgentInfo {
         hostname: "host".into(),
         id: id.cloned(),
@@ -231,7 +235,7 @@ pub fn info(id: Option<&AgentId>) -> AgentInfo {
     }
 }
 
-pub fn aware(timeout: f64) -> FrameworkInfo {
+pub(crate) fn aware(timeout: f64) -> FrameworkInfo {
     let mut capability = framework_info::Capability::default();
     capability.set_type(framework_info::capability::Type::PartitionAware);
     FrameworkInfo {
@@ -244,6 +248,51 @@ pub fn aware(timeout: f64) -> FrameworkInfo {
     }
 }
 
-pub fn cpus(offer: &Offer) -> f64 {
+pub(crate) fn cpus(offer: &Offer) -> f64 {
     Resources::from_messages(&offer.resources).unwrap().scalar("cpus")
+}
+
+pub(crate) fn full() -> FrameworkInfo {
+    use framework_info::capability::Type as T;
+    let caps = [T::PartitionAware, T::MultiRole, T::ReservationRefinement, T::SharedResources];
+    let capabilities = caps.map(|t| framework_info::Capability { r#type: Some(t.into()) }).to_vec();
+    FrameworkInfo { roles: vec!["web".into()], capabilities, ..aware(60.0) }
+}
+
+pub(crate) fn able_agent(w: &mut World, port: u16) -> Upid {
+    use agent_info::capability::Type as T;
+    let pid = Upid::new("slave(1)", format!("127.0.0.1:{port}").parse().unwrap());
+    let caps = [
+        T::MultiRole,
+        T::HierarchicalRole,
+        T::ReservationRefinement,
+        T::ResourceProvider,
+        T::ResizeVolume,
+        T::AgentOperationFeedback,
+        T::TaskResourceLimits,
+    ];
+    let slave = AgentInfo {
+        resources: Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages(),
+        ..info(None)
+    };
+    let register = internal::RegisterSlaveMessage {
+        slave,
+        agent_capabilities: caps.map(|t| agent_info::Capability { r#type: Some(t.into()) }).to_vec(),
+        resource_version_uuid: Some(Uuid { value: vec![7; 16] }),
+        ..Default::default()
+    };
+    w.agent_says(&pid, register);
+    pid
+}
+
+pub(crate) fn accept(w: &mut World, client: &Client, offer: &Offer, operations: Vec<Operation>) {
+    let offer_ids = vec![offer.id.clone()];
+    let answer = w.call(client, call::Type::Accept, |call| {
+        call.accept = Some(call::Accept { offer_ids, operations, filters: None });
+    });
+    assert_eq!(answer.status, 202);
+}
+
+pub(crate) fn text(resources: &[Resource]) -> String {
+    Resources::from_messages(resources).unwrap().to_string()
 }

@@ -85,8 +85,16 @@ impl Kind {
             ..Default::default()
         };
         let meta = (bare != mesos::Resource::default()).then(|| {
+            // How a volume is mounted and who made it is no part of what it is (upstream's operator== of DiskInfo).
+            let mut identity = bare.clone();
+            if let Some(disk) = &mut identity.disk {
+                disk.volume = None;
+                if let Some(persistence) = &mut disk.persistence {
+                    persistence.principal = None;
+                }
+            }
             Arc::new(Meta {
-                order: bare.encode_to_vec().into(),
+                order: identity.encode_to_vec().into(),
                 revocable: bare.revocable.is_some(),
                 shared: bare.shared.is_some(),
                 provider: bare.provider_id.map(|id| id.value),

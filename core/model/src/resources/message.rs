@@ -2,7 +2,9 @@
 
 #![allow(deprecated)] // The flat format is spoken by every framework without RESERVATION_REFINEMENT.
 
-use super::{Amount, Invalid, Item, Items, Kind, Ranges, Resources, SCALAR_MAX, to_float, to_milli};
+use super::{
+    Amount, Invalid, Item, Items, Kind, Ranges, Resources, fault::fault, text::describe, to_float, to_milli,
+};
 use crate::mesos::{
     self,
     resource::{ReservationInfo, reservation_info},
@@ -64,26 +66,6 @@ pub fn allocation_role(messages: &[mesos::Resource]) -> Option<&str> {
     messages.iter().find_map(|message| message.allocation_info.as_ref()?.role.as_deref())
 }
 
-/// What is wrong with the name of a role.
-pub fn role_fault(role: &str) -> Option<String> {
-    if role == "*" {
-        return None;
-    }
-    let bad = |c: char| c == '\u{7f}' || c.is_ascii_whitespace() || c == '\u{b}' || c == '\u{8}';
-    if role.is_empty() {
-        return Some("Role names cannot be the empty string".into());
-    }
-    role.split('/').find_map(|part| match part {
-        "" => Some(format!("Role '{role}' cannot start or end with a slash or contain two adjacent slashes")),
-        "." | ".." | "*" => Some(format!("Role '{role}' cannot include '{part}' as a component")),
-        _ if part.starts_with('-') => Some(format!("Role component '{part}' cannot start with '-'")),
-        _ if part.contains(bad) => {
-            Some(format!("Role component '{part:?}' cannot contain blanks or control characters"))
-        }
-        _ => None,
-    })
-}
-
 fn to_message(item: &Item, format: Format) -> mesos::Resource {
     let mut message = item.kind.to_message();
     match &item.amount {
@@ -129,142 +111,57 @@ fn flatten(message: &mut mesos::Resource, format: Format) {
 }
 
 pub(super) fn item(message: &mesos::Resource) -> Result<Item, Invalid> {
-    if message.name.is_empty() {
-        return Err(Invalid { field: "name".into(), reason: "Empty resource name".into() });
+    if let Some(reason) = fault(message) {
+        return Err(Invalid { text: describe(message), reason });
     }
-    let amount = amount(message)?;
-    if message.disk.is_some() && message.name != "disk" {
-        return Err(fault(message, "disk", "only the resource 'disk' may have it"));
+    let amount = amount(message);
+    let role = message.role.as_deref().unwrap_or("*");
+    if message.reservations.is_empty() && role != "*" {
+        return Ok(Item::new(Kind::of(&stack(message, role)), amount));
     }
-    if let Some(source) = message.disk.as_ref().and_then(|disk| disk.source.as_ref()) {
-        use mesos::resource::disk_info::source::Type;
-        match source.r#type() {
-            Type::Unknown => {
-                return Err(fault(message, "disk.source.type", format!("unknown type {}", source.r#type)));
-            }
-            Type::Block | Type::Raw if source.mount.is_some() || source.path.is_some() => {
-                return Err(fault(message, "disk.source", "a raw or block disk has neither mount nor path"));
-            }
-            _ => {}
-        }
-    }
-    if message.reservations.is_empty() {
-        let role = message.role.as_deref().unwrap_or("*");
-        if let Some(reason) = role_fault(role) {
-            return Err(fault(message, "role", reason));
-        }
-        let Some(stacked) = stack(message, role)? else { return Ok(Item::new(Kind::of(message), amount)) };
-        return Ok(Item::new(Kind::of(&stacked), amount));
-    }
-    check_stack(message)?;
     Ok(Item::new(Kind::of(message), amount))
 }
 
-/// A flat reservation as a stacked one; none if it is not reserved.
-fn stack(message: &mesos::Resource, role: &str) -> Result<Option<mesos::Resource>, Invalid> {
-    let dynamic = message.reservation.as_ref();
-    if dynamic.is_some_and(|r| r.r#type.is_some() || r.role.is_some()) {
-        return Err(fault(message, "reservation", "type and role must not be set here"));
-    }
-    if role == "*" {
-        return match dynamic {
-            Some(_) => Err(fault(message, "reservation", "role \"*\" cannot be dynamically reserved")),
-            None => Ok(None),
-        };
-    }
-    let mut reservation = dynamic.cloned().unwrap_or_default();
-    reservation.set_type(if dynamic.is_some() {
+/// A flat reservation as a stacked one.
+fn stack(message: &mesos::Resource, role: &str) -> mesos::Resource {
+    let mut reservation = message.reservation.clone().unwrap_or_default();
+    reservation.set_type(if message.reservation.is_some() {
         reservation_info::Type::Dynamic
     } else {
         reservation_info::Type::Static
     });
     reservation.role = Some(role.to_owned());
-    Ok(Some(mesos::Resource { reservations: vec![reservation], ..message.clone() }))
+    mesos::Resource { reservations: vec![reservation], ..message.clone() }
 }
 
-fn check_stack(message: &mesos::Resource) -> Result<(), Invalid> {
-    let mut outer: Option<&str> = None;
-    for (at, reservation) in message.reservations.iter().enumerate() {
-        let field = format!("reservations[{at}]");
-        let role = reservation.role.as_deref().unwrap_or_default();
-        if let Some(reason) = role_fault(role) {
-            return Err(fault(message, &format!("{field}.role"), reason));
-        }
-        if role == "*" {
-            return Err(fault(message, &format!("{field}.role"), "role \"*\" cannot be reserved"));
-        }
-        match reservation.r#type() {
-            reservation_info::Type::Unknown => {
-                return Err(fault(message, &format!("{field}.type"), "must be set"));
-            }
-            reservation_info::Type::Static if at > 0 => {
-                return Err(fault(
-                    message,
-                    &format!("{field}.type"),
-                    "only the first reservation may be STATIC",
-                ));
-            }
-            _ => {}
-        }
-        if let Some(outer) = outer
-            && !role.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
-        {
-            return Err(fault(
-                message,
-                &format!("{field}.role"),
-                format!("'{role}' is no child of '{outer}'"),
-            ));
-        }
-        outer = Some(role);
+/// The amount of a message that is valid.
+fn amount(message: &mesos::Resource) -> Amount {
+    if let Some(scalar) = &message.scalar {
+        return Amount::Scalar(to_milli(scalar.value));
     }
-    Ok(())
+    if let Some(ranges) = &message.ranges {
+        return Amount::Ranges(Ranges::new(ranges.range.iter().map(|range| (range.begin, range.end))));
+    }
+    let items = message.set.iter().flat_map(|set| set.item.iter().map(String::as_str));
+    Amount::Set(Items::new(items))
 }
 
-fn amount(message: &mesos::Resource) -> Result<Amount, Invalid> {
-    let given = (message.scalar.as_ref(), message.ranges.as_ref(), message.set.as_ref());
-    match (value::Type::try_from(message.r#type), given) {
-        (Ok(value::Type::Scalar), (Some(scalar), None, None)) => {
-            let value = scalar.value;
-            let refuse = |reason: String| Err(fault(message, "scalar.value", reason));
-            if !value.is_finite() {
-                refuse(format!("{value} is not a number"))
-            } else if value < 0.0 {
-                refuse(format!("{value} is negative"))
-            } else if value > SCALAR_MAX {
-                refuse(format!("{value} is more than {SCALAR_MAX}"))
-            } else if value != 0.0 && to_milli(value) == 0 {
-                refuse(format!("{value} is less than a thousandth"))
-            } else {
-                Ok(Amount::Scalar(to_milli(value)))
+/// Brings resources in any format to the stacked one, as all is kept inside a master.
+pub fn upgrade(messages: &mut [mesos::Resource]) {
+    for message in messages {
+        if message.reservations.is_empty() {
+            let role = message.role.clone().unwrap_or_else(|| "*".to_owned());
+            if role != "*" {
+                *message = stack(message, &role);
             }
         }
-        (Ok(value::Type::Ranges), (None, Some(ranges), None)) => {
-            let mut all: Vec<_> = ranges.range.iter().map(|range| (range.begin, range.end)).collect();
-            if let Some((begin, end)) = all.iter().find(|(begin, end)| begin > end) {
-                return Err(fault(message, "ranges", format!("[{begin}-{end}] begins after its end")));
-            }
-            all.sort_unstable();
-            if let Some(pair) = all.windows(2).find(|pair| pair[1].0 <= pair[0].1) {
-                let ((a, b), (c, d)) = (pair[0], pair[1]);
-                return Err(fault(message, "ranges", format!("[{a}-{b}] and [{c}-{d}] overlap")));
-            }
-            Ok(Amount::Ranges(Ranges::new(all)))
-        }
-        (Ok(value::Type::Set), (None, None, Some(set))) => {
-            let items = Items::new(set.item.iter().map(String::as_str));
-            if items.as_slice().len() < set.item.len() {
-                return Err(fault(message, "set", "an element is given twice"));
-            }
-            Ok(Amount::Set(items))
-        }
-        (Ok(value::Type::Text), _) => Err(fault(message, "type", "TEXT is no type of a resource")),
-        (Ok(kind), _) => {
-            Err(fault(message, "type", format!("{} but not exactly that value is given", kind.as_str_name())))
-        }
-        (Err(_), _) => Err(fault(message, "type", format!("unknown type {}", message.r#type))),
+        (message.role, message.reservation) = (None, None);
     }
 }
 
-fn fault(message: &mesos::Resource, field: &str, reason: impl Into<String>) -> Invalid {
-    Invalid { field: format!("{}.{field}", message.name), reason: reason.into() }
+/// Writes resources in the flat format, for agents and frameworks without RESERVATION_REFINEMENT.
+pub fn downgrade(messages: &mut [mesos::Resource]) {
+    for message in messages {
+        flatten(message, Format::Flat);
+    }
 }

@@ -2,7 +2,10 @@
 
 #![allow(deprecated)]
 
-use super::{Amount, Format, Item, Kind, Ranges, Resources, role_fault, to_float};
+use super::{
+    Allocated, Amount, Conversion, Format, Item, Kind, Ranges, Resources, downgrade, role_fault, to_float,
+    upgrade,
+};
 use crate::mesos;
 use proptest::prelude::*;
 
@@ -60,39 +63,159 @@ fn refuses_bad_text_by_name() {
 }
 
 #[test]
-fn refuses_bad_messages_by_field() {
+fn refuses_bad_messages_in_upstreams_words() {
     let refuse = |message: mesos::Resource| Resources::from_messages([&message]).unwrap_err().to_string();
-    assert!(refuse(scalar("", 1.0)).contains("Empty resource name"));
-    for (value, reason) in [
-        (-0.5, "cpus.scalar.value: -0.5 is negative"),
-        (f64::NAN, "NaN is not a number"),
-        (f64::INFINITY, "inf is not a number"),
-        (0.0004, "less than a thousandth"),
+    assert_eq!(refuse(scalar("", 1.0)), "Resource ':1' is invalid: Empty resource name");
+    for (value, text) in [
+        (-1.0, "Resource 'cpus:-1' is invalid: Invalid scalar resource: value <= 0"),
+        (1e-5, "Resource 'cpus:0' is invalid: Invalid scalar resource: value <= 0"),
+        (-1e-5, "Resource 'cpus:0' is invalid: Invalid scalar resource: value <= 0"),
     ] {
-        assert!(refuse(scalar("cpus", value)).contains(reason));
+        assert_eq!(refuse(scalar("cpus", value)), text);
+    }
+    for value in [f64::NAN, f64::INFINITY, 1e13] {
+        assert!(refuse(scalar("cpus", value)).contains("is not a number up to 1000000000000"));
     }
     let mut message = scalar("cpus", 1.0);
     message.r#type = 77;
-    assert!(refuse(message).contains("cpus.type: unknown type 77"));
+    assert!(refuse(message).contains("Invalid resource type"));
     let mut message = scalar("cpus", 1.0);
     message.set = Some(Default::default());
-    assert!(refuse(message).contains("cpus.type: SCALAR but not exactly that value"));
+    assert!(refuse(message).contains("Invalid scalar resource"));
+    let mut message = scalar("cpus", 1.0);
+    message.scalar = None;
+    assert_eq!(refuse(message), "Resource 'cpus:0' is invalid: Invalid scalar resource");
+    for (all, text) in [
+        (vec![(31001, 31000)], "'ports:[31001-31000]' is invalid: Invalid ranges resource: begin > end"),
+        (
+            vec![(31000, 31001), (31001, 31002)],
+            "'ports:[31000-31001, 31001-31002]' is invalid: Invalid ranges resource: overlapping ranges",
+        ),
+    ] {
+        let range = all.into_iter().map(|(begin, end)| mesos::value::Range { begin, end }).collect();
+        let mut message = mesos::Resource { name: "ports".into(), ..Default::default() };
+        message.set_type(mesos::value::Type::Ranges);
+        message.ranges = Some(mesos::value::Ranges { range });
+        assert!(refuse(message).contains(text));
+    }
     let mut message = scalar("mem", 1.0);
     message.disk = Some(Default::default());
-    assert!(refuse(message).contains("mem.disk"));
+    assert!(refuse(message).contains("DiskInfo should not be set for mem resource"));
     let mut message = scalar("cpus", 1.0);
     message.reservation = Some(Default::default());
-    assert!(refuse(message).contains("cannot be dynamically reserved"));
+    assert!(refuse(message).contains("role \"*\" cannot be dynamically reserved"));
     let mut message = parse("cpus(a):1").to_messages().remove(0);
     let mut inner = message.reservations[0].clone();
     inner.set_type(mesos::resource::reservation_info::Type::Dynamic);
     inner.role = Some("b/c".into());
     message.reservations.push(inner);
-    assert!(refuse(message).contains("'b/c' is no child of 'a'"));
+    assert!(refuse(message).contains("role 'b/c' is not a refinement of 'a'"));
+    let mut message = scalar("cpus", 1.0);
+    message.reservations = vec![reservation("*")];
+    assert_eq!(
+        refuse(message),
+        "Resource 'cpus(reservations: [(DYNAMIC,*)]):1' is invalid: Invalid reservation: role \"*\" cannot be \
+         reserved"
+    );
     assert!(
         Resources::from_messages([&scalar("cpus", 0.0)]).unwrap().is_empty(),
         "zero is allowed, and nothing"
     );
+}
+
+fn reservation(role: &str) -> mesos::resource::ReservationInfo {
+    let mut made = mesos::resource::ReservationInfo { role: Some(role.into()), ..Default::default() };
+    made.set_type(mesos::resource::reservation_info::Type::Dynamic);
+    made
+}
+
+fn volume(id: &str, path: &str, size: f64) -> mesos::Resource {
+    let mut message = scalar("disk", size);
+    message.reservations = vec![reservation("eng")];
+    let mut mounted = mesos::Volume { container_path: path.into(), ..Default::default() };
+    mounted.set_mode(mesos::volume::Mode::Rw);
+    message.disk = Some(mesos::resource::DiskInfo {
+        persistence: Some(mesos::resource::disk_info::Persistence { id: id.into(), principal: None }),
+        volume: Some(mounted),
+        source: None,
+    });
+    message
+}
+
+#[test]
+fn operations_convert_resources_and_back() {
+    use mesos::offer::{Operation, operation};
+    let mut disk = scalar("disk", 100.0);
+    disk.reservations = vec![reservation("eng")];
+    let bare = Resources::from_messages([&disk]).unwrap();
+    let mut reserve = Operation {
+        reserve: Some(operation::Reserve { resources: vec![disk], source: vec![] }),
+        ..Default::default()
+    };
+    reserve.set_type(operation::Type::Reserve);
+    let made = Conversion::of(&reserve).unwrap();
+    assert_eq!((made.consumed.to_string(), &made.converted), ("disk:100".into(), &bare));
+    let mut create = Operation {
+        create: Some(operation::Create { volumes: vec![volume("v", "data", 100.0)] }),
+        ..Default::default()
+    };
+    create.set_type(operation::Type::Create);
+    let made = Conversion::of(&create).unwrap();
+    assert_eq!(made.consumed, bare);
+    assert_eq!(
+        Allocated(&made.converted, "eng").to_string(),
+        "disk(allocated: eng)(reservations: [(DYNAMIC,eng)])[v:data]:100"
+    );
+    let mut destroy = Operation {
+        destroy: Some(operation::Destroy { volumes: vec![volume("v", "/elsewhere", 100.0)] }),
+        ..Default::default()
+    };
+    destroy.set_type(operation::Type::Destroy);
+    let back = Conversion::of(&destroy).unwrap();
+    assert_eq!((back.consumed, &back.converted), (made.converted, &bare), "the mount is no part of a volume");
+    let mut addition = scalar("disk", 50.0);
+    addition.reservations = vec![reservation("eng")];
+    let mut grow = Operation {
+        grow_volume: Some(operation::GrowVolume { volume: volume("v", "data", 100.0), addition }),
+        ..Default::default()
+    };
+    grow.set_type(operation::Type::GrowVolume);
+    let made = Conversion::of(&grow).unwrap();
+    assert_eq!((made.consumed.scalar("disk"), made.converted.scalar("disk")), (150.0, 150.0));
+    assert_eq!((made.consumed.to_messages().len(), made.converted.to_messages().len()), (2, 1));
+    let subtract = mesos::value::Scalar { value: 30.0 };
+    let mut shrink = Operation {
+        shrink_volume: Some(operation::ShrinkVolume { volume: volume("v", "data", 100.0), subtract }),
+        ..Default::default()
+    };
+    shrink.set_type(operation::Type::ShrinkVolume);
+    let made = Conversion::of(&shrink).unwrap();
+    assert_eq!(
+        made.converted.to_string(),
+        "disk(reservations: [(DYNAMIC,eng)])[v:data]:70; disk(reservations: [(DYNAMIC,eng)]):30"
+    );
+}
+
+#[test]
+fn an_agent_has_what_it_was_given_and_what_it_remembers() {
+    let configured = parse("cpus:4;disk:1000");
+    let remembered = Resources::from_messages([&volume("v", "data", 100.0)]).unwrap();
+    let all = configured.with_checkpointed(&remembered).unwrap();
+    assert_eq!((all.unreserved().scalar("disk"), all.scalar("disk")), (900.0, 1000.0));
+    assert_eq!(all.to_checkpoint(), remembered);
+    assert!(parse("disk:50").with_checkpointed(&remembered).is_none());
+}
+
+#[test]
+fn formats_are_converted_both_ways() {
+    let mut message = parse("cpus(a):1").to_messages().remove(0);
+    message.reservations[0].set_type(mesos::resource::reservation_info::Type::Dynamic);
+    let stacked = vec![message];
+    let mut flat = stacked.clone();
+    downgrade(&mut flat);
+    assert_eq!((flat[0].role(), flat[0].reservation.is_some(), flat[0].reservations.len()), ("a", true, 0));
+    upgrade(&mut flat);
+    assert_eq!(flat, stacked);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 #![allow(deprecated)] // The flat format is spoken by every framework without RESERVATION_REFINEMENT.
 
-use super::{Amount, Invalid, Item, Items, Ranges, Resources, SCALAR_MAX, to_milli};
+use super::{Amount, Invalid, Item, Items, Kind, Ranges, Resources, SCALAR_MAX, to_milli};
 use crate::mesos;
 use std::fmt;
 
@@ -13,7 +13,7 @@ impl Resources {
     pub fn parse(text: &str, default_role: &str) -> Result<Self, Invalid> {
         let mut all = Self::new();
         for token in text.split(';').map(str::trim).filter(|token| !token.is_empty()) {
-            let refuse = |reason: String| Invalid { field: token.to_owned(), reason };
+            let refuse = |reason: String| Invalid { text: token.to_owned(), reason };
             let Some((head, tail)) = token.split_once(':').filter(|(_, tail)| !tail.contains(':')) else {
                 return Err(refuse("expected one ':' between name and amount".into()));
             };
@@ -78,20 +78,78 @@ fn ranges(text: &str) -> Result<Vec<(u64, u64)>, String> {
 
 impl fmt::Display for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_empty() {
-            return f.write_str("{}");
-        }
-        for (at, item) in self.iter().enumerate() {
-            write!(f, "{}{item}", if at > 0 { "; " } else { "" })?;
-        }
-        Ok(())
+        all(self, None, f)
     }
 }
 
 impl fmt::Display for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.name().as_str())?;
-        let reservations = self.kind.reservations();
+        one(self, None, f)
+    }
+}
+
+/// Resources as upstream prints them where they are given to a role: `cpus(allocated: web):4`.
+#[derive(Debug)]
+pub struct Allocated<'a>(pub &'a Resources, pub &'a str);
+
+impl fmt::Display for Allocated<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        all(self.0, Some(self.1), f)
+    }
+}
+
+/// A message as upstream prints it, however wrong it is.
+pub fn describe(message: &mesos::Resource) -> String {
+    let kind = Kind::of(message);
+    let role = message.allocation_info.as_ref().and_then(|a| a.role.as_deref());
+    let mut text = Text(String::new());
+    // Writing to a string does not fail.
+    text.head(&kind, role).unwrap_or_default();
+    let amount = match (&message.ranges, &message.set) {
+        (Some(ranges), _) => {
+            let all: Vec<_> = ranges.range.iter().map(|r| format!("{}-{}", r.begin, r.end)).collect();
+            format!("[{}]", all.join(", "))
+        }
+        (None, Some(set)) => format!("{{{}}}", set.item.join(", ")),
+        (None, None) => {
+            let value = message.scalar.as_ref().map_or(0.0, |scalar| scalar.value);
+            // Without the sign that a rounded-off negative zero keeps.
+            format!("{}", (value * 1000.0).round() / 1000.0 + 0.0)
+        }
+    };
+    format!("{}:{amount}", text.0)
+}
+
+fn all(resources: &Resources, role: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if resources.is_empty() {
+        return f.write_str("{}");
+    }
+    for (at, item) in resources.iter().enumerate() {
+        f.write_str(if at > 0 { "; " } else { "" })?;
+        one(item, role, f)?;
+    }
+    Ok(())
+}
+
+fn one(item: &Item, role: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let mut text = Text(String::new());
+    text.head(&item.kind, role)?;
+    write!(f, "{}:{}", text.0, item.amount)?;
+    if item.kind.is_shared() { write!(f, "<{}>", item.copies) } else { Ok(()) }
+}
+
+struct Text(String);
+
+impl Text {
+    /// Everything before the amount.
+    fn head(&mut self, kind: &Kind, role: Option<&str>) -> fmt::Result {
+        use fmt::Write as _;
+        let f = &mut self.0;
+        f.write_str(kind.name().as_str())?;
+        if let Some(role) = role {
+            write!(f, "(allocated: {role})")?;
+        }
+        let reservations = kind.reservations();
         if !reservations.is_empty() {
             f.write_str("(reservations: [")?;
             for (at, reservation) in reservations.iter().enumerate() {
@@ -114,21 +172,16 @@ impl fmt::Display for Item {
             }
             f.write_str("])")?;
         }
-        if let Some(disk) = self.kind.disk() {
+        if let Some(disk) = kind.disk() {
             write_disk(disk, f)?;
         }
-        if self.kind.is_revocable() {
-            f.write_str("{REV}")?;
-        }
-        if self.kind.is_shared() {
-            f.write_str("<SHARED>")?;
-        }
-        write!(f, ":{}", self.amount)?;
-        if self.kind.is_shared() { write!(f, "<{}>", self.copies) } else { Ok(()) }
+        f.write_str(if kind.is_revocable() { "{REV}" } else { "" })?;
+        f.write_str(if kind.is_shared() { "<SHARED>" } else { "" })
     }
 }
 
-fn write_disk(disk: &mesos::resource::DiskInfo, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn write_disk(disk: &mesos::resource::DiskInfo, f: &mut String) -> fmt::Result {
+    use fmt::Write as _;
     f.write_str("[")?;
     if let Some(source) = &disk.source {
         f.write_str(source.r#type().as_str_name())?;

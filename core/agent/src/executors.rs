@@ -1,0 +1,471 @@
+//! Executors that frameworks bring, and the default executor that the agent plays: their containers and their phases.
+//! Never how tasks reach them (`deliver`), nor what they call (`calls`).
+//!
+//! Order and texts: apache/mesos@c1b42f79:src/slave/slave.cpp.
+
+use crate::{
+    Agent, Effect, launch, records,
+    saves::Then,
+    state::{Cause, Executor, Framework, Phase, Queued, Runner, Speaker, Task},
+    tasks::describe,
+};
+use base::{Duration, Effects, Now};
+use model::{
+    container::{ContainerId, ContainerSpec, Program, Termination},
+    mesos::{
+        AgentId, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, TaskInfo, TaskState, TaskStatus,
+        internal,
+        task_status::{Reason, Source},
+    },
+    request::StreamId,
+    resources::Resources,
+};
+
+type Key = (String, String);
+
+/// Tasks that one executor may have at a time.
+pub(crate) const EXECUTOR_TASKS_MAX: usize = 10_000;
+/// How long a default executor without tasks stays for their acknowledgements, as upstream's does: its end is news
+/// after theirs.
+const IDLE: Duration = Duration::from_secs(1);
+
+impl Agent {
+    pub(crate) fn run_group(
+        &mut self,
+        now: &mut Now<'_>,
+        message: internal::RunTaskGroupMessage,
+        out: &mut Effects<Effect>,
+    ) {
+        let tasks = message.task_group.tasks;
+        let framework = message.framework;
+        if let Some(why) = self.outdated(&message.resource_version_uuids) {
+            let id = message.executor.executor_id;
+            self.drop_tasks(now, &framework, Some(id), &tasks, Reason::InvalidOffers, why);
+            return;
+        }
+        let order = Order { framework, info: message.executor, tasks, group: true };
+        self.run_in_executor(now, order, message.launch_executor, out);
+    }
+
+    /// Tasks that were never launched: TASK_DROPPED, or TASK_LOST for frameworks that don't know partitions.
+    pub(crate) fn drop_tasks(
+        &mut self,
+        now: &mut Now<'_>,
+        framework: &FrameworkInfo,
+        executor: Option<ExecutorId>,
+        tasks: &[TaskInfo],
+        reason: Reason,
+        why: &str,
+    ) {
+        let framework_id = framework.id.clone().unwrap_or_default();
+        for task in tasks {
+            let key = (framework_id.value.clone(), task.task_id.value.clone());
+            if self.tasks.contains_key(&key) {
+                continue;
+            }
+            let mut status = TaskStatus { executor_id: executor.clone(), ..Default::default() };
+            status.set_state(launch::dropped(framework));
+            status.set_reason(reason);
+            status.message = Some(why.to_owned());
+            self.ghost(now, framework_id.clone(), task.task_id.clone(), status);
+        }
+    }
+
+    pub(crate) fn run_in_executor(
+        &mut self,
+        now: &mut Now<'_>,
+        order: Order,
+        launch_executor: Option<bool>,
+        out: &mut Effects<Effect>,
+    ) {
+        let Order { framework, mut info, mut tasks, group } = order;
+        let framework_id = framework.id.clone().unwrap_or_default();
+        let known =
+            |t: &TaskInfo| self.tasks.contains_key(&(framework_id.value.clone(), t.task_id.value.clone()));
+        if tasks.iter().any(known) || tasks.is_empty() {
+            // The master repeats itself; one task of an id is enough.
+            self.counters.messages_dropped += 1;
+            return;
+        }
+        info.framework_id = Some(framework_id.clone());
+        let key = (framework_id.value.clone(), info.executor_id.value.clone());
+        let refused = match self.executors.get(&key).map(|e| e.phase) {
+            Some(Phase::Ending { .. } | Phase::Forced) => Some("Executor terminating"),
+            Some(Phase::Ended) => Some("Executor terminated"),
+            Some(_) => None,
+            None if launch_executor == Some(false) => {
+                Some("No executor is expected to launch and there is none running")
+            }
+            None => None,
+        };
+        if let Some(why) = refused {
+            let id = Some(info.executor_id.clone());
+            self.drop_tasks(now, &framework, id, &tasks, Reason::ExecutorTerminated, why);
+            return;
+        }
+        let is_default = self
+            .executors
+            .get(&key)
+            .map_or(info.r#type() == model::mesos::executor_info::Type::Default, Executor::is_default);
+        let count = tasks.len();
+        let held = self.tasks.values().filter(|t| t.framework == key.0 && t.executor_id() == key.1).count();
+        let unfit = launch::unsupported_executor(&info, is_default)
+            .or_else(|| tasks.iter().find_map(|t| launch::unsupported(t, is_default)))
+            .or_else(|| (is_default && !group).then_some("The default executor runs task groups only"))
+            .or_else(|| (held + count > EXECUTOR_TASKS_MAX).then_some("The executor has too many tasks"));
+        if let Some(why) = unfit {
+            for task in tasks {
+                let mut status =
+                    TaskStatus { executor_id: Some(info.executor_id.clone()), ..Default::default() };
+                status.set_state(TaskState::TaskFailed);
+                status.set_reason(Reason::ContainerLaunchFailed);
+                status.message = Some(why.to_owned());
+                self.ghost(now, framework_id.clone(), task.task_id, status);
+            }
+            if launch_executor == Some(true) && !self.executors.contains_key(&key) {
+                self.say_exited(&key, -1, out);
+            }
+            return;
+        }
+        self.frameworks.insert(key.0.clone(), Framework { info: framework.clone(), ending: false });
+        self.saves.push(records::framework(&framework));
+        if !self.executors.contains_key(&key) {
+            let container = ContainerId(now.rng.uuid().to_string());
+            let executor = Executor {
+                directory: self.sandbox(&key.0, &key.1, &container),
+                framework: key.0.clone(),
+                info,
+                container: container.clone(),
+                pid: None,
+                phase: Phase::Starting,
+                speaker: Speaker::Nobody,
+                queue: Vec::new(),
+                sent: false,
+                why: None,
+                heartbeat_at: None,
+                idle_until: None,
+            };
+            self.saves.push(records::executor(&executor));
+            self.saves.then(Then::Start { executor: key.clone() });
+            self.executor_containers.insert(container, key.clone());
+            self.executors.insert(key.clone(), executor);
+        }
+        let number = self.next_update;
+        self.next_update += 1;
+        let (parent, directory) = match self.executors.get(&key) {
+            Some(executor) => (executor.container.clone(), executor.directory.clone()),
+            None => return,
+        };
+        let names: Vec<_> = tasks.iter().map(|t| t.task_id.value.clone()).collect();
+        for info in tasks.drain(..) {
+            let task_key = (key.0.clone(), info.task_id.value.clone());
+            let task = if is_default {
+                let id = now.rng.uuid().to_string();
+                let container = parent.nested(&id);
+                let runner = Runner::Group { executor: key.1.clone(), parent: parent.clone(), number };
+                let sandbox = format!("{directory}/containers/{id}");
+                self.containers.insert(container.clone(), task_key.clone());
+                Task { runner, ..Task::new(key.0.clone(), container, info, sandbox) }
+            } else {
+                let runner = Runner::Executor(key.1.clone());
+                Task { runner, ..Task::new(key.0.clone(), parent.clone(), info, directory.clone()) }
+            };
+            self.saves.push(records::task(&task));
+            self.tasks.insert(task_key, task);
+            self.counters.launched += 1;
+        }
+        if let Some(executor) = self.executors.get_mut(&key) {
+            executor.idle_until = None;
+            executor.queue.push(Queued { number, tasks: names, group, durable: false });
+        }
+        self.saves.then(Then::Deliver { executor: key, number });
+    }
+
+    /// The executor is durable: its container is ordered.
+    pub(crate) fn start_executor(&mut self, key: &Key, out: &mut Effects<Effect>) {
+        let (Some(executor), Some(framework)) = (self.executors.get(key), self.frameworks.get(&key.0)) else {
+            return;
+        };
+        if executor.phase != Phase::Starting || executor.pid.is_some() {
+            return;
+        }
+        let command = executor.info.command.clone().unwrap_or_default();
+        let user = command.user.clone().unwrap_or_else(|| framework.info.user.clone());
+        let program = if executor.is_default() { Program::Hold } else { launch::program(&command) };
+        let mut spec = ContainerSpec::new(executor.container.clone(), executor.directory.clone(), program);
+        spec.environment = self.executor_environment(executor, framework.info.checkpoint(), &command);
+        spec.user = (self.config.switch_user && !user.is_empty()).then_some(user);
+        spec.fetch = command.uris.iter().map(launch::fetch).collect();
+        spec.limits = self.executor_limits(key);
+        spec.group = executor.is_default();
+        launch::volumes(&mut spec, &executor.info.resources, executor.info.container.as_ref(), None, self);
+        out.push(Effect::Launch(Box::new(spec)));
+    }
+
+    /// What an executor's container may use: its own and that of its tasks.
+    pub(crate) fn executor_limits(&self, key: &Key) -> model::container::Limits {
+        let Some(executor) = self.executors.get(key) else { return Default::default() };
+        let mut sum = Resources::from_messages(&executor.info.resources).unwrap_or_default();
+        let tasks = self.tasks.values().filter(|t| t.framework == key.0 && t.executor_id() == key.1);
+        for task in tasks.filter(|t| t.is_live()) {
+            sum += &Resources::from_messages(&task.info.resources).unwrap_or_default();
+        }
+        launch::limits(&sum, &Default::default())
+    }
+
+    pub(crate) fn executor_launched(
+        &mut self,
+        now: &mut Now<'_>,
+        key: &Key,
+        pid: u32,
+        out: &mut Effects<Effect>,
+    ) {
+        let timeout = self.config.executors.registration_timeout;
+        let Some(executor) = self.executors.get_mut(key) else { return };
+        executor.pid = Some(pid);
+        if executor.phase == Phase::Starting {
+            executor.phase = if executor.is_default() {
+                Phase::Running
+            } else {
+                Phase::Registering { until: now.time + timeout, again: false }
+            };
+        }
+        self.deliver(key, out);
+        self.end_if_idle(key, now, out);
+    }
+
+    pub(crate) fn executor_launch_failed(
+        &mut self,
+        now: &mut Now<'_>,
+        key: &Key,
+        why: &str,
+        out: &mut Effects<Effect>,
+    ) {
+        if let Some(executor) = self.executors.get_mut(key) {
+            executor.why = Some((TaskState::TaskFailed, Reason::ContainerLaunchFailed, why.to_owned()));
+        }
+        self.executor_gone(now, key, None, out);
+    }
+
+    /// The container of an executor is gone, or never was: its tasks are over, the master hears.
+    pub(crate) fn executor_gone(
+        &mut self,
+        now: &mut Now<'_>,
+        key: &Key,
+        how: Option<&Termination>,
+        out: &mut Effects<Effect>,
+    ) {
+        let Some(executor) = self.executors.get_mut(key).filter(|e| e.phase != Phase::Ended) else { return };
+        let asked = matches!(executor.phase, Phase::Ending { .. } | Phase::Forced);
+        executor.phase = Phase::Ended;
+        executor.heartbeat_at = None;
+        executor.queue.clear();
+        let speaker = std::mem::replace(&mut executor.speaker, Speaker::Nobody);
+        let (container, why) = (executor.container.clone(), executor.why.clone());
+        let played = executor.is_default();
+        if let Speaker::Stream(stream) = speaker {
+            out.push(Effect::Http(model::request::Http::Close { stream }));
+        }
+        out.push(Effect::Destroy { container });
+        let status = match how {
+            // Nothing ran in it but what held it open.
+            Some(_) if played && asked => 0,
+            Some(Termination::Exited(code)) => code << 8,
+            Some(Termination::Signaled(signal)) => *signal,
+            Some(Termination::OutOfMemory { .. }) => 9,
+            Some(Termination::Unknown) | None => -1,
+        };
+        let (state, reason, message) = match (why, how) {
+            (Some(why), _) => why,
+            (None, Some(how @ Termination::OutOfMemory { .. })) => {
+                (TaskState::TaskFailed, Reason::ContainerLimitationMemory, describe(how))
+            }
+            (None, _) => {
+                (TaskState::TaskFailed, Reason::ExecutorTerminated, "Executor terminated".to_owned())
+            }
+        };
+        for task_key in self.tasks_of(key) {
+            let Some(task) = self.tasks.get(&task_key).filter(|t| !t.ended) else { continue };
+            if task.is_played() {
+                out.push(Effect::Destroy { container: task.container.clone() });
+            }
+            self.conclude(now, &task_key, state, |s| {
+                s.set_reason(reason);
+                s.set_source(Source::Agent);
+                s.message = Some(message.clone());
+                s.container_status = None;
+            });
+            self.forget_if_silent(&task_key, out);
+        }
+        if !self.frameworks.get(&key.0).is_some_and(|f| f.ending) {
+            self.say_exited(key, status, out);
+        }
+        self.remove_executor(key, out);
+    }
+
+    /// Its tasks that are not forgotten.
+    pub(crate) fn tasks_of(&self, key: &Key) -> Vec<Key> {
+        let theirs =
+            |t: &&Task| t.runner != Runner::Agent && t.framework == key.0 && t.executor_id() == key.1;
+        self.tasks.values().filter(theirs).map(|t| (t.framework.clone(), t.id().to_owned())).collect()
+    }
+
+    fn say_exited(&self, key: &Key, status: i32, out: &mut Effects<Effect>) {
+        let Some(master) = self.registration.master.clone().filter(|_| self.registration.registered) else {
+            return;
+        };
+        let message = internal::ExitedExecutorMessage {
+            slave_id: self.info.id.clone().unwrap_or_else(|| AgentId { value: String::new() }),
+            framework_id: FrameworkId { value: key.0.clone() },
+            executor_id: ExecutorId { value: key.1.clone() },
+            status,
+        };
+        self.say(master, message, out);
+    }
+
+    /// An executor is forgotten once it is gone and all of its tasks are.
+    pub(crate) fn remove_executor(&mut self, key: &Key, out: &mut Effects<Effect>) {
+        let over = self.executors.get(key).is_some_and(|e| e.phase == Phase::Ended);
+        if !over || !self.tasks_of(key).is_empty() {
+            return;
+        }
+        let Some(executor) = self.executors.remove(key) else { return };
+        self.executor_containers.remove(&executor.container);
+        self.saves.extend(records::forget_executor(&executor));
+        out.push(Effect::Forget { container: executor.container.clone() });
+        self.completed_executors.push_back(executor);
+        while self.completed_executors.len() > self.config.completed_tasks_max {
+            self.completed_executors.pop_front();
+        }
+        self.forget_framework(&key.0);
+    }
+
+    /// SHUTDOWN now, by force after the grace period.
+    pub(crate) fn shut_down_executor(&mut self, key: &Key, now: &mut Now<'_>, out: &mut Effects<Effect>) {
+        let Some(executor) = self.executors.get_mut(key) else { return };
+        if matches!(executor.phase, Phase::Ending { .. } | Phase::Forced | Phase::Ended) {
+            return;
+        }
+        let grace = executor.info.shutdown_grace_period.as_ref();
+        let grace = grace.and_then(|g| u64::try_from(g.nanoseconds).ok()).map(Duration::from_nanos);
+        let force_at = now.time + grace.unwrap_or(self.config.executors.shutdown_grace_period);
+        executor.phase = Phase::Ending { force_at };
+        let started = executor.pid.is_some();
+        let played = executor.is_default();
+        if !played {
+            self.tell(key, crate::calls::Word::Shutdown, out);
+            return;
+        }
+        let mut live = false;
+        for task_key in self.tasks_of(key) {
+            let Some(task) = self.tasks.get_mut(&task_key).filter(|t| t.is_live()) else { continue };
+            live = true;
+            if task.cause == Cause::Own {
+                task.cause = Cause::Killed;
+            }
+            self.end(&task_key, None, now, out);
+        }
+        if started && !live {
+            self.force_executor(key, out);
+        }
+    }
+
+    /// Ends an executor's container at once.
+    pub(crate) fn force_executor(&mut self, key: &Key, out: &mut Effects<Effect>) {
+        let Some(executor) = self.executors.get_mut(key).filter(|e| e.phase != Phase::Ended) else { return };
+        executor.phase = Phase::Forced;
+        executor.idle_until = None;
+        let container = executor.container.clone();
+        for task in self.tasks_of(key) {
+            if let Some(task) = self.tasks.get(&task).filter(|t| t.is_played() && t.is_live()) {
+                out.push(Effect::Destroy { container: task.container.clone() });
+            }
+        }
+        out.push(Effect::Destroy { container });
+    }
+
+    pub(crate) fn executor_due(&mut self, key: &Key, now: &mut Now<'_>, out: &mut Effects<Effect>) {
+        let Some(executor) = self.executors.get_mut(key) else { return };
+        let aware = self.frameworks.get(&key.0).is_some_and(|f| launch::is_partition_aware(&f.info));
+        match executor.phase {
+            Phase::Registering { until, again } if until <= now.time => {
+                let timeout = if again {
+                    self.config.executors.reregistration_timeout
+                } else {
+                    self.config.executors.registration_timeout
+                };
+                let text = launch::duration_text(timeout);
+                executor.why = Some(if again {
+                    let state = if aware { TaskState::TaskGone } else { TaskState::TaskLost };
+                    let message = format!("Executor did not reregister within {text}");
+                    (state, Reason::ExecutorReregistrationTimeout, message)
+                } else {
+                    let message = format!("Executor did not register within {text}");
+                    (TaskState::TaskFailed, Reason::ExecutorRegistrationTimeout, message)
+                });
+                self.force_executor(key, out);
+            }
+            Phase::Ending { force_at } if force_at <= now.time => self.force_executor(key, out),
+            _ => {}
+        }
+        if self.executors.get(key).is_some_and(|e| e.idle_until.is_some_and(|at| at <= now.time)) {
+            self.force_executor(key, out);
+        }
+        if let Some(executor) = self.executors.get_mut(key)
+            && executor.heartbeat_at.is_some_and(|at| at <= now.time)
+        {
+            executor.heartbeat_at = Some(now.time + crate::calls::HEARTBEAT_EVERY);
+            self.tell(key, crate::calls::Word::Heartbeat, out);
+        }
+    }
+
+    /// An executor whose tasks were all killed before it got any is shut down; the default executor whenever it has
+    /// none left.
+    pub(crate) fn end_if_idle(&mut self, key: &Key, now: &mut Now<'_>, out: &mut Effects<Effect>) {
+        let Some(executor) = self.executors.get(key) else { return };
+        if !executor.queue.is_empty() {
+            return;
+        }
+        if executor.is_default() {
+            let tasks = self.tasks_of(key);
+            let live = tasks.iter().any(|t| self.tasks.get(t).is_some_and(Task::is_live));
+            if live || executor.pid.is_none() || matches!(executor.phase, Phase::Forced | Phase::Ended) {
+                return;
+            }
+            if executor.phase != Phase::Running || tasks.is_empty() {
+                self.force_executor(key, out);
+            } else if let Some(executor) = self.executors.get_mut(key) {
+                executor.idle_until.get_or_insert(now.time + IDLE);
+            }
+        } else if executor.phase == Phase::Running && !executor.sent {
+            self.shut_down_executor(key, now, out);
+        }
+    }
+
+    /// The last task of a default executor is acknowledged: it need not stay.
+    pub(crate) fn end_if_settled(&mut self, key: &Key, out: &mut Effects<Effect>) {
+        let idle = self.executors.get(key).is_some_and(|e| e.idle_until.is_some() && e.queue.is_empty());
+        if idle && self.tasks_of(key).is_empty() {
+            self.force_executor(key, out);
+        }
+    }
+
+    /// A stream has ended: the executor may subscribe again.
+    pub(crate) fn stream_closed(&mut self, stream: StreamId) {
+        for executor in self.executors.values_mut() {
+            if executor.speaker == Speaker::Stream(stream) {
+                executor.speaker = Speaker::Nobody;
+                executor.heartbeat_at = None;
+            }
+        }
+    }
+}
+
+/// Tasks for one executor.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub framework: FrameworkInfo,
+    pub info: ExecutorInfo,
+    pub tasks: Vec<TaskInfo>,
+    pub group: bool,
+}

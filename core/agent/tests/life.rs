@@ -1,0 +1,280 @@
+//! The life of tasks on an agent, driven by hand in virtual time; every invariant after every step.
+
+mod world;
+
+use agent::Input;
+use base::{Duration, Time};
+use model::{
+    container::{Probed, Program, Termination},
+    link::{Envelope, Message, Upid},
+    mesos::{
+        AgentId, CheckInfo, HealthCheck, TaskState, check_info, health_check, internal, task_status::Reason,
+    },
+    save::Records,
+};
+use world::{World, master};
+
+#[test]
+fn registration_is_repeated_until_answered() {
+    let mut w = World::from(Records::new(), Time::from_millis(1));
+    w.step(Input::MasterDetected(Some(master())));
+    assert!(w.sent.is_empty(), "nothing is said before the past is known");
+    w.step(Input::Recovered { running: Vec::new(), ended: Vec::new() });
+    w.pass(Duration::from_secs(2));
+    let attempts = w.sent.len();
+    assert!((3..8).contains(&attempts), "{attempts} attempts in two seconds");
+    w.registered();
+    w.sent.clear();
+    w.pass(Duration::from_secs(60));
+    assert!(w.sent.is_empty(), "{:?}", w.sent);
+    w.pass(Duration::from_secs(20));
+    assert!(matches!(w.sent[0], Message::ReregisterSlaveMessage(_)), "no ping for 75 s");
+    let stranger = Upid::new("master", "127.0.0.1:1".parse().unwrap());
+    let shutdown = internal::ShutdownMessage::default().into();
+    w.step(Input::Message(Box::new(Envelope { from: stranger, to: w.agent.me(), message: shutdown })));
+    assert_eq!(w.agent.counters().messages_dropped, 1);
+}
+
+#[test]
+fn a_task_runs_to_its_end_one_update_at_a_time() {
+    let mut w = World::fresh();
+    let container = w.run("t", |_| {});
+    let spec = &w.launches[0];
+    assert_eq!(spec.program, Program::Shell("true".into()));
+    assert_eq!(spec.sandbox, format!("/w/slaves/S0/frameworks/F/executors/t/runs/{container}"));
+    let has = |name: &str, value: &str| spec.environment.contains(&(name.to_owned(), value.to_owned()));
+    assert!(has("MESOS_EXECUTOR_ID", "t") && has("FROM_AGENT", "1") && has("MESOS_SANDBOX", &spec.sandbox));
+    w.step(Input::Launched { container: container.clone(), pid: 42 });
+    w.step(Input::Terminated { container: container.clone(), how: Termination::Exited(3) });
+    let first = w.next();
+    assert_eq!(first.state(), TaskState::TaskStarting);
+    assert_eq!(first.container_status.unwrap().executor_pid, Some(42));
+    assert_eq!(w.next().state(), TaskState::TaskRunning);
+    let last = w.next();
+    assert_eq!((last.state(), last.message()), (TaskState::TaskFailed, "Command exited with status 3"));
+    assert_eq!((w.agent.tasks().len(), w.agent.completed().len()), (0, 1));
+    assert_eq!(w.forgotten, [container]);
+    assert!(
+        !w.records.keys().any(|k| k.starts_with("tasks/") || k.starts_with("updates/")),
+        "{:?}",
+        w.records.keys()
+    );
+}
+
+#[test]
+fn an_update_is_repeated_until_acknowledged_and_not_after() {
+    let mut w = World::fresh();
+    let container = w.run("t", |_| {});
+    w.step(Input::Launched { container, pid: 1 });
+    let first = w.statuses().remove(0);
+    w.pass(Duration::from_secs(11));
+    w.pass(Duration::from_secs(21));
+    let again = w.statuses();
+    assert!(again.len() == 2 && again.iter().all(|s| s.uuid == first.uuid), "{again:?}");
+    w.acknowledge(&first);
+    assert_eq!(w.statuses()[0].state(), TaskState::TaskRunning);
+    w.acknowledge(&first);
+    assert!(w.statuses().is_empty(), "an acknowledgement said twice changes nothing");
+}
+
+#[test]
+fn a_kill_is_a_signal_then_force() {
+    let mut w = World::fresh();
+    let container = w.run("t", |_| {});
+    w.step(Input::Launched { container: container.clone(), pid: 1 });
+    w.kill("t");
+    w.pass(Duration::from_millis(2900));
+    assert_eq!(w.signals, [(container.clone(), 15)]);
+    w.pass(Duration::from_millis(200));
+    assert_eq!(w.signals, [(container.clone(), 15), (container.clone(), 9)]);
+    w.step(Input::Terminated { container, how: Termination::Signaled(9) });
+    w.next();
+    w.next();
+    let last = w.next();
+    assert_eq!(
+        (last.state(), last.message()),
+        (TaskState::TaskKilled, "Command terminated with signal Killed")
+    );
+    w.kill("unknown");
+    assert_eq!(w.next().state(), TaskState::TaskLost);
+}
+
+#[test]
+fn a_kill_before_the_start_ends_it_once_it_runs() {
+    let mut w = World::fresh();
+    let container = w.run("t", |_| {});
+    w.kill("t");
+    assert!(w.signals.is_empty());
+    w.step(Input::Launched { container: container.clone(), pid: 1 });
+    assert_eq!(w.signals, [(container, 15)]);
+    let failed = w.run("u", |_| {});
+    w.kill("u");
+    w.sent.clear();
+    w.step(Input::LaunchFailed { container: failed, why: "x".into() });
+    let status = w.next();
+    assert_eq!((status.state(), status.reason()), (TaskState::TaskKilled, Reason::TaskKilledDuringLaunch));
+}
+
+#[test]
+fn a_failed_launch_and_a_lack_of_memory_say_so() {
+    let mut w = World::fresh();
+    let container = w.run("t", |_| {});
+    w.step(Input::LaunchFailed { container, why: "Failed to fetch all URIs".into() });
+    let status = w.next();
+    assert_eq!((status.state(), status.reason()), (TaskState::TaskFailed, Reason::ContainerLaunchFailed));
+    let container = w.run("m", |_| {});
+    w.step(Input::Launched { container: container.clone(), pid: 1 });
+    let how = Termination::OutOfMemory { limit: 64 << 20, peak: 64 << 20 };
+    w.step(Input::Terminated { container, how });
+    w.next();
+    w.next();
+    let status = w.next();
+    assert_eq!((status.state(), status.reason()), (TaskState::TaskFailed, Reason::ContainerLimitationMemory));
+    w.run("image", |t| {
+        t.container = Some(model::mesos::ContainerInfo {
+            docker: Some(model::mesos::container_info::DockerInfo {
+                image: "x".into(),
+                ..Default::default()
+            }),
+            ..Default::default()
+        });
+    });
+    let status = w.next();
+    assert_eq!(
+        (status.state(), status.message()),
+        (TaskState::TaskFailed, "This agent does not run images yet")
+    );
+}
+
+#[test]
+fn an_unhealthy_task_is_killed() {
+    let mut w = World::fresh();
+    let container = w.run("t", |task| {
+        let mut check = HealthCheck {
+            delay_seconds: Some(0.0),
+            interval_seconds: Some(1.0),
+            grace_period_seconds: Some(0.0),
+            consecutive_failures: Some(2),
+            tcp: Some(health_check::TcpCheckInfo { port: 80, ..Default::default() }),
+            ..Default::default()
+        };
+        check.set_type(health_check::Type::Tcp);
+        task.health_check = Some(check);
+    });
+    w.step(Input::Launched { container: container.clone(), pid: 1 });
+    w.pass(Duration::from_millis(1));
+    w.step(Input::Probed { probe: w.probes[0], outcome: Probed::Connected });
+    w.pass(Duration::from_secs(1));
+    w.step(Input::Probed { probe: w.probes[1], outcome: Probed::Failed("refused".into()) });
+    assert!(w.signals.is_empty());
+    w.pass(Duration::from_secs(1));
+    w.step(Input::Probed { probe: w.probes[2], outcome: Probed::TimedOut(Duration::from_secs(1)) });
+    assert_eq!(w.signals, [(container.clone(), 15)]);
+    w.step(Input::Terminated { container, how: Termination::Signaled(15) });
+    let mut said = Vec::new();
+    while let Some(status) = w.statuses().pop() {
+        w.acknowledge(&status);
+        said.push((status.state(), status.healthy));
+    }
+    use TaskState::{TaskKilled, TaskRunning, TaskStarting};
+    let expected = [
+        (TaskStarting, None),
+        (TaskRunning, None),
+        (TaskRunning, Some(true)),
+        (TaskRunning, Some(false)),
+        (TaskRunning, Some(false)),
+        (TaskKilled, Some(false)),
+    ];
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_check_says_what_it_sees_and_ends_nothing() {
+    let mut w = World::fresh();
+    let container = w.run("t", |task| {
+        let mut check = CheckInfo {
+            delay_seconds: Some(0.0),
+            interval_seconds: Some(1.0),
+            http: Some(check_info::Http { port: 80, path: Some("/up".into()) }),
+            ..Default::default()
+        };
+        check.set_type(check_info::Type::Http);
+        task.check = Some(check);
+    });
+    w.step(Input::Launched { container: container.clone(), pid: 1 });
+    w.pass(Duration::from_millis(1));
+    w.step(Input::Probed { probe: w.probes[0], outcome: Probed::Http(200) });
+    for (at, outcome) in
+        [Probed::Http(200), Probed::Http(503), Probed::Failed("refused".into())].into_iter().enumerate()
+    {
+        w.pass(Duration::from_secs(1));
+        w.step(Input::Probed { probe: w.probes[at + 1], outcome });
+    }
+    w.step(Input::Terminated { container, how: Termination::Exited(0) });
+    let mut said = Vec::new();
+    while let Some(status) = w.statuses().pop() {
+        w.acknowledge(&status);
+        let seen = status.check_status.expect("every word says what the check saw last");
+        let code = seen.http.expect("of its own kind").status_code;
+        said.push((status.state(), (status.reason() == Reason::TaskCheckStatusUpdated, code)));
+    }
+    use TaskState::{TaskFinished, TaskRunning, TaskStarting};
+    let expected = [
+        (TaskStarting, (false, None)),
+        (TaskRunning, (false, None)),
+        (TaskRunning, (true, Some(200))),
+        (TaskRunning, (true, Some(503))),
+        (TaskRunning, (true, None)),
+        (TaskFinished, (false, None)),
+    ];
+    assert_eq!(said, expected, "only what changed is news");
+}
+
+#[test]
+fn a_restart_loses_no_task_and_no_exit_status() {
+    let mut w = World::fresh();
+    let going = w.run("going", |_| {});
+    let gone = w.run("gone", |_| {});
+    let unseen = w.run("unseen", |_| {});
+    for container in [&going, &gone, &unseen] {
+        w.step(Input::Launched { container: container.clone(), pid: 7 });
+    }
+    let mut w = World::from(w.records, w.now + Duration::from_secs(5));
+    let ended = vec![(gone, Termination::Exited(0))];
+    w.step(Input::Recovered { running: vec![(going, 7)], ended });
+    w.step(Input::MasterDetected(Some(master())));
+    let Message::ReregisterSlaveMessage(message) = &w.sent[0] else { panic!("{:?}", w.sent) };
+    assert_eq!(message.tasks.len(), 3);
+    assert_eq!(message.slave.id.as_ref().unwrap().value, "S0");
+    let slave_id = AgentId { value: "S0".into() };
+    w.sent.clear();
+    w.hear(internal::SlaveReregisteredMessage { slave_id, ..Default::default() });
+    let mut last = std::collections::BTreeMap::new();
+    loop {
+        let statuses = w.statuses();
+        if statuses.is_empty() {
+            break;
+        }
+        for status in statuses {
+            w.acknowledge(&status);
+            last.insert(status.task_id.value.clone(), status.state());
+        }
+    }
+    assert_eq!(last["going"], TaskState::TaskRunning);
+    assert_eq!(last["gone"], TaskState::TaskFinished);
+    assert_eq!(last["unseen"], TaskState::TaskFailed);
+    assert_eq!(w.agent.tasks().len(), 1);
+}
+
+#[test]
+fn a_full_disk_delays_and_loses_nothing() {
+    let mut w = World::fresh();
+    w.disk_full = true;
+    let none = w.run("t", |_| {});
+    assert!(none.0.is_empty() && w.launches.is_empty(), "started only once it is durable");
+    w.step(Input::Tick);
+    assert!(w.launches.is_empty(), "a refused save is not tried again at once: that would be a hot loop");
+    w.pass(Duration::from_secs(2));
+    assert_eq!(w.launches.len(), 1);
+    assert!(w.records.keys().any(|k| k.starts_with("tasks/F/")), "{:?}", w.records.keys());
+}

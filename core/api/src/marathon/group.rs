@@ -1,0 +1,153 @@
+//! Changes of groups as clients say them: a tree of apps and groups, or a factor, or a version to go back to.
+//!
+//! Never what a change leads to: that depends on the groups that are there.
+
+use super::{
+    Refusal,
+    errors::{Violation, not_valid, wrong_shape},
+    fields::{APP, PATH_ID, PATH_IDS},
+    path::{app_id, canonical},
+    shape::{Field, Found, Shape, may, object},
+};
+use serde_json::{Map, Value};
+
+/// What a client says of a group. What is not said stays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GroupUpdate {
+    /// Relative to the group it is in.
+    pub id: Option<String>,
+    /// Its apps, each read by `app`; those that are not named go.
+    pub apps: Option<Vec<Map<String, Value>>>,
+    /// Its groups; those that are not named go.
+    pub groups: Option<Vec<GroupUpdate>>,
+    /// What must be there first.
+    pub dependencies: Option<Vec<String>>,
+    /// All its apps grow or shrink by this factor.
+    pub scale_by: Option<f64>,
+    /// Back to what it was then.
+    pub version: Option<String>,
+    /// Whether its apps must have its name as their role.
+    pub enforce_role: Option<bool>,
+}
+
+/// Nested groups; deeper ones are refused.
+const DEPTH_MAX: usize = 64;
+const GROUP: &[Field] = &[
+    may("id", &PATH_ID),
+    may("dependencies", &PATH_IDS),
+    may("scaleBy", &Shape::Number(0.0, f64::INFINITY)),
+    may("version", &super::fields::TEXT),
+    may("enforceRole", &Shape::Flag),
+];
+
+/// Reads a body; `base` is the group it is sent to.
+pub fn group_update(body: Map<String, Value>, base: &str) -> Result<GroupUpdate, Refusal> {
+    let (mut found, mut values) = (Found::default(), Vec::new());
+    let update = read(body, base, "", 0, &mut found, &mut values);
+    if !found.violations.is_empty() {
+        return Err(wrong_shape(&found.violations));
+    }
+    if values.is_empty() { Ok(update) } else { Err(not_valid(&values)) }
+}
+
+fn read(
+    mut body: Map<String, Value>,
+    base: &str,
+    at: &str,
+    depth: usize,
+    found: &mut Found,
+    values: &mut Vec<Violation>,
+) -> GroupUpdate {
+    let mut list = |name: &str, found: &mut Found| match body.remove(name) {
+        None | Some(Value::Null) => None,
+        Some(Value::Array(items)) => Some(items),
+        Some(_) => {
+            found.unreadable = true;
+            found.violations.push(Violation::new(&format!("{at}/{name}"), "error.expected.jsarray"));
+            None
+        }
+    };
+    let (apps, groups) = (list("apps", found), list("groups", found));
+    let own = object(GROUP, body, true, if at.is_empty() { "/" } else { at }, found);
+    let text = |name: &str| own.get(name).and_then(Value::as_str).map(str::to_owned);
+    let id = text("id");
+    let here = id.as_deref().map_or_else(|| base.to_owned(), |id| canonical(id, base));
+    if here != "/"
+        && let Some(fault) = app_id(&here)
+    {
+        values.push(Violation::new(&format!("{at}/id"), fault));
+    }
+    let each = |name: &str, items: Vec<Value>, found: &mut Found| -> Vec<(String, Map<String, Value>)> {
+        let mut all = Vec::new();
+        for (i, item) in items.into_iter().enumerate() {
+            let path = format!("{at}/{name}({i})");
+            match item {
+                Value::Object(map) => all.push((path, map)),
+                _ => {
+                    found.unreadable = true;
+                    found.violations.push(Violation::new(&path, "error.expected.jsobject"));
+                }
+            }
+        }
+        all
+    };
+    let apps = apps.map(|items| {
+        let all = each("apps", items, found);
+        all.into_iter().map(|(path, app)| object(APP, app, true, &path, found)).collect()
+    });
+    let groups = groups.map(|items| {
+        let mut all = Vec::new();
+        for (path, group) in each("groups", items, found) {
+            if depth >= DEPTH_MAX {
+                values.push(Violation::new(&path, format!("groups may be nested {DEPTH_MAX} deep at most")));
+                continue;
+            }
+            if group.get("id").is_none_or(Value::is_null) {
+                values.push(Violation::new(&format!("{path}/id"), "must not be empty"));
+            }
+            all.push(read(group, &here, &path, depth + 1, found, values));
+        }
+        all
+    });
+    let update = GroupUpdate {
+        id,
+        apps,
+        groups,
+        dependencies: own
+            .get("dependencies")
+            .and_then(Value::as_array)
+            .map(|all| all.iter().filter_map(Value::as_str).map(|on| canonical(on, &here)).collect()),
+        scale_by: own.get("scaleBy").and_then(Value::as_f64),
+        version: text("version"),
+        enforce_role: own.get("enforceRole").and_then(Value::as_bool),
+    };
+    let others = |more: bool| {
+        more || update.apps.is_some()
+            || update.groups.is_some()
+            || update.dependencies.is_some()
+            || update.enforce_role.is_some()
+    };
+    for (name, set, more) in [
+        ("version", update.version.is_some(), update.scale_by.is_some()),
+        ("scaleBy", update.scale_by.is_some(), update.version.is_some()),
+    ] {
+        if set && (others(more) || (update.id.is_some() && depth > 0)) {
+            values.push(Violation::new(
+                &format!("{at}/{name}"),
+                "not allowed in conjunction with other properties",
+            ));
+        }
+    }
+    update
+}
+
+/// The body of a PATCH: only `enforceRole`.
+pub fn patch_group(body: Map<String, Value>) -> Result<Option<bool>, Refusal> {
+    let mut found = Found::default();
+    let read = object(&[may("enforceRole", &Shape::Flag)], body, true, "/", &mut found);
+    if found.violations.is_empty() {
+        Ok(read.get("enforceRole").and_then(Value::as_bool))
+    } else {
+        Err(wrong_shape(&found.violations))
+    }
+}

@@ -1,0 +1,376 @@
+//! Groups: which there are, what they say of their apps, and what a change of a group's tree means for apps and groups.
+//!
+//! Never brings anything about (`deployments`). Apps and pods know their group by their id alone.
+
+use crate::{App, Orchestrator, commands::message, definitions::Draft, plan::Edges};
+use api::marathon::{self, Context, GroupUpdate, Violation, canonical, is_below, parent, parents, top_level};
+use model::request::Answer;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+/// A group. The record `groups<id>`; the root is `/` and always there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupState {
+    /// Apps and groups that all its apps need first.
+    pub dependencies: Vec<String>,
+    /// Whether its apps must have its name as role; none = nobody ever said.
+    pub enforce_role: Option<bool>,
+    /// When it, or something in it, was last changed.
+    pub version: String,
+}
+
+/// Apps, pods and groups as they will be; none = gone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Changes {
+    pub apps: BTreeMap<String, Option<Arc<App>>>,
+    pub groups: BTreeMap<String, Option<GroupState>>,
+}
+
+fn not_valid(found: &[Violation]) -> Answer {
+    let (status, body) = marathon::not_valid(found);
+    Answer::json(status, body)
+}
+
+pub(crate) fn no_group(id: &str) -> Answer {
+    message(404, format!("Group '{id}' does not exist"))
+}
+
+impl Orchestrator {
+    /// Groups directly in a group.
+    pub fn groups_in<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a String> {
+        self.groups_below(id).filter(move |group| parent(group) == id)
+    }
+
+    /// Groups in a group, at any depth.
+    pub(crate) fn groups_below<'a>(&'a self, id: &'a str) -> impl Iterator<Item = &'a String> {
+        let below = if id == "/" { "/".to_owned() } else { format!("{id}/") };
+        self.groups
+            .range(below..)
+            .map(|(group, _)| group)
+            .take_while(move |group| {
+                id == "/" || group.starts_with(id) && group.as_bytes().get(id.len()) == Some(&b'/')
+            })
+            .filter(move |group| is_below(group, id))
+    }
+
+    /// Apps and pods in a group, at any depth.
+    pub(crate) fn specs_below<'a>(
+        &'a self,
+        id: &'a str,
+    ) -> impl Iterator<Item = (&'a String, &'a crate::AppState)> {
+        let below = if id == "/" { "/".to_owned() } else { format!("{id}/") };
+        let end = below.clone();
+        self.apps.range(below..).take_while(move |(app, _)| app.starts_with(&end))
+    }
+
+    /// Whether the top-level group of an app enforces its name as role.
+    pub(crate) fn enforces_role(&self, id: &str) -> bool {
+        let top = top_level(id).map(|top| format!("/{top}"));
+        top.and_then(|top| self.groups.get(&top)).is_some_and(|group| group.enforce_role == Some(true))
+    }
+
+    /// What a definition at this id is read under; `enforced`: what the same request says of its top-level group.
+    pub(crate) fn context(&self, id: &str, enforced: Option<bool>) -> Context {
+        let config = &self.config;
+        let mut context = Context {
+            network: config.default_network_name.clone(),
+            bridge: config.mesos_bridge_name.clone(),
+            features: config.features.clone(),
+            role: config.role.clone(),
+            roles: [config.role.clone()].into(),
+        };
+        let Some(top) = top_level(id) else { return context };
+        let known = self.groups.get(&format!("/{top}"));
+        let fallback = known.map_or(config.new_group_enforce_role, |group| group.enforce_role == Some(true));
+        if enforced.unwrap_or(fallback) {
+            context.role = top.to_owned();
+            context.roles.clear();
+        }
+        context.roles.insert(top.to_owned());
+        let current = self.apps.get(id).and_then(|state| state.spec.role.clone());
+        context.roles.extend(current);
+        context
+    }
+
+    /// The groups that must be there for these changes, and new versions for all that something changes in.
+    pub(crate) fn round_off(&self, changes: &mut Changes, version: &str) {
+        let mut touched: BTreeSet<String> = BTreeSet::new();
+        for (id, app) in &changes.apps {
+            let known = app.is_some();
+            touched.extend(
+                parents(id).filter(|group| known || self.groups.contains_key(*group)).map(str::to_owned),
+            );
+        }
+        let set: Vec<_> =
+            changes.groups.iter().filter(|(_, group)| group.is_some()).map(|(id, _)| id.clone()).collect();
+        for id in &set {
+            touched.insert(id.clone());
+            touched.extend(parents(id).map(str::to_owned));
+        }
+        let gone: Vec<_> =
+            changes.groups.iter().filter(|(_, group)| group.is_none()).map(|(id, _)| id.clone()).collect();
+        for id in &gone {
+            touched.extend(parents(id).filter(|group| self.groups.contains_key(*group)).map(str::to_owned));
+        }
+        for id in touched {
+            if gone.contains(&id) {
+                continue;
+            }
+            let known = changes.groups.get(&id).cloned().flatten().or_else(|| self.groups.get(&id).cloned());
+            let fresh = || GroupState {
+                enforce_role: (self.config.new_group_enforce_role && parent(&id) == "/" && id != "/")
+                    .then_some(true),
+                ..GroupState::default()
+            };
+            let mut group = known.unwrap_or_else(fresh);
+            version.clone_into(&mut group.version);
+            changes.groups.insert(id, Some(group));
+        }
+    }
+
+    /// What is wrong with the whole as it would be: ids that clash, circles.
+    pub(crate) fn whole_is_right(&self, changes: &Changes) -> Result<Edges, Answer> {
+        let mut found = Vec::new();
+        let will_be_group =
+            |id: &str| changes.groups.get(id).map_or_else(|| self.groups.contains_key(id), Option::is_some);
+        let will_be_app =
+            |id: &str| changes.apps.get(id).map_or_else(|| self.apps.contains_key(id), Option::is_some);
+        let apps = changes.apps.iter().filter(|(_, app)| app.is_some()).map(|(id, _)| id);
+        let groups = changes.groups.iter().filter(|(_, group)| group.is_some()).map(|(id, _)| id);
+        for id in apps.chain(groups) {
+            if will_be_group(id) && will_be_app(id) {
+                let pod = changes.apps.get(id).and_then(Option::as_ref).map_or_else(
+                    || self.apps.get(id).is_some_and(|state| state.spec.pod),
+                    |app| app.get("containers").is_some(),
+                );
+                let what = if pod { "Pods" } else { "Applications" };
+                found.push(Violation::new(
+                    "/",
+                    format!("Groups and {what} may not have the same identifier."),
+                ));
+            }
+        }
+        let edges = self.edges_with(changes);
+        if found.is_empty() && crate::plan::has_cycle(&edges) {
+            found.push(Violation::new("/", "Dependency graph has cyclic dependencies."));
+        }
+        if let Some(most) = self.config.max_apps {
+            let more =
+                changes.apps.iter().filter(|(id, app)| app.is_some() && !self.apps.contains_key(*id)).count();
+            let fewer =
+                changes.apps.iter().filter(|(id, app)| app.is_none() && self.apps.contains_key(*id)).count();
+            if more > 0 && self.apps.len() + more - fewer > most {
+                let text = format!(
+                    "This Marathon instance may only handle up to {most} Apps! (Override with command line option --max_apps)"
+                );
+                found.push(Violation::new("/", text));
+            }
+        }
+        found.dedup();
+        if found.is_empty() { Ok(edges) } else { Err(not_valid(&found)) }
+    }
+
+    /// What needs what: by its own word, or by that of a group it is in.
+    pub(crate) fn edges_with(&self, changes: &Changes) -> Edges {
+        let mut edges = Edges::new();
+        let spec_of = |app: &App| crate::apps::spec(app).dependencies;
+        let groups = self
+            .groups
+            .iter()
+            .filter(|(id, _)| !changes.groups.contains_key(*id))
+            .map(|(id, g)| (id, g.dependencies.clone()));
+        let new_groups =
+            changes.groups.iter().filter_map(|(id, g)| Some((id, g.as_ref()?.dependencies.clone())));
+        let by_group: Vec<_> = groups.chain(new_groups).filter(|(_, on)| !on.is_empty()).collect();
+        let kept = self
+            .index
+            .dependents
+            .iter()
+            .filter(|id| !changes.apps.contains_key(*id))
+            .filter_map(|id| Some((id, self.apps.get(id)?.spec.dependencies.clone())));
+        let new = changes.apps.iter().filter_map(|(id, app)| Some((id, spec_of(app.as_ref()?))));
+        let by_app: Vec<_> = kept.chain(new).filter(|(_, on)| !on.is_empty()).collect();
+        if by_app.is_empty() && by_group.is_empty() {
+            return edges;
+        }
+        let mut all: BTreeSet<&String> =
+            self.apps.keys().filter(|id| !changes.apps.contains_key(*id)).collect();
+        all.extend(changes.apps.iter().filter(|(_, app)| app.is_some()).map(|(id, _)| id));
+        let under = |on: &str| -> Vec<&String> {
+            all.iter().filter(|id| id.as_str() == on || is_below(id, on)).copied().collect()
+        };
+        for (id, on) in &by_app {
+            let on = on.iter().flat_map(|on| under(on)).filter(|other| other != id).cloned();
+            edges.entry((*id).clone()).or_default().extend(on);
+        }
+        for (group, on) in &by_group {
+            let on: BTreeSet<String> = on.iter().flat_map(|on| under(on)).cloned().collect();
+            for id in under(group) {
+                // what is in the group itself is not needed by it
+                let on = on.iter().filter(|other| !is_below(other, group)).cloned();
+                edges.entry(id.clone()).or_default().extend(on);
+            }
+        }
+        edges
+    }
+
+    /// What a change of a group's tree means. `at` is the group; it need not be there yet.
+    pub(crate) fn restructured(
+        &self,
+        at: &str,
+        update: &GroupUpdate,
+        draft: &mut Draft,
+    ) -> Result<(), Answer> {
+        let top = format!("/{}", at.split('/').nth(1).unwrap_or_default());
+        let enforced = if at == "/" {
+            None
+        } else if top == at {
+            update.enforce_role
+        } else {
+            None
+        };
+        self.enforce_role_may_change(at, update)?;
+        self.tree(at, update, enforced, draft)
+    }
+
+    fn enforce_role_may_change(&self, at: &str, update: &GroupUpdate) -> Result<(), Answer> {
+        fn services(update: &GroupUpdate) -> bool {
+            update.apps.is_some() || update.groups.iter().flatten().any(services)
+        }
+        let wrong = |error: String| Err(not_valid(&[Violation::new("/enforceRole", error)]));
+        let top = at != "/" && parent(at) == "/";
+        if update.enforce_role == Some(true) && !top {
+            return wrong(format!(
+                "enforceRole can only be set for top-level groups, and {at} is not top-level"
+            ));
+        }
+        let current = self.groups.get(at).map(|group| group.enforce_role.unwrap_or(false));
+        let asked = update.enforce_role;
+        if top && services(update) && current.is_some() && asked.is_some() && asked != current {
+            return wrong(
+                "enforceRole cannot be modified in a request that adds, removes or modifies services; please make \
+                 these changes in separate requests."
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    fn tree(
+        &self,
+        at: &str,
+        update: &GroupUpdate,
+        enforced: Option<bool>,
+        draft: &mut Draft,
+    ) -> Result<(), Answer> {
+        if let Some(apps) = &update.apps {
+            let mut named = BTreeSet::new();
+            let mut found = Vec::new();
+            for (i, fields) in apps.iter().enumerate() {
+                let id = canonical(fields.get("id").and_then(|id| id.as_str()).unwrap_or_default(), at);
+                if parent(&id) != at || id == "/" {
+                    found.push(Violation::new(
+                        &format!("/apps({i})/id"),
+                        format!("Identifier is not child of '{at}'"),
+                    ));
+                    continue;
+                }
+                named.insert(id.clone());
+                let read = marathon::complete(fields.clone(), at, &self.context(&id, enforced));
+                match read {
+                    Ok(app) => self.put(&id, app, draft)?,
+                    Err(wrong) => found.extend(wrong.into_iter().map(|v| {
+                        let path = if v.path == "/" { String::new() } else { v.path };
+                        Violation::new(&format!("/apps({i}){path}"), v.error)
+                    })),
+                }
+            }
+            if !found.is_empty() {
+                return Err(not_valid(&found));
+            }
+            let gone = self
+                .specs_below(at)
+                .filter(|(id, s)| !s.spec.pod && parent(id) == at && !named.contains(*id));
+            gone.for_each(|(id, _)| drop(draft.changes.apps.insert(id.clone(), None)));
+        }
+        if let Some(groups) = &update.groups {
+            let mut named = BTreeSet::new();
+            for group in groups {
+                let id = canonical(group.id.as_deref().unwrap_or_default(), at);
+                if !is_below(&id, at) {
+                    let error = format!("Identifier is not child of '{at}'");
+                    return Err(not_valid(&[Violation::new("/groups/id", error)]));
+                }
+                self.enforce_role_may_change(&id, group)?;
+                let own = if parent(&id) == "/" { group.enforce_role } else { enforced };
+                self.tree(&id, group, own, draft)?;
+                named.insert(id);
+            }
+            let kept = |group: &str| named.iter().any(|id| id == group || is_below(id, group));
+            let gone: Vec<_> = self.groups_in(at).filter(|group| !kept(group)).cloned().collect();
+            gone.iter().for_each(|group| self.without(group, draft));
+        }
+        let mut group = self.groups.get(at).cloned().unwrap_or_default();
+        if let Some(on) = &update.dependencies {
+            group.dependencies.clone_from(on);
+        }
+        let top = at != "/" && parent(at) == "/";
+        if top {
+            let fresh = (!self.groups.contains_key(at) && self.config.new_group_enforce_role).then_some(true);
+            group.enforce_role = update.enforce_role.or(group.enforce_role).or(fresh);
+        }
+        draft.changes.groups.insert(at.to_owned(), Some(group));
+        Ok(())
+    }
+
+    /// A group goes, with all that is in it.
+    pub(crate) fn without(&self, at: &str, draft: &mut Draft) {
+        let apps = self.specs_below(at).map(|(id, _)| (id.clone(), None));
+        draft.changes.apps.extend(apps);
+        let groups = self.groups_below(at).map(|id| (id.clone(), None));
+        draft.changes.groups.extend(groups);
+        if at != "/" {
+            draft.changes.groups.insert(at.to_owned(), None);
+        }
+    }
+
+    /// All apps below a group grow or shrink.
+    pub(crate) fn scaled(&self, at: &str, by: f64, draft: &mut Draft) -> Result<(), Answer> {
+        if !self.groups.contains_key(at) {
+            return Err(no_group(at));
+        }
+        for (id, state) in self.specs_below(at).filter(|(_, state)| !state.spec.pod) {
+            let mut fields = state.app.as_object().cloned().unwrap_or_default();
+            let wanted = (state.spec.instances as f64 * by).ceil();
+            if wanted > INSTANCES_MAX {
+                let text =
+                    format!("{id} would have {wanted} instances, at most {INSTANCES_MAX} (INSTANCES_MAX)");
+                return Err(not_valid(&[Violation::new("/scaleBy", text)]));
+            }
+            fields.insert("instances".into(), (wanted as u64).into());
+            self.put(id, fields, draft)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn put_group(&mut self, id: &str, group: Option<GroupState>) {
+        let key = format!("groups{id}");
+        match group {
+            Some(group) => {
+                self.saves.put(key, serde_json::to_vec(&group).unwrap_or_default());
+                self.groups.insert(id.to_owned(), group);
+            }
+            None => {
+                if self.groups.remove(id).is_some() {
+                    self.saves.delete(key);
+                }
+            }
+        }
+    }
+}
+
+/// Marathon counts in 32 bits.
+const INSTANCES_MAX: f64 = 2_147_483_647.0;

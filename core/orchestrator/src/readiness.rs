@@ -1,0 +1,79 @@
+//! Readiness: asked of each new task until it is ready once; until then no old one may go for it. Never performs a
+//! probe, and never ends a task for it.
+
+use crate::{
+    Asked, Effect, Orchestrator, ProbeId,
+    health::INTERVAL_MIN,
+    instances::{Condition, Instance},
+    timers::Due,
+};
+use base::{Effects, Time};
+use model::container::{Probe, Probed};
+use serde_json::{Value, json};
+
+impl Orchestrator {
+    pub(crate) fn start_readiness(&mut self, now: Time, instance: &Instance) {
+        if instance.ready == Some(false) && !instance.ending {
+            self.timers.set(Due::Ready(instance.id.clone()), now);
+        }
+    }
+
+    /// A readiness check is due.
+    pub(crate) fn ask_ready(&mut self, now: Time, id: &str, out: &mut Effects<Effect>) {
+        let Some(instance) = self.instances.get(id) else { return };
+        if instance.ready != Some(false) || instance.ending || instance.condition != Condition::Running {
+            return;
+        }
+        let Some(spec) = self.spec_of(instance) else { return };
+        let Some(check) = &spec.readiness else { return };
+        let Some(port) = instance.ports.get(check.port).copied() else { return };
+        let (host, path) = (instance.host.clone(), check.path.clone());
+        let number = ProbeId(self.probes_next);
+        self.probes_next += 1;
+        self.probes.insert(number, (id.to_owned(), Asked::Ready));
+        let probe = Probe::Http { https: check.https, host, port, path };
+        out.push(Effect::Probe { id: number, probe, timeout: check.timeout });
+        // should no answer ever come
+        self.timers.set(Due::Ready(id.to_owned()), now + check.interval.max(INTERVAL_MIN) + check.timeout);
+    }
+
+    /// A readiness check was answered.
+    pub(crate) fn asked_ready(&mut self, now: Time, id: &str, probed: Probed) {
+        let Some(mut instance) = self.instances.get(id).cloned() else { return };
+        let Some(spec) = self.spec_of(&instance) else { return };
+        let Some(check) = &spec.readiness else { return };
+        if instance.ready != Some(false) || instance.ending {
+            return;
+        }
+        instance.readiness_status = match probed {
+            Probed::Http(status) => Some(status),
+            _ => None,
+        };
+        if instance.readiness_status.is_some_and(|status| check.ready.contains(&status)) {
+            instance.ready = Some(true);
+            self.timers.stop(&Due::Ready(id.to_owned()));
+            self.dirty.insert(instance.app.clone());
+            return self.put_instance(instance);
+        }
+        self.timers.set(Due::Ready(id.to_owned()), now + check.interval.max(INTERVAL_MIN));
+        self.instances.insert(instance);
+    }
+
+    /// What is known of the readiness of an app's tasks; only while a deployment waits for it.
+    pub(crate) fn readiness_info(&self, app: &str) -> Vec<Value> {
+        if !self.locks.contains_key(app) {
+            return Vec::new();
+        }
+        let one = |instance: &Instance| {
+            let ready = instance.ready?;
+            let spec = self.spec_of(instance)?;
+            let check = spec.readiness.as_ref()?;
+            let mut said = json!({ "name": check.name, "taskId": instance.task, "ready": ready });
+            if let Some(status) = instance.readiness_status.filter(|_| check.preserve) {
+                said["lastResponse"] = json!({ "status": status, "contentType": "", "body": "" });
+            }
+            Some(said)
+        };
+        self.instances.of_app(app).filter(|i| i.condition == Condition::Running).filter_map(one).collect()
+    }
+}

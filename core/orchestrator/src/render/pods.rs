@@ -1,0 +1,114 @@
+//! Pods as clients see them: `::status` and single instances (PodStatusConversion). Read-only.
+
+use crate::{
+    Orchestrator,
+    instances::{Condition, Instance},
+    plan::Kind,
+    scaling::Phase,
+    when,
+};
+use base::Time;
+use serde_json::{Value, json};
+
+impl Orchestrator {
+    /// `::status` of a pod.
+    pub fn pod_status(&self, id: &str, now: Time) -> Option<Value> {
+        let state = self.pod(id)?;
+        let instances: Vec<Value> = self.instances_of(id).map(|i| self.pod_instance(i, &state.app)).collect();
+        let stable = instances.iter().filter(|instance| instance["status"] == "STABLE").count() as u64;
+        let status = if stable >= state.spec.instances { "STABLE" } else { "DEGRADED" };
+        Some(status_of(id, &state.app, status, instances, now))
+    }
+
+    /// `::status` of all pods, with those that are just being ended.
+    pub fn pod_statuses(&self, now: Time) -> Vec<Value> {
+        let mut all: Vec<Value> = self.pods().filter_map(|(id, _)| self.pod_status(id, now)).collect();
+        for deployment in self.deployments() {
+            for (id, original) in &deployment.original {
+                let ending = self.phase(id) == Phase::Active(deployment.id.clone(), Kind::StopApplication);
+                if let Some(pod) = original.as_ref().filter(|app| ending && app.get("containers").is_some()) {
+                    let instances = self.instances_of(id).map(|i| self.pod_instance(i, pod)).collect();
+                    all.push(status_of(id, pod, "TERMINAL", instances, now));
+                }
+            }
+        }
+        all
+    }
+
+    fn pod_instance(&self, instance: &Instance, pod: &Value) -> Value {
+        let (status, message) = match instance.condition {
+            _ if instance.ending => ("TERMINAL", None),
+            Condition::Provisioned => ("PENDING", None),
+            Condition::Staging | Condition::Starting => ("STAGING", None),
+            Condition::Running if instance.healthy == Some(false) => {
+                ("DEGRADED", Some("at least one container is not healthy"))
+            }
+            Condition::Running => ("STABLE", None),
+            Condition::Unreachable | Condition::UnreachableInactive => {
+                ("DEGRADED", Some("pod instance has become unreachable"))
+            }
+            Condition::Killing => ("TERMINAL", None),
+        };
+        let since = when(instance.started_at.unwrap_or(instance.staged_at));
+        let sum = |name: &str| -> f64 {
+            let each = pod["containers"].as_array().into_iter().flatten();
+            each.filter_map(|c| c["resources"][name].as_f64()).sum::<f64>()
+                + pod["executorResources"][name].as_f64().unwrap_or(0.0)
+        };
+        let mut said = json!({
+            "id": instance.id, "status": status, "statusSince": since, "agentId": instance.agent,
+            "agentHostname": instance.host, "networks": [], "containers": [], "localVolumes": [],
+            "resources": { "cpus": sum("cpus"), "mem": sum("mem"), "disk": sum("disk"), "gpus": sum("gpus") },
+            "specReference": format!("/v2/pods{}::versions/{}", instance.app, instance.version),
+            "lastUpdated": since, "lastChanged": since, "role": instance.role,
+        });
+        for (name, value) in [
+            ("agentRegion", instance.region.as_deref()),
+            ("agentZone", instance.zone.as_deref()),
+            ("message", message),
+        ] {
+            if let Some(value) = value {
+                said[name] = value.into();
+            }
+        }
+        said
+    }
+
+    /// An instance as the answer to its end shows it.
+    pub(crate) fn instance_info(&self, instance: &Instance) -> Value {
+        let unreachable = self.spec_of(instance).and_then(|spec| spec.unreachable);
+        let strategy = unreachable.map_or(json!("disabled"), |(inactive, expunge)| {
+            json!({ "inactiveAfterSeconds": inactive.as_secs(), "expungeAfterSeconds": expunge.as_secs() })
+        });
+        let mut state = json!({
+            "condition": instance.condition.as_str(), "since": when(instance.started_at.unwrap_or(instance.staged_at)),
+            "goal": if instance.ending { "Decommissioned" } else { "Running" },
+        });
+        if let Some(at) = instance.started_at {
+            state["activeSince"] = when(at).into();
+        }
+        if let Some(healthy) = instance.healthy {
+            state["healthy"] = healthy.into();
+        }
+        let mut agent = json!({ "host": instance.host, "agentId": instance.agent, "attributes": [] });
+        for (name, value) in [("region", &instance.region), ("zone", &instance.zone)] {
+            if let Some(value) = value {
+                agent[name] = value.clone().into();
+            }
+        }
+        json!({
+            "instanceId": instance.id, "state": state, "agentInfo": agent, "runSpecVersion": instance.version,
+            "unreachableStrategy": strategy,
+        })
+    }
+}
+
+fn status_of(id: &str, pod: &Value, status: &str, instances: Vec<Value>, now: Time) -> Value {
+    let now = when(now.as_millis());
+    let since = instances.iter().filter_map(|instance| instance["statusSince"].as_str()).max();
+    let since = since.map_or_else(|| now.clone(), str::to_owned);
+    json!({
+        "id": id, "spec": crate::commands::shown(pod), "status": status, "statusSince": since, "instances": instances,
+        "terminationHistory": [], "lastUpdated": now, "lastChanged": since,
+    })
+}

@@ -1,0 +1,270 @@
+//! Every command of the command line against a real cluster: what it prints, what it changes, how it exits.
+
+mod real;
+
+use real::{BINARY, Dev, Signal, eventually, for_a_while};
+use serde_json::{Value, json};
+use std::{process::Command, time::Duration};
+
+/// How long a command that follows something may take to print what is waited for.
+const FOLLOW_MAX: Duration = Duration::from_secs(60);
+
+fn fresh() -> (tempfile::TempDir, Dev) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let resources = "--resources=cpus:4;mem:2048;disk:2048;ports:[31000-32000]";
+    let dev = Dev::start(dir.path(), &[resources, "--kill-tasks-on-exit"]);
+    (dir, dev)
+}
+
+/// A command that must exit with this code; its standard error.
+fn refused(dev: &Dev, code: i32, words: &[&str]) -> String {
+    let output = dev.command(words).output().expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+    said
+}
+
+fn has(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in {text}");
+    }
+}
+
+#[test]
+fn an_app_is_applied_listed_shown_scaled_restarted_followed_and_removed() {
+    let (dir, dev) = fresh();
+    let file = dir.path().join("web.json");
+    let app = json!({ "id": "/prod/web", "cmd": "echo up $PORT0; echo bad >&2; exec sleep 1000", "cpus": 0.1, "mem": 32 });
+    std::fs::write(&file, app.to_string()).expect("a file");
+    let file = file.display().to_string();
+    has(&dev.mesolite(&["app", "apply", &file]), &["/prod/web: done"]);
+    has(&dev.mesolite(&["app", "list"]), &["ID", "STATE", "TASKS", "/prod/web", "running", "1/1"]);
+    has(&dev.mesolite(&["app", "show", "prod/web"]), &["/prod/web", "running", "0.1 cpus", "TASK_RUNNING"]);
+    has(&dev.mesolite(&["app", "scale", "/prod/web", "3"]), &["/prod/web: done"]);
+    let tasks = |app: &str| -> Vec<String> {
+        let all = dev.mesolite(&["task", "list", "--app", app, "--json"]);
+        let all: Value = serde_json::from_str(&all).expect("JSON");
+        let ids = all["tasks"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|t| t["id"].as_str().expect("an id").to_owned());
+        ids.collect()
+    };
+    let before = tasks("/prod/web");
+    assert_eq!(before.len(), 3);
+    let logs = eventually("what all of them wrote", || {
+        Some(dev.mesolite(&["app", "logs", "/prod/web"])).filter(|said| said.matches("up 31").count() == 3)
+    });
+    assert!(!logs.contains("bad"), "{logs}");
+    has(&dev.mesolite(&["app", "logs", "/prod/web", "--stderr"]), &["bad"]);
+    has(&dev.mesolite(&["task", "list"]), &["TASK", "127.0.0.1:31", &before[0]]);
+    has(&dev.mesolite(&["task", "show", &before[0]]), &[&before[0], "TASK_RUNNING", "sandbox"]);
+    has(&dev.mesolite(&["task", "logs", &before[0]]), &["up 31"]);
+    dev.mesolite(&["app", "restart", "/prod/web"]);
+    let after = tasks("/prod/web");
+    assert!(after.len() == 3 && after.iter().all(|id| !before.contains(id)), "{before:?} {after:?}");
+    has(&dev.mesolite(&["task", "kill", &after[0]]), &[&after[0]]);
+    eventually("another in its place", || {
+        let now = tasks("/prod/web");
+        (now.len() == 3 && !now.contains(&after[0])).then_some(())
+    });
+    // killed for good
+    let last = tasks("/prod/web");
+    has(&dev.mesolite(&["task", "kill", "--scale", &last[0]]), &["deployment"]);
+    dev.until("/v2/apps/prod/web", |v| v["app"]["instances"] == 2 && v["app"]["deployments"] == json!([]));
+    has(&dev.mesolite(&["app", "why", "/prod/web"]), &["waits for nothing: 2 of 2 instances run"]);
+    has(&dev.mesolite(&["app", "rm", "/prod/web"]), &["/prod/web: done"]);
+    assert_eq!(tasks("/prod/web"), Vec::<String>::new());
+    refused(&dev, 3, &["app", "show", "/prod/web"]);
+    dev.signal(Signal::TERM);
+}
+
+#[test]
+fn logs_and_events_are_followed_as_they_come() {
+    let (_dir, dev) = fresh();
+    let mut events = dev.command(&["events"]);
+    let watched = std::thread::spawn(move || {
+        for_a_while(&mut events, FOLLOW_MAX, |said| {
+            said.contains("TASK_RUNNING") && said.contains("deployment_success")
+        })
+    });
+    let worker = json!({ "id": "/worker", "cmd": "n=0; while true; do n=$((n+1)); echo line $n; sleep 0.2; done",
+        "cpus": 0.1, "mem": 32 });
+    dev.run_app(&worker.to_string());
+    let said = for_a_while(&mut dev.command(&["app", "logs", "-f", "/worker"]), FOLLOW_MAX, |s| {
+        s.contains("line 4\n")
+    });
+    has(&String::from_utf8_lossy(&said.stdout), &["line 1\nline 2\nline 3\nline 4\n"]);
+    let all: Value = serde_json::from_str(&dev.mesolite(&["--json", "task", "list"])).expect("JSON");
+    let task = all["tasks"][0]["id"].as_str().expect("a task");
+    let follow = ["task", "logs", "-f", "-n", "1", task];
+    let said = for_a_while(&mut dev.command(&follow), FOLLOW_MAX, |said| said.lines().count() > 2);
+    assert!(!String::from_utf8_lossy(&said.stdout).contains("line 1\n"), "it begins near the end: {said:?}");
+    // A subscription that comes late misses what was before it.
+    let mut instances = 1;
+    eventually("all kinds of events", || {
+        instances += 1;
+        dev.mesolite(&["app", "scale", "/worker", &instances.to_string()]);
+        watched.is_finished().then_some(())
+    });
+    let watched = watched.join().expect("events");
+    let watched = String::from_utf8_lossy(&watched.stdout).into_owned();
+    has(&watched, &["status_update_event", "appId=/worker", "taskStatus=TASK_RUNNING", "deployment_success"]);
+    dev.signal(Signal::TERM);
+}
+
+#[test]
+fn nodes_and_deployments_are_seen_and_cancelled() {
+    let (_dir, dev) = fresh();
+    let list = dev.mesolite(&["node", "list"]);
+    has(&list, &["ID", "ADDRESS", "active", "0/4", "0/2048"]);
+    let id = list.lines().nth(1).expect("a node").split_whitespace().next().expect("an id").to_owned();
+    has(&dev.mesolite(&["node", "show", &id]), &[&id, "active", "[31000-32000]"]);
+    has(&dev.mesolite(&["node", "show", "127.0.0.1"]), &[&id]);
+    let big = r#"{"id":"/big","cmd":"true","cpus":1000,"mem":32}"#;
+    assert_eq!(dev.ask("POST", "/v2/apps", big).0, 201);
+    let list = dev.mesolite(&["deployment", "list"]);
+    has(&list, &["/big", "step 2 of 2: scale /big"]);
+    let deployment = list.lines().nth(1).expect("one").split_whitespace().next().expect("an id").to_owned();
+    has(
+        &dev.mesolite(&["deployment", "show", &deployment]),
+        &[&deployment, "ScaleApplication", "under way", "done"],
+    );
+    has(&refused(&dev, 1, &["app", "scale", "/big", "2"]), &["409", &deployment, "--force"]);
+    has(&dev.mesolite(&["deployment", "cancel", &deployment]), &["is cancelled", "goes back"]);
+    eventually("it is gone", || (!dev.mesolite(&["app", "list"]).contains("/big")).then_some(()));
+    refused(&dev, 3, &["deployment", "cancel", &deployment]);
+    refused(&dev, 3, &["deployment", "show", &deployment]);
+    dev.signal(Signal::TERM);
+}
+
+#[test]
+fn why_names_the_stage_the_agent_and_by_how_much() {
+    let (_dir, dev) = fresh();
+    let nodes: Value = serde_json::from_str(&dev.mesolite(&["--json", "node", "list"])).expect("JSON");
+    let agent = nodes["slaves"][0]["id"].as_str().expect("an id").to_owned();
+    let why = |id: &str, seen: &str| {
+        eventually(seen, || Some(dev.mesolite(&["app", "why", id])).filter(|said| said.contains(seen)))
+    };
+    for (id, more, stage, short) in [
+        ("/cpus", json!({ "cpus": 6.5 }), "InsufficientCpus", "lacks 2.5 cpus (4 free of 4)"),
+        ("/mem", json!({ "mem": 3000 }), "InsufficientMemory", "lacks 952 MB of memory (2048 free of 2048)"),
+        ("/disk", json!({ "disk": 2049 }), "InsufficientDisk", "lacks 1 MB of disk (2048 free of 2048)"),
+        (
+            "/ports",
+            json!({ "portDefinitions": [{ "port": 80 }], "requirePorts": true }),
+            "InsufficientPorts",
+            "port 80",
+        ),
+        (
+            "/rack",
+            json!({ "constraints": [["rack", "LIKE", "a"]] }),
+            "UnfulfilledConstraint",
+            "wants rack LIKE a; it has no rack",
+        ),
+    ] {
+        let mut app = json!({ "id": id, "cmd": "true", "cpus": 0.1, "mem": 32, "disk": 0 });
+        for (name, value) in more.as_object().expect("an object") {
+            app[name] = value.clone();
+        }
+        let (status, said) = dev.ask("POST", "/v2/apps", &app.to_string());
+        assert_eq!(status, 201, "{said}");
+        let said = why(id, stage);
+        has(&said, &["waits for 1 more of 1 instances", &agent, short]);
+        assert!(!said.contains("has room now"), "{said}");
+        let machine: Value =
+            serde_json::from_str(&dev.mesolite(&["--json", "app", "why", id])).expect("JSON");
+        assert_eq!((&machine["app"], &machine["nodes"][0]["node"]), (&json!(id), &json!(agent)));
+        assert_eq!(dev.ask("DELETE", &format!("/v2/apps{id}?force=true"), "").0, 200);
+    }
+    // one that fails
+    assert_eq!(dev.ask("POST", "/v2/apps", r#"{"id":"/bad","cmd":"exit 9","cpus":0.1,"mem":32}"#).0, 201);
+    has(&why("/bad", "back-off"), &["TASK_FAILED", "exited with status 9", "started again in"]);
+    dev.signal(Signal::TERM);
+}
+
+#[test]
+fn exit_codes_are_what_help_says() {
+    let (dir, dev) = fresh();
+    let help = dev.mesolite(&["--help"]);
+    has(&help, &["A datacenter in one binary", "Starts a whole cluster in one process"]);
+    has(&help, &["Exit codes:", "3  there is nothing by that name", "4  the cluster cannot be reached"]);
+    refused(&dev, 1, &["app", "apply", "/no/such/file.json"]);
+    let bad = dir.path().join("bad.json");
+    std::fs::write(&bad, r#"{"id":"/bad","cmd":"x","mem":-1}"#).expect("a file");
+    has(&refused(&dev, 1, &["app", "apply", bad.to_str().expect("a path")]), &["/mem", "got -1"]);
+    std::fs::write(&bad, "{").expect("a file");
+    has(&refused(&dev, 1, &["app", "apply", bad.to_str().expect("a path")]), &["bad.json", "not JSON"]);
+    refused(&dev, 2, &["app"]);
+    refused(&dev, 2, &["app", "list", "--nonsense"]);
+    has(&refused(&dev, 2, &["app", "scale", "/x", "-1"]), &["'-1'", "a whole number from 0 on is right"]);
+    for role in ["agent", "orchestrator"] {
+        let port = if role == "agent" { "--port=0" } else { "--http_port=0" };
+        let output = Command::new(BINARY).args([role, port]).output().expect("the binary runs");
+        has(&String::from_utf8_lossy(&output.stderr), &["--master=HOST:PORT is required"]);
+    }
+    for words in [
+        &["app", "show", "/none"][..],
+        &["app", "why", "/none"],
+        &["app", "logs", "/none"],
+        &["app", "rm", "/none"],
+        &["app", "restart", "/none"],
+        &["task", "show", "none"],
+        &["task", "logs", "none"],
+        &["task", "kill", "none.instance-00000000-0000-0000-0000-000000000000._app.1"],
+        &["node", "show", "none"],
+        &["deployment", "cancel", "none"],
+    ] {
+        has(&refused(&dev, 3, words), &["error:", "none"]);
+    }
+    for words in [&["app", "list"][..], &["events"], &["node", "list"], &["run", "--", "true"]] {
+        let output = Command::new(BINARY)
+            .args(["--master=http://127.0.0.1:1", "--marathon=127.0.0.1:1"])
+            .args(words)
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(4), "{words:?}: {said}");
+        has(&said, &["http://127.0.0.1:1 cannot be reached: Connection refused", "mesolite dev"]);
+    }
+    let big = dir.path().join("big.json");
+    std::fs::write(&big, r#"{"id":"/big","cmd":"true","cpus":1000,"mem":32}"#).expect("a file");
+    let said = refused(&dev, 5, &["app", "apply", "--timeout=0", big.to_str().expect("a path")]);
+    has(&said, &["still under way", "mesolite app why /big"]);
+    let said = refused(&dev, 5, &["run", "--cpus=1000", "--offer-timeout=0", "--", "true"]);
+    has(&said, &["no node offered 1000 cpus"]);
+    // the cluster may be named by the environment
+    let output = Command::new(BINARY)
+        .args(["app", "list", "--json"])
+        .env("MESOLITE_MARATHON", &dev.marathon)
+        .output()
+        .expect("the binary runs");
+    assert!(output.status.success(), "{output:?}");
+    dev.signal(Signal::TERM);
+}
+
+#[test]
+fn run_exits_with_the_status_of_its_command() {
+    let (_dir, dev) = fresh();
+    let run = |words: &[&str]| {
+        let output = dev.command(&[&["run", "--"], words].concat()).output().expect("the binary runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    assert_eq!(run(&["true"]).0, Some(0));
+    assert_eq!(
+        run(&["sh", "-c", "echo out; echo err >&2; exit 42"]),
+        (Some(42), "out\n".into(), "err\n".into())
+    );
+    assert_eq!(run(&["exit 3"]).0, Some(3), "one word is given to a shell");
+    assert_eq!(run(&["kill -9 $$"]).0, Some(137), "as a shell says it");
+    let (code, _, said) = run(&["no-such-command-anywhere", "x"]);
+    assert!(
+        code.is_some_and(|code| code != 0) && said.contains("no-such-command-anywhere"),
+        "{code:?} {said}"
+    );
+    let output = dev.command(&["run", "-e", "WHO=me", "--", "echo $WHO"]).output().expect("the binary runs");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "me\n");
+    dev.signal(Signal::TERM);
+}
