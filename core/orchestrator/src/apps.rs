@@ -29,6 +29,8 @@ pub(crate) struct Index {
     pub roles: BTreeMap<String, usize>,
     /// What depends on something.
     pub dependents: BTreeSet<String>,
+    /// All ports from `local_port_min` to below this one are taken.
+    pub full_below: u16,
 }
 
 impl Index {
@@ -42,6 +44,12 @@ impl Index {
         }
         for port in spec.service_ports.iter().filter(|port| **port != 0) {
             one(&mut self.service_ports, port, more);
+            if !more && !self.service_ports.contains_key(port) {
+                self.full_below = self.full_below.min(*port);
+            }
+        }
+        while more && self.service_ports.contains_key(&self.full_below) {
+            self.full_below = self.full_below.saturating_add(1);
         }
         if let Some(role) = &spec.role {
             one(&mut self.roles, role, more);

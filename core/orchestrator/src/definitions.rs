@@ -19,6 +19,8 @@ pub(crate) struct Draft {
     /// Deployments that end when this is taken, whatever they have locked.
     pub breaks: BTreeSet<String>,
     given: BTreeSet<u16>,
+    /// No port below this one is free any more.
+    ports_from: u16,
 }
 
 impl Draft {
@@ -179,7 +181,7 @@ impl Orchestrator {
                 mine.iter().copied().filter(|p| (least..most).contains(p) && !asked.contains(p));
             for port in ports.iter_mut().filter(|port| number(port).unwrap_or(0) == 0) {
                 let free = earlier.next().or_else(|| {
-                    let free = self.free_port(&asked, &draft.given)?;
+                    let free = self.free_port(&asked, draft)?;
                     draft.given.insert(free);
                     Some(free)
                 });
@@ -197,17 +199,15 @@ impl Orchestrator {
         result
     }
 
-    /// The first service port that nobody has. Walks over those taken, which lie close together.
-    fn free_port(&self, asked: &BTreeSet<u16>, given: &BTreeSet<u16>) -> Option<u16> {
-        let (mut next, most) = (self.config.local_port_min, self.config.local_port_max);
-        let mut taken = self.index.service_ports.range(next..).map(|(port, _)| *port).peekable();
-        while next < most {
-            while taken.next_if(|port| *port < next).is_some() {}
-            if taken.peek() != Some(&next) && !asked.contains(&next) && !given.contains(&next) {
-                return Some(next);
-            }
-            next += 1;
+    /// The first service port that nobody has. Ports that are known to be taken are not looked at again.
+    fn free_port(&self, asked: &BTreeSet<u16>, draft: &mut Draft) -> Option<u16> {
+        let (least, most) = (self.config.local_port_min, self.config.local_port_max);
+        let mut from = draft.ports_from.max(self.index.full_below).max(least);
+        let taken = |port: &u16| self.index.service_ports.contains_key(port) || draft.given.contains(port);
+        while from < most && taken(&from) {
+            from += 1;
         }
-        None
+        draft.ports_from = from;
+        (from..most).find(|port| !taken(port) && !asked.contains(port))
     }
 }

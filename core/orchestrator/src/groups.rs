@@ -176,7 +176,10 @@ impl Orchestrator {
     /// What needs what: by its own word, or by that of a group it is in.
     pub(crate) fn edges_with(&self, changes: &Changes) -> Edges {
         let mut edges = Edges::new();
-        let spec_of = |app: &App| crate::apps::spec(app).dependencies;
+        let named = |app: &App| -> Vec<String> {
+            let all = app.get("dependencies").and_then(serde_json::Value::as_array);
+            all.into_iter().flatten().filter_map(|on| on.as_str().map(str::to_owned)).collect()
+        };
         let groups = self
             .groups
             .iter()
@@ -191,7 +194,7 @@ impl Orchestrator {
             .iter()
             .filter(|id| !changes.apps.contains_key(*id))
             .filter_map(|id| Some((id, self.apps.get(id)?.spec.dependencies.clone())));
-        let new = changes.apps.iter().filter_map(|(id, app)| Some((id, spec_of(app.as_ref()?))));
+        let new = changes.apps.iter().filter_map(|(id, app)| Some((id, named(app.as_ref()?))));
         let by_app: Vec<_> = kept.chain(new).filter(|(_, on)| !on.is_empty()).collect();
         if by_app.is_empty() && by_group.is_empty() {
             return edges;

@@ -105,10 +105,11 @@ pub struct Orchestrator {
 impl Orchestrator {
     /// From everything that was durable. What can't be read is left out, and stays in the store.
     pub fn new(config: Config, records: Records, now: Time) -> Self {
+        let full_below = config.local_port_min;
         let mut this = Self {
             config,
             apps: BTreeMap::new(),
-            index: apps::Index::default(),
+            index: apps::Index { full_below, ..apps::Index::default() },
             groups: BTreeMap::new(),
             history: BTreeMap::new(),
             deployments: BTreeMap::new(),

@@ -42,6 +42,12 @@ pub struct World {
     connected: bool,
     /// Tasks that fail their health checks.
     pub sick: BTreeSet<String>,
+    /// Whether all fail their health checks.
+    pub all_sick: bool,
+    /// Whether all say that they are not ready.
+    pub unready: bool,
+    /// What is odd about all offers: `region`, `maintenance` or `gpus`.
+    pub odd_offers: Option<&'static str>,
     /// Whether the store refuses.
     pub full: bool,
     /// Whether invariants are checked after each step.
@@ -72,6 +78,9 @@ impl World {
             crash_at: None,
             connected: true,
             sick: BTreeSet::new(),
+            all_sick: false,
+            unready: false,
+            odd_offers: None,
             full: false,
             checks: true,
         };
@@ -219,6 +228,11 @@ impl World {
             }
         }
     }
+    /// The orchestrator starts again from what was durable.
+    pub fn restart(&mut self) {
+        self.crash();
+        self.drain();
+    }
     fn crash(&mut self) {
         self.inputs.clear();
         self.crash_at = None;
@@ -258,8 +272,9 @@ impl World {
                 };
                 let task =
                     self.machine.instances().find(|i| i.ports.first() == Some(&port)).unwrap().task.clone();
-                let sick = self.sick.contains(&task);
-                let outcome = if sick { Probed::TimedOut(timeout) } else { Probed::Http(200) };
+                let sick = self.all_sick || self.sick.contains(&task);
+                let status = if self.unready { 503 } else { 200 };
+                let outcome = if sick { Probed::TimedOut(timeout) } else { Probed::Http(status) };
                 self.inputs.push_back(Input::Probed { probe: id, outcome });
             }
             Effect::Call(call) => self.call(*call),
@@ -274,7 +289,17 @@ impl World {
         use call::Type;
         match call.r#type() {
             Type::Subscribe => {
+                let region = |name: &str| model::mesos::DomainInfo {
+                    fault_domain: Some(model::mesos::domain_info::FaultDomain {
+                        region: model::mesos::domain_info::fault_domain::RegionInfo { name: name.into() },
+                        zone: model::mesos::domain_info::fault_domain::ZoneInfo { name: "z".into() },
+                    }),
+                };
                 let subscribed = event::Subscribed {
+                    master_info: Some(model::mesos::MasterInfo {
+                        domain: Some(region("home")),
+                        ..Default::default()
+                    }),
                     framework_id: FrameworkId { value: "framework-1".into() },
                     ..Default::default()
                 };
@@ -384,7 +409,7 @@ impl World {
             }
             let resources = std::mem::take(&mut self.free[agent]);
             let id = format!("offer-{}", self.number());
-            offers.push(Offer {
+            let mut offer = Offer {
                 id: OfferId { value: id.clone() },
                 framework_id: FrameworkId { value: "framework-1".into() },
                 agent_id: AgentId { value: format!("agent-{agent}") },
@@ -392,12 +417,38 @@ impl World {
                 resources: resources.allocate("*", Format::Stacked),
                 allocation_info: Some(resource::AllocationInfo { role: Some("*".into()) }),
                 ..Default::default()
-            });
+            };
+            self.make_odd(&mut offer);
+            offers.push(offer);
             self.offered.insert(id, (agent, resources));
         }
         if !offers.is_empty() {
             let offers = Some(event::Offers { offers });
             self.event(event::Type::Offers, Event { offers, ..Default::default() });
+        }
+    }
+}
+
+impl World {
+    fn make_odd(&self, offer: &mut Offer) {
+        match self.odd_offers {
+            Some("region") => {
+                offer.domain = Some(model::mesos::DomainInfo {
+                    fault_domain: Some(model::mesos::domain_info::FaultDomain {
+                        region: model::mesos::domain_info::fault_domain::RegionInfo { name: "away".into() },
+                        zone: model::mesos::domain_info::fault_domain::ZoneInfo { name: "z".into() },
+                    }),
+                });
+            }
+            Some("maintenance") => {
+                let start = TimeInfo { nanoseconds: self.time.as_nanos() as i64 };
+                offer.unavailability = Some(model::mesos::Unavailability { start, duration: None });
+            }
+            Some("gpus") => {
+                let gpus = Resources::scalars([("gpus", 1.0)]).allocate("*", Format::Stacked);
+                offer.resources.extend(gpus);
+            }
+            _ => {}
         }
     }
 }

@@ -1,0 +1,202 @@
+//! What holds a deployment up and what it leaves alone: readiness, going back, dependencies, whose turn it is.
+
+use super::{World, create, update};
+use crate::Command;
+use serde_json::{Value, json};
+
+fn upgrade(minimum: f64, over: f64) -> Value {
+    json!({ "minimumHealthCapacity": minimum, "maximumOverCapacity": over })
+}
+
+#[test]
+fn old_tasks_stay_until_new_ones_are_ready() {
+    let mut world = World::new(2);
+    let check = json!([{ "portName": "default", "intervalSeconds": 2, "timeoutSeconds": 1, "preserveLastResponse": true,
+        "httpStatusCodesForReady": [204, 200] }]);
+    let more = json!({ "instances": 2, "readinessChecks": check, "upgradeStrategy": upgrade(1.0, 1.0) });
+    world.command(create("/a", more));
+    world.run(10);
+    assert_eq!(world.machine().deployments().len(), 0, "ready at once");
+    let old: Vec<_> = world.machine().instances().map(|i| i.task.clone()).collect();
+    world.unready = true;
+    world.command(update("/a", json!({ "cmd": "two" }), false));
+    world.run(20);
+    assert_eq!(world.running("/a"), 4, "both versions run");
+    assert!(old.iter().all(|task| world.machine().task(task).is_some_and(|i| !i.ending)));
+    let shown = world.machine().deployments_info();
+    let results = shown[0]["currentActions"][0]["readinessCheckResults"].as_array().unwrap().clone();
+    assert!(results.iter().any(|r| r["ready"] == false && r["lastResponse"]["status"] == 503), "{results:?}");
+    let embed = crate::Embed::of(["apps.readiness"]);
+    let app = world.machine().app_info("/a", embed, world.now()).unwrap();
+    assert_eq!(app["readinessCheckResults"].as_array().unwrap().len(), results.len());
+    // a restart in between forgets nothing that was ready
+    world.restart();
+    world.unready = false;
+    world.run(20);
+    assert_eq!((world.running("/a"), world.machine().deployments().len()), (2, 0));
+    assert!(old.iter().all(|task| world.machine().task(task).is_none()));
+    // once ready is ready for good
+    world.unready = true;
+    world.run(60);
+    assert_eq!(world.running("/a"), 2);
+}
+
+#[test]
+fn going_back_leaves_good_tasks_alone() {
+    let mut world = World::new(2);
+    world.command(create("/a", json!({ "instances": 4, "upgradeStrategy": upgrade(0.5, 0.0) })));
+    world.run(10);
+    let before: Vec<_> = world.machine().instances().map(|i| i.task.clone()).collect();
+    world.command(update("/a", json!({ "cpus": 500.0 }), false));
+    world.run(10);
+    let kept: Vec<_> = world.machine().instances().map(|i| i.task.clone()).collect();
+    assert_eq!(kept.len(), 2, "two had to go for the new version, which fits nowhere");
+    let id = world.machine().deployments()[0].id.clone();
+    assert_eq!(world.command(Command::CancelDeployment { id, force: false }).status, 200);
+    world.run(20);
+    assert_eq!((world.running("/a"), world.machine().deployments().len()), (4, 0));
+    assert!(kept.iter().all(|task| before.contains(task) && world.machine().task(task).is_some()));
+}
+
+#[test]
+fn a_cancelled_creation_leaves_nothing() {
+    let mut world = World::new(1);
+    let tree = json!({ "groups": [{ "id": "g", "dependencies": ["/x"], "apps": [{ "id": "a", "cmd": "x", "cpus": 500 }] }] });
+    world.command(group("/", &tree));
+    world.run(3);
+    let id = world.machine().deployments()[0].id.clone();
+    assert_eq!(world.command(Command::CancelDeployment { id, force: false }).status, 200);
+    world.run(3);
+    assert!(world.machine().app("/g/a").is_none() && world.machine().group("/g").is_none());
+    assert_eq!(world.machine().deployments().len(), 0);
+}
+
+fn group(base: &str, tree: &Value) -> Command {
+    let update = api::marathon::group_update(tree.as_object().unwrap().clone(), base).expect("right");
+    Command::PutGroup { base: base.into(), update, force: false, create: false }
+}
+
+#[test]
+fn what_others_need_comes_first_and_is_healthy_first() {
+    let mut world = World::new(2);
+    let check =
+        json!([{ "protocol": "HTTP", "portIndex": 0, "intervalSeconds": 1, "gracePeriodSeconds": 60 }]);
+    let one = |id: &str, on: Value| json!({ "id": id, "cmd": "x", "cpus": 0.1, "mem": 16, "dependencies": on, "healthChecks": check });
+    let tree = json!({ "id": "/g", "apps": [one("web", json!(["api"])), one("api", json!(["db"])), one("db", json!([]))] });
+    world.all_sick = true;
+    world.command(group("/", &tree));
+    world.run(5);
+    let apps =
+        |world: &World| -> Vec<String> { world.machine().instances().map(|i| i.app.clone()).collect() };
+    assert_eq!(apps(&world), ["/g/db"], "it is not healthy yet");
+    world.all_sick = false;
+    let mut order: Vec<String> = Vec::new();
+    world.each_step(60, |machine| {
+        for instance in machine.instances() {
+            if !order.contains(&instance.app) {
+                order.push(instance.app.clone());
+            }
+        }
+    });
+    assert_eq!(order, ["/g/db", "/g/api", "/g/web"]);
+    assert_eq!(world.machine().deployments().len(), 0);
+}
+
+#[test]
+fn a_group_goes_with_all_that_runs_in_it() {
+    let mut world = World::new(2);
+    let apps: Vec<_> =
+        (0..20).map(|n| json!({ "id": format!("a{n}"), "cmd": "x", "cpus": 0.1, "mem": 16 })).collect();
+    world.command(group("/", &json!({ "id": "/g", "apps": apps })));
+    world.run(20);
+    assert_eq!(world.tasks(), 20);
+    assert_eq!(world.command(Command::DeleteGroup { id: "/".into(), force: false }).status, 200);
+    world.run(20);
+    assert_eq!((world.tasks(), world.machine().apps().count()), (0, 0));
+    assert!(world.machine().group("/g").is_none() && world.machine().group("/").is_some());
+}
+
+#[test]
+fn a_crash_in_a_large_change_loses_nothing() {
+    // a change of 200 apps takes several batches; whatever was durable of it is finished
+    for crash_at in 0..24 {
+        let mut world = World::new(4);
+        world.checks = false;
+        world.command(create("/other", json!({})));
+        world.run(5);
+        let apps: Vec<_> =
+            (0..200).map(|n| json!({ "id": format!("a{n}"), "cmd": "x", "cpus": 0.01, "mem": 1 })).collect();
+        world.crash_after_saves(crash_at);
+        let answer = world.try_command(group("/", &json!({ "id": "/g", "apps": apps })));
+        world.run(30);
+        base::Machine::check(world.machine());
+        let there = world.machine().apps().count() - 1;
+        assert!(there == 200 || (there == 0 && answer.is_none()), "{there} apps, crash after {crash_at}");
+        assert_eq!(world.tasks(), 1 + there, "crash after {crash_at}");
+        assert_eq!(world.machine().deployments().len(), 0, "crash after {crash_at}");
+        let stray = world.keys().into_iter().find(|key| key.starts_with("deployments/"));
+        assert_eq!(stray, None, "crash after {crash_at}");
+    }
+}
+
+#[test]
+fn offers_of_other_regions_under_maintenance_or_with_gpus_are_left() {
+    for (what, stage) in [
+        ("region", "UnfulfilledConstraint"),
+        ("maintenance", "AgentMaintenance"),
+        ("gpus", "DeclinedScarceResources"),
+    ] {
+        let mut world = World::new(1);
+        world.odd_offers = Some(what);
+        world.restart();
+        world.command(create("/a", json!({})));
+        world.run(5);
+        let why = world.machine().why("/a", world.now()).unwrap();
+        assert_eq!(why.agents[0].refusals[0].stage, stage, "{why:?}");
+        let asks = match what {
+            "region" => json!({ "constraints": [["@region", "IS", "away"]] }),
+            "gpus" => json!({ "gpus": 1 }),
+            _ => continue,
+        };
+        let mut more = asks.clone();
+        more["id"] = "/b".into();
+        let answer = world.command(create("/b", asks));
+        world.run(5);
+        assert_eq!(world.running("/b"), u64::from(answer.status == 201 && what == "region"), "{what}");
+    }
+}
+
+#[test]
+fn many_apps_at_once_and_one_by_one() {
+    let scale = std::env::var("APPS").ok().and_then(|n| n.parse().ok()).unwrap_or(300usize);
+    let one = |n: usize| json!({ "id": format!("a{n}"), "cmd": "x", "cpus": 0.001, "mem": 0.1, "portDefinitions": [] });
+    for n in [scale / 4, scale / 2, scale] {
+        let mut world = World::new(20);
+        world.checks = false;
+        let started = std::time::Instant::now();
+        world.command(group("/", &json!({ "id": "/g", "apps": (0..n).map(one).collect::<Vec<_>>() })));
+        let put = started.elapsed();
+        world.run(20);
+        assert_eq!((world.tasks(), world.machine().deployments().len()), (n, 0));
+        let all = started.elapsed();
+        let started = std::time::Instant::now();
+        for at in 0..n {
+            let answer = world.command(create(
+                "/x",
+                json!({ "id": format!("/x{at}"), "cpus": 0.001, "mem": 0.1, "portDefinitions": [] }),
+            ));
+            assert_eq!(answer.status, 201, "{answer:?}");
+            if at % 50 == 0 {
+                world.run(1);
+            }
+        }
+        world.run(5);
+        assert_eq!((world.tasks(), world.machine().deployments().len()), (2 * n, 0));
+        let each = started.elapsed();
+        let started = std::time::Instant::now();
+        world.command(Command::DeleteGroup { id: "/".into(), force: true });
+        world.run(20);
+        assert_eq!(world.tasks(), 0);
+        println!("{n} apps: put {put:?}, run {all:?}; one by one {each:?}; delete {:?}", started.elapsed());
+    }
+}
