@@ -199,6 +199,12 @@ fn exit_codes_are_what_help_says() {
     refused(&dev, 2, &["app"]);
     refused(&dev, 2, &["app", "list", "--nonsense"]);
     has(&refused(&dev, 2, &["app", "scale", "/x", "-1"]), &["'-1'", "a whole number from 0 on is right"]);
+    for role in ["dev", "master", "agent", "orchestrator"] {
+        let help = Command::new(BINARY).args([role, "--help"]).output().expect("the binary runs");
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        assert!(!help.contains("--marathon <") && !help.contains("--json"), "it asks no cluster: {help}");
+        has(&refused(&dev, 2, &[role, "--json"]), &["this command does not take --json"]);
+    }
     for role in ["agent", "orchestrator"] {
         let port = if role == "agent" { "--port=0" } else { "--http_port=0" };
         let output = Command::new(BINARY).args([role, port]).output().expect("the binary runs");

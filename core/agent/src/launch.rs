@@ -7,7 +7,7 @@ use crate::{
     records,
     state::{Executor, Framework, Task},
 };
-use base::{Duration, Effects, Now};
+use base::{Duration, Effects, Now, Time};
 use model::{
     container::{ContainerId, ContainerSpec, Fetch, Io, Limits, Mount, Program},
     mesos::{
@@ -25,7 +25,14 @@ pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 const MIB: f64 = 1024.0 * 1024.0;
 
 impl Agent {
-    pub(crate) fn update_framework(&mut self, message: internal::UpdateFrameworkMessage) {
+    /// It is said when a framework comes back: what it has not acknowledged is said again at once, as upstream does
+    /// (`Slave::updateFramework`), since what came before it subscribed was dropped.
+    pub(crate) fn update_framework(
+        &mut self,
+        message: internal::UpdateFrameworkMessage,
+        now: Time,
+        out: &mut Effects<Effect>,
+    ) {
         let (Some(framework), Some(info)) =
             (self.frameworks.get_mut(&message.framework_id.value), message.framework_info)
         else {
@@ -33,6 +40,7 @@ impl Agent {
         };
         self.saves.push(records::framework(&info));
         framework.info = info;
+        self.resend_all(now, out);
     }
 
     pub(crate) fn run_task(

@@ -142,7 +142,7 @@ impl Agent {
             }
             Message::FrameworkToExecutorMessage(m) => self.to_executor(*m, out),
             Message::StatusUpdateAcknowledgementMessage(m) => self.acknowledged(*m, at, out),
-            Message::UpdateFrameworkMessage(m) => self.update_framework(*m),
+            Message::UpdateFrameworkMessage(m) => self.update_framework(*m, at, out),
             _ => self.counters.messages_dropped += 1,
         }
     }

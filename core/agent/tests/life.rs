@@ -8,7 +8,8 @@ use model::{
     container::{Probed, Program, Termination},
     link::{Envelope, Message, Upid},
     mesos::{
-        AgentId, CheckInfo, HealthCheck, TaskState, check_info, health_check, internal, task_status::Reason,
+        AgentId, CheckInfo, FrameworkId, FrameworkInfo, HealthCheck, TaskState, check_info, health_check,
+        internal, task_status::Reason,
     },
     save::Records,
 };
@@ -75,6 +76,27 @@ fn an_update_is_repeated_until_acknowledged_and_not_after() {
     assert_eq!(w.statuses()[0].state(), TaskState::TaskRunning);
     w.acknowledge(&first);
     assert!(w.statuses().is_empty(), "an acknowledgement said twice changes nothing");
+}
+
+#[test]
+fn who_comes_back_is_told_at_once_what_it_has_not_acknowledged() {
+    let mut w = World::fresh();
+    let container = w.run("t", |_| {});
+    w.step(Input::Launched { container, pid: 1 });
+    let first = w.statuses().remove(0);
+    let back = |id: &str| internal::UpdateFrameworkMessage {
+        framework_id: FrameworkId { value: id.into() },
+        framework_info: Some(FrameworkInfo { user: "root".into(), name: "f".into(), ..Default::default() }),
+        ..Default::default()
+    };
+    w.hear(back("F"));
+    let again = w.statuses();
+    assert!(again.len() == 1 && again[0].uuid == first.uuid, "{again:?}");
+    w.acknowledge(&first);
+    w.next();
+    w.hear(back("F"));
+    w.hear(back("unknown"));
+    assert!(w.statuses().is_empty(), "what is acknowledged is not said again");
 }
 
 #[test]

@@ -48,6 +48,8 @@ pub mod exit {
     pub const UNFINISHED: u8 = 5;
 }
 
+const HEADING: &str = "Which cluster, and how it is shown";
+
 /// What holds for every command.
 #[derive(Args, Clone, Debug)]
 pub struct Opts {
@@ -55,6 +57,7 @@ pub struct Opts {
     #[arg(
         long,
         global = true,
+        help_heading = HEADING,
         env = "MESOLITE_MARATHON",
         default_value = "http://127.0.0.1:8080",
         value_name = "URL"
@@ -64,14 +67,36 @@ pub struct Opts {
     #[arg(
         long,
         global = true,
+        help_heading = HEADING,
         env = "MESOLITE_MASTER",
         default_value = "http://127.0.0.1:5050",
         value_name = "URL"
     )]
     pub master: String,
     /// Print JSON instead of tables
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = HEADING)]
     pub json: bool,
+}
+
+impl Opts {
+    /// Takes them out of the help of a command that asks no cluster; given all the same, they are refused by name.
+    pub fn kept_out_of(mut command: clap::Command) -> clap::Command {
+        let own: Vec<String> = command.get_arguments().map(|arg| arg.get_id().to_string()).collect();
+        for name in ["marathon", "master", "json"].into_iter().filter(|name| !own.iter().any(|o| o == name)) {
+            let instead = "it starts one, and asks none";
+            let refuse =
+                move |_: &str| Err::<String, _>(format!("this command does not take --{name}: {instead}"));
+            command = command.arg(
+                clap::Arg::new(name)
+                    .long(name)
+                    .hide(true)
+                    .num_args(0..=1)
+                    .default_missing_value("")
+                    .value_parser(refuse),
+            );
+        }
+        command
+    }
 }
 
 /// The commands.

@@ -59,8 +59,12 @@ pub fn command() -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .after_help(cli::exit::HELP);
-    let root = root.subcommand(dev::Dev::augment_args(clap::Command::new("dev")).about(dev::ABOUT));
-    ROLES.into_iter().fold(root, |root, table| root.subcommand(table.command()))
+    let dev = dev::Dev::augment_args(clap::Command::new("dev")).about(dev::ABOUT);
+    let roles = ROLES.into_iter().map(Table::command);
+    [dev]
+        .into_iter()
+        .chain(roles)
+        .fold(root, |root, command| root.subcommand(cli::Opts::kept_out_of(command)))
 }
 
 /// Runs what the command line says; `arguments` begin with the program's name.
