@@ -1,10 +1,11 @@
 //! One loop per machine: inputs and deadlines in, steps, effects out. Never decides anything.
 
-use base::{Effects, Machine, Now, Rng, Time};
+pub use crate::clock::now;
+use base::{Effects, Machine, Now, Rng};
 use model::save::{Change, SaveId};
 use std::{
     sync::{Arc, RwLock, RwLockReadGuard},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -40,15 +41,6 @@ impl<M: Machine> Driven<M> {
     pub fn inbox(&self) -> mpsc::Sender<M::Input> {
         self.inbox.clone()
     }
-}
-
-/// The instant now. It never goes back within one process, whatever the system clock does.
-pub fn now() -> Time {
-    use std::sync::atomic::{AtomicU64, Ordering};
-    static LAST: AtomicU64 = AtomicU64::new(0);
-    let read = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let nanos = u64::try_from(read.as_nanos()).unwrap_or(u64::MAX);
-    Time::from_nanos(LAST.fetch_max(nanos, Ordering::Relaxed).max(nanos))
 }
 
 /// Randomness seeded by the system.

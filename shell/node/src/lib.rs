@@ -2,6 +2,7 @@
 
 mod agent;
 mod attach;
+mod clock;
 mod dev;
 mod driver;
 mod files;
