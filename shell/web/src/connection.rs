@@ -1,5 +1,5 @@
 //! One connection's socket, watched: a request head must be whole a while after its first byte, an idle connection may
-//! stay (links between daemons are idle for long). Never: HTTP.
+//! stay (links between daemons are idle for long, and a new one says nothing at first). Never: HTTP.
 
 use std::{
     io,
@@ -17,6 +17,8 @@ use tokio::{
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
+    /// Nothing came yet.
+    Silent,
     /// Between requests.
     Idle,
     /// A head has begun to arrive.
@@ -30,11 +32,12 @@ enum Phase {
 pub struct Watch {
     phase: Mutex<Phase>,
     head_began: Notify,
+    cut: Notify,
 }
 
 impl Watch {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { phase: Mutex::new(Phase::Idle), head_began: Notify::new() })
+        Arc::new(Self { phase: Mutex::new(Phase::Silent), head_began: Notify::new(), cut: Notify::new() })
     }
     fn phase(&self) -> Phase {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
@@ -51,10 +54,22 @@ impl Watch {
         self.set(Phase::Idle);
     }
     fn bytes_came(&self) {
-        if self.phase() == Phase::Idle {
+        if matches!(self.phase(), Phase::Silent | Phase::Idle) {
             self.set(Phase::Head(Instant::now()));
             self.head_began.notify_one();
         }
+    }
+    /// Whether nothing came yet.
+    pub fn is_silent(&self) -> bool {
+        self.phase() == Phase::Silent
+    }
+    /// Ends the connection.
+    pub fn cut(&self) {
+        self.cut.notify_one();
+    }
+    /// Completes when it was cut.
+    pub async fn was_cut(&self) {
+        self.cut.notified().await;
     }
     /// Completes when a head has been arriving for too long.
     pub async fn head_overdue(&self, timeout: Duration) {

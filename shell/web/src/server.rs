@@ -14,12 +14,13 @@ use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use model::request::RequestId;
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     io,
     net::SocketAddr,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -33,6 +34,8 @@ use tokio::{
 
 /// How long open requests may take to finish once the server stops; what is left is cut.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+/// How long a new connection waits for one to end that is cut for it.
+const SLOT_PATIENCE: Duration = Duration::from_millis(200);
 /// Pause after a failed accept, which comes from having too few file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -45,7 +48,7 @@ pub struct Limits {
     pub head_timeout: Duration,
     /// From the end of the head until the body is whole.
     pub body_timeout: Duration,
-    /// Open connections; one more is answered 503 and closed.
+    /// Open connections. For one more the oldest that never said anything is closed; where all have, it is answered 503.
     pub connections_max: usize,
 }
 
@@ -144,6 +147,7 @@ where
     F: Future<Output = Reply> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(limits.connections_max));
+    let mut silent = Newcomers { all: VecDeque::new(), sweep_at: 2 * limits.connections_max };
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -153,16 +157,24 @@ where
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => match slots.clone().try_acquire_owned() {
-                Ok(slot) => {
-                    let (stop, handler) = (stop.clone(), handler.clone());
-                    connections.spawn(async move {
-                        converse(stream, peer, limits, stop, handler).await;
-                        drop(slot);
-                    });
+            Ok((stream, peer)) => {
+                let slot = slots.clone().try_acquire_owned();
+                if slot.is_err() {
+                    silent.cut_oldest();
                 }
-                Err(_) => drop(connections.spawn(refuse(stream))),
-            },
+                let watch = silent.add();
+                let (slots, stop, handler) = (slots.clone(), stop.clone(), handler.clone());
+                connections.spawn(async move {
+                    let slot = match slot {
+                        Ok(slot) => Ok(Ok(slot)),
+                        Err(_) => tokio::time::timeout(SLOT_PATIENCE, slots.acquire_owned()).await,
+                    };
+                    match slot {
+                        Ok(Ok(_slot)) => converse(stream, peer, limits, stop, handler, watch).await,
+                        _ => refuse(stream).await,
+                    }
+                });
+            }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -173,6 +185,32 @@ where
     let all = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(SHUTDOWN_GRACE, all).await.is_err() {
         connections.shutdown().await;
+    }
+}
+
+/// Connections that may not have said anything yet, oldest first.
+struct Newcomers {
+    all: VecDeque<Weak<Watch>>,
+    /// When so many are listed, those that have spoken or gone are forgotten.
+    sweep_at: usize,
+}
+
+impl Newcomers {
+    fn add(&mut self) -> Arc<Watch> {
+        if self.all.len() >= self.sweep_at {
+            self.all.retain(|w| w.upgrade().is_some_and(|w| w.is_silent()));
+        }
+        let watch = Watch::new();
+        self.all.push_back(Arc::downgrade(&watch));
+        watch
+    }
+    /// Makes room for one that may have something to say.
+    fn cut_oldest(&mut self) {
+        while let Some(oldest) = self.all.pop_front() {
+            if let Some(oldest) = oldest.upgrade().filter(|w| w.is_silent()) {
+                return oldest.cut();
+            }
+        }
     }
 }
 
@@ -190,6 +228,7 @@ async fn converse<H, F>(
     limits: Limits,
     mut stop: watch::Receiver<bool>,
     handler: H,
+    watch: Arc<Watch>,
 ) where
     H: Fn(Incoming) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
@@ -198,7 +237,6 @@ async fn converse<H, F>(
         Ok(local) => local,
         Err(error) => return tracing::debug!(%error, "a connection went away at once"),
     };
-    let watch = Watch::new();
     let cut = Arc::new(Notify::new());
     let stopping = stop.clone();
     let service = service_fn(|request: Request<hyper::body::Incoming>| {
@@ -268,6 +306,7 @@ async fn converse<H, F>(
                 return;
             }
             () = cut.notified() => return,
+            () = watch.was_cut() => return tracing::debug!(%peer, "a silent connection made room for others"),
             () = watch.head_overdue(limits.head_timeout) => {
                 return tracing::debug!(%peer, "a request head did not arrive in time");
             }

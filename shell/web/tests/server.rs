@@ -224,9 +224,14 @@ async fn it_stops_within_seconds_though_streams_are_open() {
 #[tokio::test]
 async fn one_connection_too_many_is_told_so() {
     let server = served(Limits { connections_max: 3, ..Limits::default() }).await;
-    let mut first = TcpStream::connect(server.address).await.unwrap();
-    let _second = TcpStream::connect(server.address).await.unwrap();
-    let _third = TcpStream::connect(server.address).await.unwrap();
+    let spoken = async || {
+        let mut stream = TcpStream::connect(server.address).await.unwrap();
+        stream.write_all(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let mut byte = [0];
+        stream.read_exact(&mut byte).await.unwrap();
+        stream
+    };
+    let (mut first, _second, _third) = (spoken().await, spoken().await, spoken().await);
     let mut fourth = TcpStream::connect(server.address).await.unwrap();
     let mut answer = String::new();
     fourth.read_to_string(&mut answer).await.unwrap();
@@ -243,6 +248,17 @@ async fn one_connection_too_many_is_told_so() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     assert_eq!(last.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn those_that_say_nothing_make_room_for_those_that_do() {
+    let server = served(Limits { connections_max: 3, ..Limits::default() }).await;
+    let mut silent = Vec::new();
+    for _ in 0..10 {
+        silent.push(TcpStream::connect(server.address).await.unwrap());
+    }
+    let answer = talk(server.address, b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }
 
 #[tokio::test]
