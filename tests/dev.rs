@@ -148,6 +148,23 @@ fn it_shows_progress_urls_and_what_to_try_next() {
 }
 
 #[test]
+fn an_app_that_is_refused_holds_up_no_other() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (bad, good) = (dir.path().join("bad.json"), dir.path().join("good.json"));
+    std::fs::write(&bad, r#"{"id":"/bad","cmd":"true","cpus":-1}"#).expect("a file");
+    std::fs::write(&good, app("98768")).expect("a file");
+    let files = [bad.display().to_string(), good.display().to_string()];
+    let dev = Dev::start(dir.path(), &[&files[0], &files[1], "--kill-tasks-on-exit"]);
+    let said = eventually("the end of the greeting", || {
+        Some(dev.said()).filter(|said| said.contains("Ctrl-C stops the daemon"))
+    });
+    for words in ["bad.json: ", "422", "/cpus", "/stays: 2 running"] {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+    dev.signal(Signal::TERM);
+}
+
+#[test]
 fn on_a_terminal_a_bar_shows_how_far_it_is() {
     let dir = tempfile::tempdir().expect("a directory");
     let dev = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);

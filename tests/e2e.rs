@@ -7,8 +7,11 @@ use serde_json::Value;
 use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// Any signal that ends a daemon must end it within this.
+const STOP_MAX: Duration = Duration::from_secs(10);
 
 /// A cluster of real processes in a directory of its own.
 struct Cluster {
@@ -104,6 +107,7 @@ impl Cluster {
     }
 
     fn signal(&mut self, signal: Signal) {
+        let began = Instant::now();
         for child in &self.children {
             real::send(child, signal);
         }
@@ -114,6 +118,7 @@ impl Cluster {
                 std::thread::yield_now();
             }
         }
+        assert!(began.elapsed() < STOP_MAX, "{signal:?}: {:?}", began.elapsed());
     }
 
     /// Asks until the answer is as wanted.

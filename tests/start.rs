@@ -271,6 +271,32 @@ fn flags_are_over_the_environment_over_a_file() {
 }
 
 #[test]
+fn an_agent_by_itself_ends_its_tasks_where_it_is_told_to() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let master = Role::start(dir.path(), &["master", "--port=0"], &[]);
+    let at = format!("--master={}", master.url("master").trim_start_matches("http://"));
+    let mut agent = Role::start(dir.path(), &["agent", "--port=0", &at, "--kill-tasks-on-exit"], &[]);
+    let mut run = Command::new(BINARY)
+        .args(["--master", &master.url("master"), "run", "--", "exec sleep 98774"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let task =
+        real::eventually("the task", || processes("sleep 98774").into_iter().find(|pid| *pid != run.id()));
+    let groups = real::cgroups(task);
+    let began = Instant::now();
+    real::send(&agent.0, Signal::TERM);
+    assert!(agent.0.wait().expect("a status").success());
+    assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
+    run.kill().unwrap_or_default();
+    run.wait().expect("a status");
+    assert_eq!(processes("sleep 98774"), Vec::<u32>::new());
+    assert_eq!(processes(&format!("launcher {}", dir.path().display())), Vec::<u32>::new());
+    assert!(groups.iter().all(|group| !group.exists()), "{groups:?}");
+}
+
+#[test]
 fn a_second_one_is_refused_and_the_first_goes_on() {
     let dir = tempfile::tempdir().expect("a directory");
     let dev = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);

@@ -134,13 +134,20 @@ async fn apply(cluster: &Cluster, files: &[cli::AppFile]) -> Result<(), String> 
     let output = Output::detect(false);
     let mut waiting = JoinSet::new();
     let mut apps = Vec::new();
+    let mut late = Vec::new();
     for file in files {
-        let applied = cli::apply(cluster, file, false, &output).await.map_err(|e| e.to_string())?;
+        let applied = match cli::apply(cluster, file, false, &output).await {
+            Ok(applied) => applied,
+            Err(refused) => {
+                // The others start all the same.
+                late.push(format!("{}: {refused}", file.from));
+                continue;
+            }
+        };
         apps.push(applied.id);
         let (cluster, deployment) = (cluster.clone(), applied.deployment);
         waiting.spawn(async move { cluster.wait(&deployment, APPLY_TIMEOUT, &output).await });
     }
-    let mut late = Vec::new();
     while let Some(ended) = waiting.join_next().await {
         if let Ok(Err(failure)) = ended {
             late.push(failure.to_string());
