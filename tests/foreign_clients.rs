@@ -137,6 +137,11 @@ fn pymesos_of_pypi_as_a_scheduler() {
 }
 
 #[test]
+fn pymesos_of_pypi_as_an_executor() {
+    drive_python("pymesos_executor.py");
+}
+
+#[test]
 fn mesoshttp_of_pypi() {
     drive_python("mesoshttp_scheduler.py");
 }
