@@ -263,7 +263,7 @@ impl Agent {
         if greet {
             self.tell(key, Word::Registered, out);
         }
-        self.deliver(key, out);
+        self.deliver(now, key, out);
     }
 
     /// An update that an executor made.

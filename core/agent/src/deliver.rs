@@ -11,7 +11,7 @@ use base::{Effects, Now};
 use model::{
     container::{ContainerSpec, Io, Program},
     mesos::{
-        TaskGroupInfo, TaskState, internal,
+        CommandInfo, TaskGroupInfo, TaskState, internal,
         task_status::{Reason, Source},
     },
 };
@@ -20,15 +20,21 @@ type Key = (String, String);
 
 impl Agent {
     /// The queued tasks of this number are durable.
-    pub(crate) fn queued_is_durable(&mut self, key: &Key, number: u64, out: &mut Effects<Effect>) {
+    pub(crate) fn queued_is_durable(
+        &mut self,
+        now: &mut Now<'_>,
+        key: &Key,
+        number: u64,
+        out: &mut Effects<Effect>,
+    ) {
         if let Some(executor) = self.executors.get_mut(key) {
             executor.queue.iter_mut().filter(|q| q.number == number).for_each(|q| q.durable = true);
         }
-        self.deliver(key, out);
+        self.deliver(now, key, out);
     }
 
     /// Hands over what is queued and durable, in order, if the executor takes it.
-    pub(crate) fn deliver(&mut self, key: &Key, out: &mut Effects<Effect>) {
+    pub(crate) fn deliver(&mut self, now: &mut Now<'_>, key: &Key, out: &mut Effects<Effect>) {
         let Some(executor) = self.executors.get_mut(key) else { return };
         let played = executor.is_default();
         if executor.phase != Phase::Running || (!played && executor.speaker == Speaker::Nobody) {
@@ -46,7 +52,7 @@ impl Agent {
             let tasks = one.tasks.iter().filter_map(|id| self.tasks.get(&(key.0.clone(), id.clone())));
             if played {
                 let keys: Vec<_> = tasks.map(|t| (key.0.clone(), t.id().to_owned())).collect();
-                keys.iter().for_each(|task| self.launch_nested(task, out));
+                keys.iter().for_each(|task| self.launch_nested(now, task, out));
                 continue;
             }
             let infos: Vec<_> = tasks.map(|t| t.info.clone()).collect();
@@ -58,13 +64,24 @@ impl Agent {
         }
     }
 
-    fn launch_nested(&self, key: &Key, out: &mut Effects<Effect>) {
+    fn launch_nested(&mut self, now: &mut Now<'_>, key: &Key, out: &mut Effects<Effect>) {
+        if let Some(why) = self.tasks.get(key).and_then(|task| {
+            launch::unfit(task.info.command.as_ref(), task.info.container.as_ref())
+        }) {
+            self.report(now, key, |s| s.set_state(TaskState::TaskStarting));
+            self.conclude(now, key, TaskState::TaskFailed, |s| {
+                s.set_reason(Reason::ContainerLaunchFailed);
+                s.message = Some(why.to_owned());
+            });
+            self.group_member_over(key, now, out);
+            return;
+        }
         let (Some(task), Some(framework)) = (self.tasks.get(key), self.frameworks.get(&key.0)) else {
             return;
         };
         let Runner::Group { executor, .. } = &task.runner else { return };
         let Some(executor) = self.executors.get(&(key.0.clone(), executor.clone())) else { return };
-        let Some(command) = task.info.command.clone() else { return };
+        let command = task.info.command.clone().unwrap_or_else(no_command);
         let from_executor = executor.info.command.as_ref().and_then(|c| c.user.clone());
         let user = command.user.clone().or(from_executor).unwrap_or_else(|| framework.info.user.clone());
         let program: Program = launch::program(&command);
@@ -142,4 +159,10 @@ impl Agent {
         }
         self.end_if_idle(&executor_key, now, out);
     }
+}
+
+/// A group's task without a command would run what its image says; without an image it fails when it runs.
+fn no_command() -> CommandInfo {
+    let value = "echo 'The task has no command, and no image that has one' >&2; exit 1";
+    CommandInfo { value: Some(value.to_owned()), ..Default::default() }
 }

@@ -1,6 +1,6 @@
 //! Everything that an agent asks for.
 
-use crate::input::ProbeId;
+use crate::{Removal, input::ProbeId};
 use base::Duration;
 use model::{
     container::{ContainerId, ContainerSpec, Limits, Probe},
@@ -43,6 +43,15 @@ pub enum Effect {
         codec: Codec,
         /// What it says.
         response: Box<Response>,
+    },
+    /// Make and remove volumes, before any later effect: answered by `VolumesChanged`.
+    Volumes {
+        /// The uuid of the operation; empty = none waits for it.
+        operation: Vec<u8>,
+        /// Directories to be made, unless they are there.
+        make: Vec<String>,
+        /// What goes, with all that is in it.
+        remove: Vec<Removal>,
     },
     /// Remove a sandbox that nobody may want any more.
     Discard {

@@ -110,7 +110,7 @@ impl Agent {
         let count = tasks.len();
         let held = self.tasks.values().filter(|t| t.framework == key.0 && t.executor_id() == key.1).count();
         let unfit = launch::unsupported_executor(&info, is_default)
-            .or_else(|| tasks.iter().find_map(|t| launch::unsupported(t, is_default)))
+            .or_else(|| tasks.iter().filter(|_| !is_default).find_map(|t| launch::unsupported(t, false)))
             .or_else(|| (is_default && !group).then_some("The default executor runs task groups only"))
             .or_else(|| (held + count > EXECUTOR_TASKS_MAX).then_some("The executor has too many tasks"));
         if let Some(why) = unfit {
@@ -230,7 +230,7 @@ impl Agent {
                 Phase::Registering { until: now.time + timeout, again: false }
             };
         }
-        self.deliver(key, out);
+        self.deliver(now, key, out);
         self.end_if_idle(key, now, out);
     }
 
@@ -342,6 +342,14 @@ impl Agent {
 
     /// SHUTDOWN now, by force after the grace period.
     pub(crate) fn shut_down_executor(&mut self, key: &Key, now: &mut Now<'_>, out: &mut Effects<Effect>) {
+        if let Some(task) = self.tasks.get_mut(key).filter(|t| t.runner == Runner::Agent && t.is_live()) {
+            // The command executor is played here.
+            if task.cause == Cause::Own {
+                task.cause = Cause::Killed;
+            }
+            self.end(key, None, now, out);
+            return;
+        }
         let Some(executor) = self.executors.get_mut(key) else { return };
         if matches!(executor.phase, Phase::Ending { .. } | Phase::Forced | Phase::Ended) {
             return;

@@ -54,6 +54,13 @@ pub enum Input {
         /// How.
         how: Termination,
     },
+    /// Volumes were made and removed.
+    VolumesChanged {
+        /// The uuid of the operation; empty = none waits for it.
+        operation: Vec<u8>,
+        /// Why not, if not.
+        outcome: Result<(), String>,
+    },
     /// A probe came back.
     Probed {
         /// Which.

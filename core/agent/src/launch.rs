@@ -289,6 +289,8 @@ pub(crate) fn volumes(
                 target: volume.container_path.clone(),
                 read_only,
                 make: false,
+                // One that is shared may be used by several users at once.
+                own: resource.shared.is_none(),
             });
         }
     }
@@ -306,7 +308,7 @@ pub(crate) fn volumes(
             let Some(path) = path.or(volume.host_path.as_ref()) else { continue };
             (path.clone(), false)
         };
-        spec.volumes.push(Mount { source, target, read_only, make });
+        spec.volumes.push(Mount { source, target, read_only, make, own: false });
     }
 }
 

@@ -11,6 +11,7 @@ mod guests;
 mod input;
 mod invariants;
 mod launch;
+mod operations;
 mod records;
 mod recovery;
 mod registration;
@@ -24,6 +25,7 @@ pub use config::{Config, ExecutorTimes, VERSION};
 pub use effect::Effect;
 pub use guests::{Attachable, ContainerCall, Guest};
 pub use input::{Input, ProbeId};
+pub use operations::Removal;
 pub use state::{Executor, Framework, Runner, Task};
 pub use view::Counters;
 
@@ -32,6 +34,7 @@ use model::{
     container::ContainerId,
     link::{Envelope, Message, Upid},
     mesos::{AgentInfo, agent::call::LaunchContainer},
+    resources::Resources,
     save::Records,
 };
 use registration::Registration;
@@ -56,6 +59,10 @@ pub struct Agent {
     executor_containers: BTreeMap<ContainerId, (String, String)>,
     /// Containers that clients asked for.
     guests: BTreeMap<ContainerId, Guest>,
+    /// Reservations made at run time, and volumes.
+    checkpointed: Resources,
+    /// By their uuid.
+    operations: BTreeMap<Vec<u8>, operations::Pending>,
     /// Calls that wait for the end of a container.
     waits: BTreeMap<ContainerId, Vec<guests::Wait>>,
     completed: VecDeque<Task>,
@@ -89,6 +96,8 @@ impl Agent {
             executor_containers: BTreeMap::new(),
             guests: BTreeMap::new(),
             waits: BTreeMap::new(),
+            checkpointed: Resources::default(),
+            operations: BTreeMap::new(),
             completed: VecDeque::new(),
             completed_executors: VecDeque::new(),
             probes: BTreeMap::new(),
@@ -142,6 +151,10 @@ impl Agent {
             }
             Message::FrameworkToExecutorMessage(m) => self.to_executor(*m, out),
             Message::StatusUpdateAcknowledgementMessage(m) => self.acknowledged(*m, at, out),
+            Message::ApplyOperationMessage(m) => self.apply_operation(now, *m),
+            Message::AcknowledgeOperationStatusMessage(m) => self.operation_acknowledged(&m),
+            Message::ReconcileOperationsMessage(m) => self.reconcile_operations(&m, out),
+            Message::CheckpointResourcesMessage(m) => self.checkpoint_resources(&m, out),
             Message::UpdateFrameworkMessage(m) => self.update_framework(*m, at, out),
             _ => self.counters.messages_dropped += 1,
         }
@@ -150,6 +163,7 @@ impl Agent {
     fn due(&mut self, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         self.registration_due(now, out);
         let at = now.time;
+        self.operations_due(at, out);
         let keys: Vec<_> = self
             .tasks
             .iter()
@@ -183,8 +197,11 @@ impl Machine for Agent {
             Input::Launched { container, pid } => self.launched(&mut now, &container, pid, out),
             Input::LaunchFailed { container, why } => self.launch_failed(&mut now, &container, &why, out),
             Input::Terminated { container, how } => self.terminated(&mut now, &container, &how, out),
+            Input::VolumesChanged { operation, outcome } => {
+                self.volumes_changed(&mut now, &operation, outcome);
+            }
             Input::Probed { probe, outcome } => self.probed(&mut now, probe, &outcome, out),
-            Input::Saved { save } => self.saved(save, &now, out),
+            Input::Saved { save } => self.saved(save, &mut now, out),
             Input::SaveFailed { save, .. } => self.save_failed(save, at),
             Input::Executor { request, accept, call } => {
                 self.executor_call(&mut now, request, accept, *call, out);
@@ -205,7 +222,8 @@ impl Machine for Agent {
         let save = self.saves.deadline().map(|at| (at, "a refused save"));
         let executors = self.executors.values().filter_map(Executor::deadline).min();
         let executors = executors.map(|at| (at, "an executor"));
-        [tasks, executors, registration, save].into_iter().flatten().min()
+        let operations = self.operations_deadline().map(|at| (at, "an operation"));
+        [tasks, executors, registration, save, operations].into_iter().flatten().min()
     }
 
     fn check(&self) {

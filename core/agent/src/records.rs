@@ -7,7 +7,11 @@ use crate::{
 use model::{
     container::{ContainerId, Termination},
     link::Upid,
-    mesos::{AgentInfo, ExecutorInfo, FrameworkInfo, TaskInfo, internal::StatusUpdate},
+    mesos::{
+        AgentInfo, ExecutorInfo, FrameworkInfo, Operation, TaskInfo,
+        internal::{CheckpointResourcesMessage, StatusUpdate},
+    },
+    resources::Resources,
     save::{Change, Records},
 };
 use prost::Message as _;
@@ -21,6 +25,8 @@ const EXECUTOR: &str = "executors/";
 const DRIVER: &str = "drivers/";
 const GUEST: &str = "guests/";
 const SESSION: &str = "sessions/";
+const RESOURCES: &str = "resources";
+const OPERATION: &str = "operations/";
 
 /// What was durable.
 #[derive(Debug, Default)]
@@ -35,6 +41,9 @@ pub(crate) struct Recovered {
     pub drivers: Vec<(String, ContainerId, Upid)>,
     /// Containers that clients asked for, outer ones first; sessions say so.
     pub guests: Vec<(ContainerId, Launch, bool)>,
+    /// Reservations made at run time, and volumes.
+    pub resources: Resources,
+    pub operations: Vec<Operation>,
     /// Unacknowledged updates in the order in which they were made.
     pub updates: Vec<(u64, StatusUpdate)>,
     pub broken: u64,
@@ -97,6 +106,12 @@ impl Recovered {
                 let session = key.starts_with(SESSION);
                 let launch = Launch::decode(value.as_slice());
                 launch.map(|l| found.guests.push((ContainerId(id.to_owned()), l, session))).is_ok()
+            } else if key == RESOURCES {
+                let kept = CheckpointResourcesMessage::decode(value.as_slice()).ok();
+                let kept = kept.and_then(|m| Resources::from_messages(&m.resources).ok());
+                kept.map(|resources| found.resources = resources).is_some()
+            } else if key.starts_with(OPERATION) {
+                Operation::decode(value.as_slice()).map(|o| found.operations.push(o)).is_ok()
             } else if let Some(number) = key.strip_prefix(UPDATE) {
                 match (u64::from_str_radix(number, 16), StatusUpdate::decode(value.as_slice())) {
                     (Ok(number), Ok(update)) => {
@@ -174,6 +189,28 @@ pub(crate) fn guest(guest: &Guest) -> Change {
 
 pub(crate) fn forget_guest(guest: &Guest) -> [Change; 1] {
     [Change::Delete { key: guest_key(guest) }]
+}
+
+pub(crate) fn resources(resources: &Resources) -> Change {
+    let message = CheckpointResourcesMessage { resources: resources.to_messages() };
+    Change::Put { key: RESOURCES.to_owned(), value: message.encode_to_vec() }
+}
+
+fn operation_key(uuid: &[u8]) -> String {
+    use std::fmt::Write as _;
+    uuid.iter().fold(OPERATION.to_owned(), |mut key, byte| {
+        // Writing to a String can't fail.
+        write!(key, "{byte:02x}").unwrap_or_default();
+        key
+    })
+}
+
+pub(crate) fn operation(operation: &Operation) -> Change {
+    Change::Put { key: operation_key(&operation.uuid.value), value: operation.encode_to_vec() }
+}
+
+pub(crate) fn forget_operation(uuid: &[u8]) -> Change {
+    Change::Delete { key: operation_key(uuid) }
 }
 
 pub(crate) fn update(number: u64, update: &StatusUpdate) -> Change {

@@ -80,6 +80,13 @@ impl Agent {
             }
             self.tasks.insert(key, task);
         }
+        self.checkpointed = found.resources;
+        for operation in found.operations {
+            let pending = crate::operations::Pending::new(operation);
+            let durable = pending.operation.latest_status.uuid.is_some();
+            let uuid = pending.operation.uuid.value.clone();
+            self.operations.insert(uuid, crate::operations::Pending { durable, ..pending });
+        }
         for (container, launch, session) in found.guests {
             self.read_guest(container, launch, session);
         }
@@ -171,6 +178,7 @@ impl Agent {
                 self.say(driver, internal::ReconnectExecutorMessage { slave_id }, out);
             }
         }
+        self.operations_recovered(out);
         self.guests_recovered(&running, &ended, out);
         self.saves.push(records::boot(&self.config.boot_id));
         self.begin(now, out);

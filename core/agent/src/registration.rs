@@ -66,6 +66,7 @@ impl Agent {
                 version: Some(VERSION.to_owned()),
                 agent_capabilities: capabilities(),
                 resource_version_uuid: uuid,
+                checkpointed_resources: self.checkpointed.to_messages(),
                 ..Default::default()
             };
             self.say(master, message, out);
@@ -75,7 +76,7 @@ impl Agent {
                 version: Some(VERSION.to_owned()),
                 agent_capabilities: capabilities(),
                 resource_version_uuid: uuid,
-                ..Default::default()
+                checkpointed_resources: self.checkpointed.to_messages(),
             };
             self.say(master, message, out);
         }
@@ -152,6 +153,7 @@ impl Agent {
         self.settle(connection, now);
         self.report_resources(out);
         self.resend_all(now, out);
+        self.resend_operations(now, out);
     }
 
     pub(crate) fn reregistered(
@@ -182,6 +184,7 @@ impl Agent {
         }
         self.report_resources(out);
         self.resend_all(now.time, out);
+        self.resend_operations(now.time, out);
     }
 
     fn report_resources(&self, out: &mut Effects<Effect>) {
@@ -191,7 +194,9 @@ impl Agent {
         let message = internal::UpdateSlaveMessage {
             slave_id: id,
             update_oversubscribed_resources: Some(false),
-            operations: Some(Default::default()),
+            operations: Some(internal::update_slave_message::Operations {
+                operations: self.operations_for_master(),
+            }),
             resource_version_uuid: Some(mesos::Uuid { value: self.resource_version.clone() }),
             resource_providers: Some(Default::default()),
             ..Default::default()

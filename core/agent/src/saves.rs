@@ -27,6 +27,10 @@ pub(crate) enum Then {
     Start { executor: (String, String) },
     /// The container that a client asked for may be made.
     Invite { container: ContainerId },
+    /// The volumes of an operation may be made and removed.
+    Volumes { operation: Vec<u8> },
+    /// The status of an operation may be said.
+    SayOperation { operation: Vec<u8> },
     /// The queued tasks of this number may be handed over.
     Deliver { executor: (String, String), number: u64 },
 }
@@ -93,14 +97,16 @@ impl Agent {
         saves.under_way = Some((save, batch));
     }
 
-    pub(crate) fn saved(&mut self, save: SaveId, now: &Now<'_>, out: &mut Effects<Effect>) {
+    pub(crate) fn saved(&mut self, save: SaveId, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         let Some((_, batch)) = self.saves.under_way.take_if(|(id, _)| *id == save) else { return };
         for then in batch.then {
             match then {
                 Then::Launch { task } => self.launch(&task, out),
                 Then::Start { executor } => self.start_executor(&executor, out),
                 Then::Invite { container } => self.invite(&container, out),
-                Then::Deliver { executor, number } => self.queued_is_durable(&executor, number, out),
+                Then::Volumes { operation } => self.change_volumes(&operation, out),
+                Then::SayOperation { operation } => self.say_operation(&operation, now.time, out),
+                Then::Deliver { executor, number } => self.queued_is_durable(now, &executor, number, out),
                 Then::Say { task: key, number } => {
                     self.update_is_durable(&key, number, now.time, out);
                 }

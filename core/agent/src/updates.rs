@@ -47,7 +47,9 @@ impl Agent {
     pub(crate) fn container_status(&self, task: &Task) -> ContainerStatus {
         let address = self.config.address.ip();
         let mut ip = IpAddress { ip_address: Some(address.to_string()), ..Default::default() };
-        ip.set_protocol(if address.is_ipv4() { Protocol::IPv4 } else { Protocol::IPv6 });
+        if address.is_ipv6() {
+            ip.set_protocol(Protocol::IPv6);
+        }
         ContainerStatus {
             container_id: Some(task.container.to_message()),
             network_infos: vec![NetworkInfo { ip_addresses: vec![ip], ..Default::default() }],

@@ -184,6 +184,9 @@ pub struct Mount {
     pub read_only: bool,
     /// Make the source, as a directory, if it is not there.
     pub make: bool,
+    /// The source is to belong to the container's user.
+    #[serde(default)]
+    pub own: bool,
 }
 
 /// How a container ended.

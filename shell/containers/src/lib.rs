@@ -20,3 +20,4 @@ pub use launcher::main as launcher_main;
 pub use probe::probe;
 pub use protocol::Frame;
 pub use sandbox::make as make_sandbox;
+pub use volumes::change as change_volumes;

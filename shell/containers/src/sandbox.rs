@@ -28,7 +28,9 @@ pub fn make(spec: &ContainerSpec) -> Result<(), String> {
         unix::chown(path, Some(user.uid), Some(user.gid)).map_err(|e| failed(e.to_string()))?;
     }
     let latest = path.with_file_name("latest");
-    if spec.id.parent().is_some() {
+    // Those of standalone containers stand beside each other.
+    let alone = path.parent().and_then(Path::file_name).is_none_or(|dir| dir != "runs");
+    if spec.id.parent().is_some() || alone {
         return link(spec).map_err(failed);
     }
     if latest.symlink_metadata().is_ok() {

@@ -43,6 +43,9 @@ fn one(
             unix::chown(source, Some(user.uid), Some(user.gid)).map_err(|e| e.to_string())?;
         }
     }
+    if let Some(user) = user.filter(|_| volume.own) {
+        unix::chown(source, Some(user.uid), Some(user.gid)).map_err(|e| e.to_string())?;
+    }
     let is_dir = fs::metadata(source).map_err(|e| format!("the source: {e}"))?.is_dir();
     let namespaced = isolation.mount_namespace || isolation.pid_namespace;
     let relative = !volume.target.starts_with('/');
@@ -76,4 +79,73 @@ fn one(
         CString::new(path.display().to_string()).map_err(|_| "the path holds a zero byte".to_owned())
     };
     Ok(Some((text(source)?, text(&target)?, volume.read_only)))
+}
+
+/// Makes and removes persistent volumes: what is to go is renamed at once, and removed in the background. `true` beside
+/// a path = it is a mount point, which stays.
+pub fn change(make: &[String], remove: &[(String, bool)]) -> Result<(), String> {
+    for path in make {
+        fs::create_dir_all(path)
+            .map_err(|e| format!("Failed to create the persistent volume at '{path}': {e}"))?;
+    }
+    for (path, keep_root) in remove {
+        empty(Path::new(path), *keep_root)
+            .map_err(|e| format!("Failed to remove the persistent volume at '{path}': {e}"))?;
+    }
+    Ok(())
+}
+
+fn empty(path: &Path, keep_root: bool) -> std::io::Result<()> {
+    if !path.exists() {
+        return Ok(());
+    }
+    if keep_root {
+        for entry in fs::read_dir(path)? {
+            let path = entry?.path();
+            let is_dir = path.symlink_metadata()?.is_dir();
+            if is_dir { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
+        }
+        return Ok(());
+    }
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut number = 0;
+    let gone = loop {
+        let gone = path.with_file_name(format!(".removed-{number}-{name}"));
+        if !gone.exists() {
+            break gone;
+        }
+        number += 1;
+    };
+    fs::rename(path, &gone)?;
+    std::thread::spawn(move || {
+        if let Err(error) = fs::remove_dir_all(&gone) {
+            tracing::warn!(path = %gone.display(), %error, "a removed volume stays behind");
+        }
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_are_made_and_removed_but_mount_points_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let (own, mount) = (path("roles/r/v"), path("mount"));
+        change(&[own.clone(), mount.clone()], &[]).unwrap();
+        for volume in [&own, &mount] {
+            fs::create_dir(format!("{volume}/inner")).unwrap();
+            fs::write(format!("{volume}/file"), "x").unwrap();
+        }
+        change(std::slice::from_ref(&own), &[]).unwrap();
+        assert!(Path::new(&format!("{own}/file")).exists(), "what is there already is kept");
+        change(&[], &[(own.clone(), false), (mount.clone(), true), (path("never"), false)]).unwrap();
+        assert!(!Path::new(&own).exists());
+        assert_eq!(fs::read_dir(&mount).unwrap().count(), 0);
+        fs::write(path("file"), "").unwrap();
+        let why = change(&[path("file/inside")], &[]).unwrap_err();
+        assert!(why.starts_with("Failed to create the persistent volume at"), "{why}");
+    }
 }

@@ -76,6 +76,9 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         completed_tasks_max: COMPLETED_TASKS_MAX,
         executors: executor_times(values),
     };
+    if let Some(why) = Agent::misfit(&config, &records) {
+        anyhow::bail!(why);
+    }
     let options = Options {
         dir: work_dir.join("launcher"),
         command: vec![std::env::current_exe()?.display().to_string(), "launcher".to_owned()],
@@ -180,6 +183,10 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     tracing::info!(%address, %master, "agent serves");
     let kill = values.on("kill-tasks-on-exit").then_some(launcher);
     Ok(Running { address, tasks: vec![task, server], launcher: kill })
+}
+
+fn remove_of(removals: &[agent::Removal]) -> Vec<(String, bool)> {
+    removals.iter().map(|r| (r.path.clone(), r.keep_root)).collect()
 }
 
 fn executor_times(values: &Values) -> agent::ExecutorTimes {
@@ -287,6 +294,11 @@ async fn obey(driven: &Driven<Agent>, launcher: &Launcher, order: Effect) {
                 let outcome = containers::probe(probe, timeout, Some(&launcher)).await;
                 driven.send(Input::Probed { probe: id, outcome }).await;
             });
+        }
+        Effect::Volumes { operation, make, remove } => {
+            // Before the next order, which may use them; what goes only gets out of the way here.
+            let outcome = containers::change_volumes(&make, &remove_of(&remove));
+            driven.send(Input::VolumesChanged { operation, outcome }).await;
         }
         Effect::Discard { directory } => {
             tokio::task::spawn_blocking(move || {

@@ -5,7 +5,7 @@
 // Each test binary uses its own part of this.
 #![allow(dead_code)]
 
-use agent::{Agent, Config, Effect, Input, ProbeId};
+use agent::{Agent, Config, Effect, Input, ProbeId, Removal};
 use base::{Duration, Effects, Machine, Now, Rng, Time};
 use model::{
     container::{ContainerId, ContainerSpec, Limits},
@@ -35,6 +35,10 @@ pub struct World {
     pub limits: Vec<(ContainerId, Limits)>,
     pub http: Vec<Http<Event>>,
     pub discarded: Vec<String>,
+    pub volumes: Vec<(Vec<String>, Vec<Removal>)>,
+    pub volumes_refused: Option<String>,
+    /// Nobody answers about volumes.
+    pub deaf: bool,
     pub responses: Vec<(RequestId, Response)>,
 }
 
@@ -61,7 +65,14 @@ pub fn config() -> Config {
 
 impl World {
     pub fn fresh() -> Self {
-        let mut w = Self::from(Records::new(), Time::from_millis(1_000_000));
+        Self::fresh_with(|_| {})
+    }
+
+    /// A registered agent with another configuration.
+    pub fn fresh_with(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config();
+        change(&mut config);
+        let mut w = Self::of(config, Records::new(), Time::from_millis(1_000_000));
         w.step(Input::Recovered { running: Vec::new(), ended: Vec::new() });
         w.step(Input::MasterDetected(Some(master())));
         assert!(matches!(w.sent[0], Message::RegisterSlaveMessage(_)));
@@ -71,8 +82,18 @@ impl World {
     }
 
     pub fn from(records: Records, now: Time) -> Self {
+        Self::of(config(), records, now)
+    }
+
+    /// The same agent after a crash.
+    pub fn restarted(self) -> Self {
+        let config = self.agent.config().clone();
+        Self::of(config, self.records, self.now + Duration::from_secs(5))
+    }
+
+    fn of(config: Config, records: Records, now: Time) -> Self {
         let mut rng = Rng::from_number(3);
-        let agent = Agent::new(config(), &records, Now::new(now, &mut rng));
+        let agent = Agent::new(config, &records, Now::new(now, &mut rng));
         Self {
             agent,
             records,
@@ -88,6 +109,9 @@ impl World {
             limits: Vec::new(),
             http: Vec::new(),
             discarded: Vec::new(),
+            volumes: Vec::new(),
+            volumes_refused: None,
+            deaf: false,
             responses: Vec::new(),
         }
     }
@@ -128,6 +152,13 @@ impl World {
                     Effect::Http(http) => self.http.push(http),
                     Effect::Respond { request, response, .. } => self.responses.push((request, *response)),
                     Effect::Discard { directory } => self.discarded.push(directory),
+                    Effect::Volumes { operation, make, remove } => {
+                        let outcome = self.volumes_refused.clone().map_or(Ok(()), Err);
+                        self.volumes.push((make, remove));
+                        if !self.deaf {
+                            inputs.push(Input::VolumesChanged { operation, outcome });
+                        }
+                    }
                     Effect::Link(_) => {}
                 }
             }
