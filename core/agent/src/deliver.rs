@@ -65,9 +65,11 @@ impl Agent {
     }
 
     fn launch_nested(&mut self, now: &mut Now<'_>, key: &Key, out: &mut Effects<Effect>) {
-        if let Some(why) = self.tasks.get(key).and_then(|task| {
-            launch::unfit(task.info.command.as_ref(), task.info.container.as_ref())
-        }) {
+        if let Some(why) = self
+            .tasks
+            .get(key)
+            .and_then(|task| launch::unfit(task.info.command.as_ref(), task.info.container.as_ref()))
+        {
             self.report(now, key, |s| s.set_state(TaskState::TaskStarting));
             self.conclude(now, key, TaskState::TaskFailed, |s| {
                 s.set_reason(Reason::ContainerLaunchFailed);

@@ -34,8 +34,10 @@ fn a_volume(id: &str, amount: f64) -> Resource {
 }
 
 fn reserve(resources: Vec<Resource>) -> Operation {
-    let mut operation =
-        Operation { reserve: Some(operation::Reserve { resources, source: Vec::new() }), ..Default::default() };
+    let mut operation = Operation {
+        reserve: Some(operation::Reserve { resources, source: Vec::new() }),
+        ..Default::default()
+    };
     operation.set_type(operation::Type::Reserve);
     operation
 }
@@ -87,7 +89,8 @@ fn acknowledge(w: &mut World, number: u8, status: &OperationStatus) {
 
 fn world() -> World {
     World::fresh_with(|config| {
-        config.resources = Resources::scalars([("cpus", 4.0), ("mem", 1024.0), ("disk", 1000.0)]).to_messages();
+        config.resources =
+            Resources::scalars([("cpus", 4.0), ("mem", 1024.0), ("disk", 1000.0)]).to_messages();
     })
 }
 
@@ -200,7 +203,6 @@ fn reconciliation_says_what_is_known_and_what_is_not() {
     let framework_id = Some(FrameworkId { value: "F".into() });
     w.hear(internal::ReconcileOperationsMessage { operations: vec![asked(1), asked(2)], framework_id });
     let answers: Vec<_> = said(&mut w).into_iter().map(|m| (m.status.state(), m.status.uuid)).collect();
-    let expected =
-        [(OperationState::OperationFinished, None), (OperationState::OperationUnknown, None)];
+    let expected = [(OperationState::OperationFinished, None), (OperationState::OperationUnknown, None)];
     assert_eq!(answers, expected);
 }
