@@ -4,7 +4,11 @@ mod real;
 
 use real::{BINARY, Dev, Signal, eventually, for_a_while};
 use serde_json::{Value, json};
-use std::{process::Command, time::Duration};
+use std::{
+    io::{BufRead as _, Read as _},
+    process::Command,
+    time::Duration,
+};
 
 /// How long a command that follows something may take to print what is waited for.
 const FOLLOW_MAX: Duration = Duration::from_secs(60);
@@ -273,4 +277,31 @@ fn run_exits_with_the_status_of_its_command() {
     let output = dev.command(&["run", "-e", "WHO=me", "--", "echo $WHO"]).output().expect("the binary runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "me\n");
     dev.signal(Signal::TERM);
+}
+
+#[test]
+fn a_cancelled_deployment_is_no_success() {
+    let (dir, dev) = fresh();
+    let file = dir.path().join("huge.json");
+    std::fs::write(&file, json!({ "id": "/huge", "cmd": "sleep 1000", "cpus": 1000 }).to_string())
+        .expect("a file");
+    for (query, said) in [("?force=true", "0 of 1 instances run"), ("", "/huge is gone")] {
+        let mut apply = dev.command(&["app", "apply", &file.display().to_string(), "--force"]);
+        let apply = apply.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped()).spawn();
+        let mut apply = apply.expect("the binary runs");
+        let mut says = std::io::BufReader::new(apply.stderr.take().expect("a pipe"));
+        let mut text = String::new();
+        // Its first line of progress: it has seen the deployment.
+        says.read_line(&mut text).expect("a line");
+        let plans: Value = serde_json::from_str(&dev.ask("GET", "/v2/deployments", "").1).expect("JSON");
+        let id = plans[0]["id"].as_str().expect("a deployment").to_owned();
+        let (status, body) = dev.ask("DELETE", &format!("/v2/deployments/{id}{query}"), "");
+        assert!(status == 202 || status == 200, "{status} {body}");
+        says.read_to_string(&mut text).expect("the rest");
+        assert_eq!(apply.wait().expect("it ends").code(), Some(1), "{text}");
+        has(&text, &["was cancelled", said]);
+        dev.ask("DELETE", "/v2/apps/huge?force=true", "");
+        dev.until("/v2/apps", |v| v["apps"] == json!([]));
+    }
+    has(&refused(&dev, 3, &["app", "scale", "/none", "2"]), &["/none"]);
 }

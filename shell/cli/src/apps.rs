@@ -53,6 +53,8 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
         }
         App::Show { id } => show(&get(cluster, &id).await?, output),
         App::Scale { id, instances, change } => {
+            // To change what is not there would be to create it.
+            get(cluster, &id).await?;
             let path = format!("{}{}", app_path(&id), force(&change));
             let answer = cluster.marathon(Method::PUT, &path, Some(&json!({"instances": instances}))).await?;
             finish(cluster, output, &id, &apply::deployment_of(&answer), &change).await?;

@@ -90,12 +90,14 @@ impl Cluster {
         let mut told = String::new();
         let mut bar = None;
         let mut pause = Duration::from_millis(20);
+        let mut last = Value::Null;
         loop {
             let all = self.marathon(Method::GET, "/v2/deployments", None).await?;
             let Some(plan) = all.as_array().into_iter().flatten().find(|plan| plan["id"] == deployment)
             else {
-                return Ok(());
+                return self.reached(&last).await;
             };
+            last.clone_from(plan);
             let now = progress(plan);
             if now != told && !output.progress {
                 output.note(&now);
@@ -129,6 +131,45 @@ impl Cluster {
 }
 
 impl Cluster {
+    /// A deployment is not listed any more: whether its apps are what it wanted them to be.
+    async fn reached(&self, plan: &Value) -> Result<(), Failure> {
+        let stops = |app: &str| {
+            let steps = list(plan, "steps").iter().flat_map(|step| list(step, "actions"));
+            steps.into_iter().any(|action| action["app"] == app && action["action"] == "StopApplication")
+        };
+        for app in list(plan, "affectedApps").iter().filter_map(Value::as_str) {
+            let answer = match self.marathon(Method::GET, &app_path(app), None).await {
+                Err(failure) if failure.code() == crate::exit::NOT_FOUND => {
+                    if stops(app) {
+                        continue;
+                    }
+                    return Err(Failure::Failed(format!(
+                        "the deployment of {app} was cancelled: {app} is gone"
+                    )));
+                }
+                answer => answer?,
+            };
+            let app_now = &answer["app"];
+            let (Some(wanted), Some(is)) = (plan["version"].as_str(), app_now["version"].as_str()) else {
+                continue;
+            };
+            if is < wanted {
+                return Err(Failure::Failed(format!(
+                    "the deployment of {app} was cancelled: it is at version {is} again"
+                )));
+            }
+            let (running, instances) = (&app_now["tasksRunning"], &app_now["instances"]);
+            // Tasks that ran and ended since are another matter: the app is started again, with back-off.
+            let fell = app_now["lastTaskFailure"]["version"] == wanted;
+            if is == wanted && running.as_u64() < instances.as_u64() && !fell {
+                return Err(Failure::Failed(format!(
+                    "the deployment of {app} was cancelled: {running} of {instances} instances run"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// How many instances of these apps run, and how many should.
     async fn instances(&self, apps: &[&str]) -> Result<(u64, u64), Failure> {
         let (mut running, mut wanted) = (0, 0);

@@ -407,8 +407,13 @@ impl Failure {
 pub fn run(cmd: Cmd, opts: &Opts, mut whole: clap::Command) -> u8 {
     if let Cmd::Completions { shell } = cmd {
         let name = whole.get_name().to_owned();
-        clap_complete::generate(shell, &mut whole, name, &mut std::io::stdout());
-        return 0;
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut whole, name, &mut script);
+        return if std::io::Write::write_all(&mut std::io::stdout(), &script).is_ok() {
+            0
+        } else {
+            exit::FAILED
+        };
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -39,6 +39,7 @@ fn answer(path: &str, method: &str, asked: usize) -> (u16, String) {
         ("GET", "/v2/apps/hello") => {
             "{\"app\":{\"id\":\"/hello\",\"instances\":2,\"tasksRunning\":1,\"cpus\":9,\"mem\":32,\"tasks\":[{\"id\":\"hello.1\",\"slaveId\":\"S0\"}]}}"
         }
+        ("GET", "/v2/apps/bad" | "/v2/apps/busy" | "/v2/apps/stuck") => "{\"app\":{\"id\":\"/some\"}}",
         ("GET", "/v2/queue") => {
             "{\"queue\":[{\"count\":1,\"app\":{\"id\":\"/hello\"},\"delay\":{\"timeLeftSeconds\":4},\"processedOffersSummary\":{\"processedOffersCount\":3,\"unusedOffersCount\":3,\"rejectSummaryLastOffers\":[{\"reason\":\"InsufficientCpus\",\"declined\":1,\"processed\":1}]}}]}"
         }

@@ -1,7 +1,7 @@
 //! `mesolite agent`: an agent machine, its store, its launcher, its port, its link.
 
 use crate::{
-    Running, Stop,
+    Running, Stop, address,
     attach::Desk,
     driver::{Driven, Saver, drive, now, system_rng},
     files,
@@ -35,10 +35,7 @@ pub(crate) const SHARE: &str = "share";
 pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<Running> {
     let master = values.get("master").context("--master=HOST:PORT is required")?;
     let master = resolve(master).await?;
-    let ip = values.get("ip").unwrap_or("127.0.0.1");
-    let port = values.number("port").unwrap_or(5051);
-    let address: SocketAddr =
-        format!("{ip}:{port}").parse().with_context(|| format!("--ip: '{ip}' is not an address"))?;
+    let address = address::listen(values, "ip", "port", 5051)?;
     let cgroups_root = values.get("cgroups_root").unwrap_or("mesos").to_owned();
     let cgroup_mount = values.get("cgroups_hierarchy").unwrap_or("/sys/fs/cgroup");
     let (isolation, warnings) =
@@ -48,7 +45,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         tracing::warn!("{warning}");
     }
     let listener = web::bind(address, &values.flag("port")).await?;
-    let address = listener.local_addr()?;
+    let address = address::advertised(values, listener.local_addr()?, Some(master))?;
     let work_dir = Path::new(values.get("work_dir").unwrap_or("./mesolite-data/agent"));
     std::fs::create_dir_all(work_dir)
         .with_context(|| format!("--work_dir: can't make {}", work_dir.display()))?;
@@ -202,9 +199,9 @@ fn executor_times(values: &Values) -> agent::ExecutorTimes {
 async fn resolve(master: &str) -> anyhow::Result<SocketAddr> {
     let plain = master.trim_start_matches("http://").trim_end_matches('/');
     let plain = plain.strip_prefix("master@").unwrap_or(plain);
-    let mut found = tokio::net::lookup_host(plain)
-        .await
-        .with_context(|| format!("--master: '{master}' is not HOST:PORT of a master"))?;
+    let mut found = tokio::net::lookup_host(plain).await.with_context(|| {
+        format!("--master: no address is found for '{master}' (HOST:PORT of a master is right)")
+    })?;
     found.next().with_context(|| format!("--master: '{plain}' has no address"))
 }
 

@@ -1,5 +1,6 @@
 //! Roles: one driver loop per machine; wiring, flags, shutdown. Never decides what a machine decides.
 
+mod address;
 mod agent;
 mod attach;
 mod clock;

@@ -1,7 +1,7 @@
 //! `mesolite master`: a master machine, its store, its port, its link.
 
 use crate::{
-    Running, Stop,
+    Running, Stop, address,
     driver::{Saver, drive, now, system_rng},
     flags::Values,
     hub::{Hub, Style},
@@ -12,7 +12,7 @@ use base::Now;
 use endpoints::{Arrived, Routed};
 use master::{Config, Effect, Input, Master};
 use model::link::Upid;
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 use web::{
     Limits, Reply,
     link::{Link, Local},
@@ -20,18 +20,9 @@ use web::{
 
 /// Starts a master; it serves when this returns.
 pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<Running> {
-    let ip = values.get("ip").unwrap_or("127.0.0.1");
-    let port = values.number("port").unwrap_or(5050);
-    let address: SocketAddr =
-        format!("{ip}:{port}").parse().with_context(|| format!("--ip: '{ip}' is not an address"))?;
+    let address = address::listen(values, "ip", "port", 5050)?;
     let listener = web::bind(address, &values.flag("port")).await?;
-    let bound = listener.local_addr()?;
-    let advertised: SocketAddr = match values.get("advertise_ip") {
-        Some(ip) => {
-            SocketAddr::new(ip.parse().with_context(|| format!("--advertise_ip: '{ip}'"))?, bound.port())
-        }
-        None => bound,
-    };
+    let advertised = address::advertised(values, listener.local_addr()?, None)?;
     let dir = Path::new(values.get("work_dir").unwrap_or("./mesolite-data/master"));
     let store = Arc::new(store::Store::open(dir)?);
     let records = store.records("")?;

@@ -1,7 +1,7 @@
 //! `mesolite orchestrator`: an orchestrator machine, its store, its port, its subscription at a master.
 
 use crate::{
-    Running, Stop,
+    Running, Stop, address,
     driver::{Driven, Saver, drive, now, system_rng},
     flags::Values,
     hub::{Hub, Style},
@@ -14,7 +14,7 @@ use model::{
     request::Codec,
 };
 use orchestrator::{Config, Effect, Input, Orchestrator, config::Accepted};
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 use tokio::sync::mpsc;
 use web::{
     Limits, Reply,
@@ -28,13 +28,9 @@ const RECONNECT: Duration = Duration::from_millis(500);
 pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     let master = values.get("master").context("--master=HOST:PORT is required")?;
     let master = if master.contains("://") { master.to_owned() } else { format!("http://{master}") };
-    let ip = values.get("http_address").unwrap_or("127.0.0.1");
-    let port = values.number("http_port").unwrap_or(8080);
-    let address: SocketAddr = format!("{ip}:{port}")
-        .parse()
-        .with_context(|| format!("--http_address: '{ip}' is not an address"))?;
+    let address = address::listen(values, "http_address", "http_port", 8080)?;
     let listener = web::bind(address, &values.flag("http_port")).await?;
-    let address = listener.local_addr()?;
+    let address = address::advertised(values, listener.local_addr()?, None)?;
     let store = Arc::new(store::Store::open(Path::new(
         values.get("work_dir").unwrap_or("./mesolite-data/orchestrator"),
     ))?);

@@ -28,8 +28,12 @@ pub const MASTER: Table = Table {
     flags: &[
         text("ip", Some("127.0.0.1"), "Address to listen on"),
         number("port", "5050", "Port to listen on; 0 = pick one"),
-        text("advertise_ip", None, "Address that peers should use"),
-        text("hostname", None, "Name that is reported to clients; default: the listening address"),
+        text(
+            "advertise_ip",
+            None,
+            "Address that peers should use; default: --ip, or the one that leads to other machines",
+        ),
+        text("hostname", None, "Name that is reported to clients; default: the advertised address"),
         text("work_dir", Some("./mesolite-data/master"), "Where the registry is kept"),
         text("cluster", None, "Name of the cluster, for people"),
         Flag {
@@ -86,7 +90,12 @@ pub const AGENT: Table = Table {
         text("master", None, "The master to register with: HOST:PORT (required)"),
         text("ip", Some("127.0.0.1"), "Address to listen on"),
         number("port", "5051", "Port to listen on; 0 = pick one"),
-        text("hostname", None, "Name in offers; default: the listening address"),
+        text(
+            "advertise_ip",
+            None,
+            "Address that peers should use; default: --ip, or the one that leads to the master",
+        ),
+        text("hostname", None, "Name in offers; default: the advertised address"),
         text(
             "work_dir",
             Some("./mesolite-data/agent"),

@@ -111,7 +111,6 @@ const AGENT: &[Group] = &[
     (
         "there is no such setting; the built-in behaviour is described in COMPAT.md",
         &[
-            "advertise_ip",
             "agent_features",
             "agent_subsystems",
             "cgroups_cpu_enable_pids_and_tids_count",

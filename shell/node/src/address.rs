@@ -1,0 +1,96 @@
+//! Where a role listens, and the address that it tells others. Never: names of hosts (`--hostname`).
+
+use crate::flags::Values;
+use anyhow::{Context as _, bail};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+
+/// Which address leads to others when no peer is known yet: from the range that is set apart for documentation. Nothing
+/// is sent there.
+const ANYWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 9);
+
+/// The address to listen on, of these two flags.
+pub fn listen(
+    values: &Values,
+    ip_flag: &str,
+    port_flag: &str,
+    port_default: u16,
+) -> anyhow::Result<SocketAddr> {
+    let ip = values.get(ip_flag).unwrap_or("127.0.0.1");
+    let ip: IpAddr = ip.parse().with_context(|| {
+        format!("{}: '{ip}' is not an IP address, such as 127.0.0.1", values.flag(ip_flag))
+    })?;
+    let port = values.number(port_flag).unwrap_or(u64::from(port_default));
+    let port = u16::try_from(port)
+        .with_context(|| format!("{}: {port} is no port: 0 to 65535 is right", values.flag(port_flag)))?;
+    Ok(SocketAddr::new(ip, port))
+}
+
+/// The address that others are told: `--advertise_ip`, else where we listen. Who listens everywhere tells the address
+/// that leads to its peer.
+pub fn advertised(
+    values: &Values,
+    bound: SocketAddr,
+    peer: Option<SocketAddr>,
+) -> anyhow::Result<SocketAddr> {
+    if let Some(ip) = values.get("advertise_ip") {
+        let parsed: IpAddr = ip
+            .parse()
+            .with_context(|| format!("{}: '{ip}' is not an IP address", values.flag("advertise_ip")))?;
+        if parsed.is_unspecified() {
+            bail!("{}: nobody can be reached at {ip}", values.flag("advertise_ip"));
+        }
+        return Ok(SocketAddr::new(parsed, bound.port()));
+    }
+    if !bound.ip().is_unspecified() {
+        return Ok(bound);
+    }
+    let own = outward(peer.unwrap_or(ANYWHERE)).unwrap_or_else(|| {
+        tracing::warn!(
+            "no address leads to other machines: others are told 127.0.0.1; name another with --advertise_ip"
+        );
+        Ipv4Addr::LOCALHOST.into()
+    });
+    Ok(SocketAddr::new(own, bound.port()))
+}
+
+/// Our address on the way to a peer.
+fn outward(peer: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = if peer.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { "::".parse().ok()? };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(peer).ok()?;
+    socket.local_addr().ok().map(|a| a.ip()).filter(|ip| !ip.is_unspecified())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(pairs: &[(&str, &str)]) -> Values {
+        let mut values = Values::default();
+        pairs.iter().for_each(|(name, value)| values.set(name, (*value).to_owned()));
+        values
+    }
+
+    #[test]
+    fn each_wrong_flag_is_named() {
+        let refused = |pairs: &[_]| listen(&values(pairs), "ip", "port", 5050).unwrap_err().to_string();
+        assert!(
+            refused(&[("port", "99999")]).contains("port: 99999 is no port"),
+            "{}",
+            refused(&[("port", "99999")])
+        );
+        assert!(refused(&[("ip", "here")]).contains("ip: 'here' is not an IP address"));
+        assert_eq!(listen(&values(&[]), "ip", "port", 5050).unwrap(), "127.0.0.1:5050".parse().unwrap());
+    }
+
+    #[test]
+    fn who_listens_everywhere_never_says_so() {
+        let bound = "0.0.0.0:5051".parse().unwrap();
+        let told = advertised(&values(&[]), bound, Some("127.0.0.1:5050".parse().unwrap())).unwrap();
+        assert_eq!(told, "127.0.0.1:5051".parse().unwrap());
+        assert!(!advertised(&values(&[]), bound, None).unwrap().ip().is_unspecified());
+        let named = advertised(&values(&[("advertise_ip", "10.1.2.3")]), bound, None).unwrap();
+        assert_eq!(named, "10.1.2.3:5051".parse().unwrap());
+        assert!(advertised(&values(&[("advertise_ip", "0.0.0.0")]), bound, None).is_err());
+    }
+}
