@@ -164,7 +164,7 @@ pub fn agent(data: &[u8]) {
     let mut given = Given::new();
     let mut containers: Vec<ContainerId> = Vec::new();
     let first = [
-        agent::Input::Recovered { running: Vec::new(), ended: Vec::new() },
+        agent::Input::Recovered { running: Vec::new(), starting: Vec::new(), ended: Vec::new() },
         agent::Input::MasterDetected(Some(Upid::new("master", at(5050)))),
     ];
     for input in first {

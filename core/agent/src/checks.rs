@@ -17,6 +17,9 @@ use model::{
 
 type Key = (String, String);
 
+/// A check that asks for no pause between its probes gets this one.
+const CHECK_INTERVAL_MIN: Duration = Duration::from_millis(100);
+
 /// What a probe is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -133,7 +136,7 @@ impl Agent {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let (Some(check), Some(watching)) = (task.info.check.clone(), task.check.as_mut()) else { return };
         watching.asked = false;
-        watching.next = now.time + seconds(check.interval_seconds());
+        watching.next = now.time + seconds(check.interval_seconds()).max(CHECK_INTERVAL_MIN);
         let mut seen = nothing_seen(&check);
         match outcome {
             Probed::Http(status) => {
@@ -177,7 +180,7 @@ impl Agent {
         };
         let healthy = is_healthy(&check, outcome);
         health.asked = false;
-        health.next = now.time + seconds(check.interval_seconds());
+        health.next = now.time + seconds(check.interval_seconds()).max(CHECK_INTERVAL_MIN);
         if healthy {
             let changed = health.last != Some(true);
             health.last = Some(true);

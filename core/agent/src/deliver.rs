@@ -64,7 +64,10 @@ impl Agent {
         }
     }
 
-    fn launch_nested(&mut self, now: &mut Now<'_>, key: &Key, out: &mut Effects<Effect>) {
+    pub(crate) fn launch_nested(&mut self, now: &mut Now<'_>, key: &Key, out: &mut Effects<Effect>) {
+        if self.ended_before_its_launch(key, now, out) {
+            return;
+        }
         if let Some(why) = self
             .tasks
             .get(key)

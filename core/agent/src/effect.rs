@@ -65,7 +65,7 @@ pub enum Effect {
         /// SIGTERM = 15, SIGKILL = 9.
         signal: i32,
     },
-    /// End what is left of a container, by force.
+    /// End what is left of a container, by force; one that is still to be made is not made (`LaunchFailed`).
     Destroy {
         /// Which.
         container: ContainerId,

@@ -144,6 +144,7 @@ impl Agent {
                 why: None,
                 heartbeat_at: None,
                 idle_until: None,
+                ordered: false,
             };
             self.saves.push(records::executor(&executor));
             self.saves.then(Then::Start { executor: key.clone() });
@@ -183,6 +184,9 @@ impl Agent {
 
     /// The executor is durable: its container is ordered.
     pub(crate) fn start_executor(&mut self, key: &Key, out: &mut Effects<Effect>) {
+        if let Some(executor) = self.executors.get_mut(key) {
+            executor.ordered = true;
+        }
         let (Some(executor), Some(framework)) = (self.executors.get(key), self.frameworks.get(&key.0)) else {
             return;
         };
@@ -241,9 +245,13 @@ impl Agent {
         why: &str,
         out: &mut Effects<Effect>,
     ) {
-        if let Some(executor) = self.executors.get_mut(key) {
-            executor.why = Some((TaskState::TaskFailed, Reason::ContainerLaunchFailed, why.to_owned()));
+        let Some(executor) = self.executors.get_mut(key).filter(|e| e.is_live()) else { return };
+        if executor.pid.is_some() {
+            // It ran, and the launcher knows nothing of it.
+            self.executor_gone(now, key, Some(&records::UNSEEN), out);
+            return;
         }
+        executor.why = Some((TaskState::TaskFailed, Reason::ContainerLaunchFailed, why.to_owned()));
         self.executor_gone(now, key, None, out);
     }
 
@@ -300,7 +308,7 @@ impl Agent {
         if !self.frameworks.get(&key.0).is_some_and(|f| f.ending) {
             self.say_exited(key, status, out);
         }
-        self.remove_executor(key, out);
+        self.remove_executor(key);
     }
 
     /// Its tasks that are not forgotten.
@@ -324,7 +332,7 @@ impl Agent {
     }
 
     /// An executor is forgotten once it is gone and all of its tasks are.
-    pub(crate) fn remove_executor(&mut self, key: &Key, out: &mut Effects<Effect>) {
+    pub(crate) fn remove_executor(&mut self, key: &Key) {
         let over = self.executors.get(key).is_some_and(|e| e.phase == Phase::Ended);
         if !over || !self.tasks_of(key).is_empty() {
             return;
@@ -332,7 +340,7 @@ impl Agent {
         let Some(executor) = self.executors.remove(key) else { return };
         self.executor_containers.remove(&executor.container);
         self.saves.extend(records::forget_executor(&executor));
-        out.push(Effect::Forget { container: executor.container.clone() });
+        self.saves.then(Then::Forget { container: executor.container.clone() });
         self.completed_executors.push_back(executor);
         while self.completed_executors.len() > self.config.completed_tasks_max {
             self.completed_executors.pop_front();

@@ -40,6 +40,7 @@ pub struct Guest {
     /// It runs inside the container around it, for as long as its client listens.
     pub session: bool,
     launching: Option<RequestId>,
+    pub(crate) ordered: bool,
     ended: Option<Termination>,
     /// The container around it is gone: nobody will ask.
     abandoned: bool,
@@ -54,6 +55,7 @@ impl Guest {
             launch,
             session,
             launching: None,
+            ordered: false,
             ended: None,
             abandoned: false,
         }
@@ -309,7 +311,10 @@ impl Agent {
     }
 
     /// The guest is durable: its container is ordered.
-    pub(crate) fn invite(&self, container: &ContainerId, out: &mut Effects<Effect>) {
+    pub(crate) fn invite(&mut self, container: &ContainerId, out: &mut Effects<Effect>) {
+        if let Some(guest) = self.guests.get_mut(container) {
+            guest.ordered = true;
+        }
         let Some(guest) = self.guests.get(container).filter(|g| g.is_live() && g.pid.is_none()) else {
             return;
         };
@@ -352,7 +357,12 @@ impl Agent {
         why: &str,
         out: &mut Effects<Effect>,
     ) {
-        let Some(guest) = self.guests.get_mut(container) else { return };
+        let Some(guest) = self.guests.get_mut(container).filter(|g| g.is_live()) else { return };
+        if guest.pid.is_some() {
+            // It ran, and the launcher knows nothing of it.
+            self.guest_ended(container, &records::UNSEEN, out);
+            return;
+        }
         let request = guest.launching.take();
         if why.contains(NOT_EXECUTED) {
             // Upstream's container is there by then, and what runs in it fails.
@@ -410,7 +420,7 @@ impl Agent {
     fn forget_guest(&mut self, container: &ContainerId, discard: bool, out: &mut Effects<Effect>) {
         let Some(guest) = self.guests.remove(container) else { return };
         self.saves.extend(records::forget_guest(&guest));
-        out.push(Effect::Forget { container: container.clone() });
+        self.saves.then(Then::Forget { container: container.clone() });
         if discard && !guest.session {
             out.push(Effect::Discard { directory: guest.directory });
         }

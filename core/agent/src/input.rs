@@ -30,7 +30,19 @@ pub enum Input {
     Recovered {
         /// Running containers and their first process.
         running: Vec<(ContainerId, u32)>,
+        /// Containers that it was ordered to make and has not made yet.
+        starting: Vec<ContainerId>,
         /// Containers that ended while the agent was away.
+        ended: Vec<(ContainerId, Termination)>,
+    },
+    /// The connection to the launcher broke and another stands, most often to another launcher. Orders may have been
+    /// lost on the way. What it knows:
+    LauncherReplaced {
+        /// Running containers and their first process.
+        running: Vec<(ContainerId, u32)>,
+        /// Containers that it was ordered to make and has not made yet.
+        starting: Vec<ContainerId>,
+        /// Containers that ended, seen or unseen.
         ended: Vec<(ContainerId, Termination)>,
     },
     /// A container runs.
@@ -40,7 +52,7 @@ pub enum Input {
         /// Its first process, as this machine numbers it.
         pid: u32,
     },
-    /// A container could not be made.
+    /// A container could not be made, or is not there: the answer to its end, too, where there is nothing to end.
     LaunchFailed {
         /// Which.
         container: ContainerId,

@@ -5,7 +5,7 @@ use crate::{
     Agent, Effect,
     executors::Order,
     records,
-    state::{Executor, Framework, Task},
+    state::{Executor, Framework, Kill, Task},
 };
 use base::{Duration, Effects, Now, Time};
 use model::{
@@ -40,7 +40,8 @@ impl Agent {
         };
         self.saves.push(records::framework(&info));
         framework.info = info;
-        self.resend_all(now, out);
+        let framework = message.framework_id.value;
+        self.resend(|t| t.framework == framework, now, out);
     }
 
     pub(crate) fn run_task(
@@ -106,8 +107,11 @@ impl Agent {
     }
 
     /// The task is durable: its container is ordered.
-    pub(crate) fn launch(&mut self, key: &Key, out: &mut Effects<Effect>) {
-        let Some(task) = self.tasks.get(key).filter(|t| !t.ended && t.pid.is_none()) else { return };
+    pub(crate) fn launch(&mut self, now: &mut Now<'_>, key: &Key, out: &mut Effects<Effect>) {
+        if self.ended_before_its_launch(key, now, out) {
+            return;
+        }
+        let Some(task) = self.tasks.get(key) else { return };
         let Some(framework) = self.frameworks.get(&key.0) else { return };
         let command = task.info.command.clone().unwrap_or_default();
         let user = command.user.clone().unwrap_or_else(|| framework.info.user.clone());
@@ -119,6 +123,25 @@ impl Agent {
         spec.io = crate::guests::io(task.info.container.as_ref(), Io::Files);
         volumes(&mut spec, &task.info.resources, task.info.container.as_ref(), None, self);
         out.push(Effect::Launch(Box::new(spec)));
+    }
+
+    /// Whether a task need not be launched any more; one that was killed before hears so. All others are from now on.
+    pub(crate) fn ended_before_its_launch(
+        &mut self,
+        key: &Key,
+        now: &mut Now<'_>,
+        out: &mut Effects<Effect>,
+    ) -> bool {
+        let Some(task) = self.tasks.get_mut(key).filter(|t| t.is_live() && t.pid.is_none()) else {
+            return true;
+        };
+        if task.kill == Kill::No {
+            task.ordered = true;
+            return false;
+        }
+        let container = task.container.clone();
+        self.launch_failed(now, &container, "", out);
+        true
     }
 
     /// What upstream hands to executors and tasks, then the agent's own additions, then the command's: the last of a

@@ -12,6 +12,7 @@ mod input;
 mod invariants;
 mod launch;
 mod operations;
+mod reconcile;
 mod records;
 mod recovery;
 mod registration;
@@ -37,6 +38,7 @@ use model::{
     resources::Resources,
     save::Records,
 };
+use reconcile::Known;
 use registration::Registration;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -193,7 +195,12 @@ impl Machine for Agent {
             Input::MasterDetected(master) => self.detected(master, &mut now, out),
             Input::Message(envelope) => self.message(&mut now, *envelope, out),
             Input::Exited { peer } => self.master_exited(peer),
-            Input::Recovered { running, ended } => self.recovered(&mut now, running, ended, out),
+            Input::Recovered { running, starting, ended } => {
+                self.recovered(&mut now, Known::new(running, starting, ended), out);
+            }
+            Input::LauncherReplaced { running, starting, ended } => {
+                self.launcher_replaced(&mut now, &Known::new(running, starting, ended), out);
+            }
             Input::Launched { container, pid } => self.launched(&mut now, &container, pid, out),
             Input::LaunchFailed { container, why } => self.launch_failed(&mut now, &container, &why, out),
             Input::Terminated { container, how } => self.terminated(&mut now, &container, &how, out),

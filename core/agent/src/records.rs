@@ -2,8 +2,9 @@
 
 use crate::{
     Guest, Launch,
-    state::{Executor, Runner, Task},
+    state::{Cause, Executor, Kill, Runner, Task},
 };
+use base::{Duration, Time};
 use model::{
     container::{ContainerId, Termination},
     link::Upid,
@@ -15,6 +16,7 @@ use model::{
     save::{Change, Records},
 };
 use prost::Message as _;
+use std::collections::BTreeMap;
 
 const AGENT: &str = "agent";
 const BOOT: &str = "boot";
@@ -27,6 +29,8 @@ const GUEST: &str = "guests/";
 const SESSION: &str = "sessions/";
 const RESOURCES: &str = "resources";
 const OPERATION: &str = "operations/";
+const BEGUN: &str = "begun/";
+const KILL: &str = "kills/";
 
 /// What was durable.
 #[derive(Debug, Default)]
@@ -44,9 +48,51 @@ pub(crate) struct Recovered {
     /// Reservations made at run time, and volumes.
     pub resources: Resources,
     pub operations: Vec<Operation>,
+    /// By container: when it was seen to start.
+    pub begun: BTreeMap<ContainerId, Time>,
+    /// By container: how its task is being ended.
+    pub kills: BTreeMap<ContainerId, Ending>,
     /// Unacknowledged updates in the order in which they were made.
     pub updates: Vec<(u64, StatusUpdate)>,
     pub broken: u64,
+}
+
+/// A kill that was under way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Ending {
+    pub cause: Cause,
+    /// How long the task was given.
+    pub grace: Duration,
+    /// When it is ended by force. The clock may have been set since: never later than the grace period from now.
+    pub force_at: Time,
+}
+
+impl Ending {
+    fn bytes(self) -> Vec<u8> {
+        let cause = match self.cause {
+            Cause::Own => 0,
+            Cause::Killed => 1,
+            Cause::Unhealthy => 2,
+            Cause::TooLong => 3,
+        };
+        let grace = u64::try_from(self.grace.as_nanos()).unwrap_or(u64::MAX);
+        [&[cause][..], &grace.to_be_bytes(), &self.force_at.as_nanos().to_be_bytes()].concat()
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (cause, rest) = bytes.split_first()?;
+        let (grace, force_at) = rest.split_first_chunk::<8>()?;
+        let cause = match cause {
+            0 => Cause::Own,
+            1 => Cause::Killed,
+            2 => Cause::Unhealthy,
+            3 => Cause::TooLong,
+            _ => return None,
+        };
+        let grace = Duration::from_nanos(u64::from_be_bytes(*grace));
+        let force_at = Time::from_nanos(u64::from_be_bytes(force_at.try_into().ok()?));
+        Some(Self { cause, grace, force_at })
+    }
 }
 
 /// A task that was durable.
@@ -112,6 +158,11 @@ impl Recovered {
                 kept.map(|resources| found.resources = resources).is_some()
             } else if key.starts_with(OPERATION) {
                 Operation::decode(value.as_slice()).map(|o| found.operations.push(o)).is_ok()
+            } else if let Some(id) = key.strip_prefix(BEGUN) {
+                let at = <[u8; 8]>::try_from(value.as_slice()).map(u64::from_be_bytes);
+                at.map(|at| found.begun.insert(ContainerId(id.to_owned()), Time::from_nanos(at))).is_ok()
+            } else if let Some(id) = key.strip_prefix(KILL) {
+                Ending::read(value).map(|k| found.kills.insert(ContainerId(id.to_owned()), k)).is_some()
             } else if let Some(number) = key.strip_prefix(UPDATE) {
                 match (u64::from_str_radix(number, 16), StatusUpdate::decode(value.as_slice())) {
                     (Ok(number), Ok(update)) => {
@@ -159,8 +210,27 @@ pub(crate) fn task(task: &Task) -> Change {
     Change::Put { key: task_key(task), value: task.info.encode_to_vec() }
 }
 
-pub(crate) fn forget_task(task: &Task) -> Change {
-    Change::Delete { key: task_key(task) }
+/// The task and all that is kept beside it.
+pub(crate) fn forget_task(task: &Task) -> Vec<Change> {
+    let mut changes = vec![Change::Delete { key: task_key(task) }];
+    if task.begun.is_some() {
+        changes.push(Change::Delete { key: format!("{BEGUN}{}", task.container) });
+    }
+    if task.kill != Kill::No {
+        changes.push(Change::Delete { key: format!("{KILL}{}", task.container) });
+    }
+    changes
+}
+
+/// Its container was seen to start. The updates that say so are forgotten with their acknowledgement, this is not.
+pub(crate) fn begun(task: &Task, at: Time) -> Change {
+    Change::Put { key: format!("{BEGUN}{}", task.container), value: at.as_nanos().to_be_bytes().to_vec() }
+}
+
+/// It is being ended.
+pub(crate) fn kill(task: &Task, grace: Duration, force_at: Time) -> Change {
+    let ending = Ending { cause: task.cause, grace, force_at };
+    Change::Put { key: format!("{KILL}{}", task.container), value: ending.bytes() }
 }
 
 pub(crate) fn executor(executor: &Executor) -> Change {

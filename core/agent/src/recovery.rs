@@ -1,17 +1,14 @@
-//! What is left after a restart: durable tasks and updates beside what the launcher still knows.
+//! What is left after a restart: durable frameworks, executors, tasks and updates are read. Never what became of their
+//! containers meanwhile (`reconcile`).
 
 use crate::{
-    Agent, Effect, records,
-    records::{Recovered, UNSEEN},
-    state::{Executor, Framework, Pending, Phase, Runner, Speaker, Task, is_terminal},
+    Agent,
+    records::{self, Recovered},
+    state::{Executor, Framework, Kill, Pending, Phase, Runner, Speaker, Task, is_terminal},
+    updates::remember,
 };
-use base::{Effects, Now};
-use model::{
-    container::{ContainerId, Termination},
-    mesos::{TaskState, internal},
-    save::Records,
-};
-use std::collections::BTreeMap;
+use model::{container::ContainerId, save::Records};
+use std::collections::BTreeSet;
 
 impl Agent {
     pub(crate) fn read_records(&mut self, records: &Records) {
@@ -44,6 +41,7 @@ impl Agent {
                 why: None,
                 heartbeat_at: None,
                 idle_until: None,
+                ordered: true,
                 info,
             };
             self.executor_containers.insert(container, key.clone());
@@ -73,8 +71,14 @@ impl Agent {
                     (Runner::Agent, self.sandbox(&kept.framework, &kept.info.task_id.value, &kept.container))
                 }
             };
+            let begun = found.begun.get(&kept.container).copied();
+            let ending = found.kills.get(&kept.container).copied();
             let task = Task::new(kept.framework, kept.container, kept.info, directory);
-            let task = Task { runner, ..task };
+            let mut task = Task { runner, begun, ..task };
+            if let Some(ending) = ending {
+                let force_at = ending.force_at.min(self.started + ending.grace);
+                (task.kill, task.cause) = (Kill::Asked { force_at }, ending.cause);
+            }
             if task.is_played() {
                 self.containers.insert(task.container.clone(), key.clone());
             }
@@ -87,6 +91,9 @@ impl Agent {
             let uuid = pending.operation.uuid.value.clone();
             self.operations.insert(uuid, crate::operations::Pending { durable, ..pending });
         }
+        let unkept = |f: &&Framework| !f.info.checkpoint();
+        let unkept = self.frameworks.values().filter(unkept).filter_map(|f| f.info.id.as_ref());
+        let unkept: BTreeSet<String> = unkept.map(|id| id.value.clone()).collect();
         for (container, launch, session) in found.guests {
             self.read_guest(container, launch, session);
         }
@@ -107,80 +114,34 @@ impl Agent {
             if let Some(pid) = update.status.container_status.as_ref().and_then(|c| c.executor_pid) {
                 task.pid = Some(pid);
             }
-            task.statuses.push(update.status.clone());
+            remember(task, update.status.clone());
             task.pending.push_back(Pending { number, update, durable: true, tell: false });
         }
+        self.leave_behind(&unkept);
     }
 
-    /// The launcher has said what it knows. Every task finds its true end, or goes on.
-    pub(crate) fn recovered(
-        &mut self,
-        now: &mut Now<'_>,
-        running: Vec<(ContainerId, u32)>,
-        ended: Vec<(ContainerId, Termination)>,
-        out: &mut Effects<Effect>,
-    ) {
-        if self.registration.recovered {
-            return;
-        }
-        self.registration.recovered = true;
-        let running: BTreeMap<_, _> = running.into_iter().collect();
-        let ended: BTreeMap<_, _> = ended.into_iter().collect();
-        let known = |c: &&ContainerId| {
-            self.containers.contains_key(*c)
-                || self.executor_containers.contains_key(*c)
-                || self.guests.contains_key(*c)
-        };
-        for container in running.keys().filter(|c| !known(c)) {
-            out.push(Effect::Destroy { container: container.clone() });
-        }
-        for container in ended.keys().filter(|c| !known(c)) {
-            out.push(Effect::Forget { container: container.clone() });
-        }
-        let live = |t: &Task| !t.ended && t.is_played();
-        let keys: Vec<_> = self.tasks.iter().filter(|(_, t)| live(t)).map(|(k, _)| k.clone()).collect();
-        for key in keys {
-            let Some(task) = self.tasks.get_mut(&key) else { continue };
-            let container = task.container.clone();
-            if let Some(pid) = running.get(&container) {
-                task.pid = Some(*pid);
-                if task.state == TaskState::TaskStaging && task.pending.is_empty() {
-                    // Its updates so far were acknowledged, or it was started and nobody was told.
-                    task.state = TaskState::TaskRunning;
-                    self.report(now, &key, |s| s.set_state(TaskState::TaskRunning));
-                }
-                self.begin_watching(&key, now.time);
-                self.begin_checks(&key, now.time);
-            } else {
-                let how = ended.get(&container).cloned().unwrap_or(UNSEEN);
-                self.terminated(now, &container, &how, out);
+    /// Frameworks that did not ask for checkpoints: their tasks end with the agent that started them. Their containers are
+    /// strangers from here on, and strangers are ended.
+    ///
+    /// apache/mesos@c1b42f79:src/slave/slave.cpp recovers no such framework, and the master tells it that its tasks are
+    /// lost as soon as the agent is disconnected: one that came back would run twice.
+    fn leave_behind(&mut self, frameworks: &BTreeSet<String>) {
+        let theirs = |key: &&(String, String)| frameworks.contains(&key.0);
+        for key in self.tasks.keys().filter(theirs).cloned().collect::<Vec<_>>() {
+            let Some(task) = self.tasks.remove(&key) else { continue };
+            self.saves.extend(task.pending.iter().map(|p| records::forget_update(p.number)));
+            if !task.ghost {
+                self.saves.extend(records::forget_task(&task));
             }
+            self.containers.remove(&task.container);
         }
-        let until = now.time + self.config.executors.reregistration_timeout;
-        let keys: Vec<_> = self.executors.keys().cloned().collect();
-        for key in keys {
-            let Some(executor) = self.executors.get_mut(&key) else { continue };
-            let container = executor.container.clone();
-            let Some(pid) = running.get(&container) else {
-                let how = ended.get(&container).cloned().unwrap_or(UNSEEN);
-                self.executor_gone(now, &key, Some(&how), out);
-                continue;
-            };
-            executor.pid = Some(*pid);
-            if executor.is_default() {
-                executor.phase = Phase::Running;
-                self.end_if_idle(&key, now, out);
-                continue;
-            }
-            executor.phase = Phase::Registering { until, again: true };
-            if let (Speaker::Driver(driver), Some(slave_id)) = (&executor.speaker, self.info.id.clone()) {
-                let driver = driver.clone();
-                self.say(driver, internal::ReconnectExecutorMessage { slave_id }, out);
-            }
+        for key in self.executors.keys().filter(theirs).cloned().collect::<Vec<_>>() {
+            let Some(executor) = self.executors.remove(&key) else { continue };
+            self.executor_containers.remove(&executor.container);
+            self.saves.extend(records::forget_executor(&executor));
         }
-        self.operations_recovered(out);
-        self.guests_recovered(&running, &ended, out);
-        self.saves.push(records::boot(&self.config.boot_id));
-        self.begin(now, out);
+        for framework in frameworks {
+            self.forget_framework(framework);
+        }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Then {
     Volumes { operation: Vec<u8> },
     /// The status of an operation may be said.
     SayOperation { operation: Vec<u8> },
+    /// The launcher may forget the container: it is not in the records any more.
+    Forget { container: ContainerId },
     /// The queued tasks of this number may be handed over.
     Deliver { executor: (String, String), number: u64 },
 }
@@ -101,7 +103,8 @@ impl Agent {
         let Some((_, batch)) = self.saves.under_way.take_if(|(id, _)| *id == save) else { return };
         for then in batch.then {
             match then {
-                Then::Launch { task } => self.launch(&task, out),
+                Then::Launch { task } => self.launch(now, &task, out),
+                Then::Forget { container } => out.push(Effect::Forget { container }),
                 Then::Start { executor } => self.start_executor(&executor, out),
                 Then::Invite { container } => self.invite(&container, out),
                 Then::Volumes { operation } => self.change_volumes(&operation, out),

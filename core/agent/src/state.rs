@@ -32,7 +32,10 @@ pub(crate) enum Kill {
     Asked {
         force_at: Time,
     },
-    Forced,
+    /// SIGKILL was sent; it is sent again at that time, for an order can be lost with a launcher.
+    Forced {
+        again_at: Time,
+    },
 }
 
 /// What ends a task besides its own exit, if something does: it decides the final state.
@@ -110,6 +113,10 @@ pub struct Task {
     pub(crate) check: Option<Watching>,
     pub(crate) healthy: Option<bool>,
     pub(crate) end_at: Option<Time>,
+    /// When its container was seen to start.
+    pub(crate) begun: Option<Time>,
+    /// Its container was ordered of the launcher.
+    pub(crate) ordered: bool,
     /// Its container is gone, or never was.
     pub(crate) ended: bool,
     /// Only its updates are here: the task itself never was, or is forgotten.
@@ -214,6 +221,8 @@ pub struct Executor {
     pub(crate) heartbeat_at: Option<Time>,
     /// A default executor whose tasks are over ends then, or once all of them are acknowledged.
     pub(crate) idle_until: Option<Time>,
+    /// Its container was ordered of the launcher.
+    pub(crate) ordered: bool,
 }
 
 impl Executor {

@@ -1,7 +1,7 @@
 //! The life of a task after its launch: running, killed, ended. Never how it is started (`launch`).
 
 use crate::{
-    Agent, Effect,
+    Agent, Effect, records,
     state::{Cause, Kill, Runner, Task, is_terminal},
 };
 use base::{Duration, Effects, Now, Time};
@@ -17,6 +17,8 @@ type Key = (String, String);
 const GRACE_DEFAULT: Duration = Duration::from_secs(3);
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
+/// A container that is to be ended by force and does not end is ended again after this.
+const FORCE_AGAIN: Duration = Duration::from_secs(10);
 
 impl Task {
     pub(crate) fn new(
@@ -43,6 +45,8 @@ impl Task {
             check: None,
             healthy: None,
             end_at: None,
+            begun: None,
+            ordered: false,
             ended: false,
             ghost: false,
         }
@@ -50,7 +54,7 @@ impl Task {
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         let force = match self.kill {
-            Kill::Asked { force_at } if !self.ended => Some(force_at),
+            Kill::Asked { force_at: at } | Kill::Forced { again_at: at } if !self.ended => Some(at),
             _ => None,
         };
         let health = self.health.as_ref().filter(|h| !h.asked).map(|h| h.next);
@@ -66,18 +70,17 @@ impl Agent {
         let Some(task) = self.tasks.get_mut(key) else { return };
         if task.end_at.is_some_and(|t| t <= at) {
             task.end_at = None;
-            task.cause = Cause::TooLong;
+            if task.cause == Cause::Own {
+                task.cause = Cause::TooLong;
+            }
             self.end(key, None, now, out);
         }
         let Some(task) = self.tasks.get_mut(key) else { return };
-        if let Kill::Asked { force_at } = task.kill
-            && force_at <= at
+        if let Kill::Asked { force_at: due } | Kill::Forced { again_at: due } = task.kill
+            && due <= at
             && !task.ended
         {
-            task.kill = Kill::Forced;
-            let container = task.container.clone();
-            out.push(Effect::Signal { container: container.clone(), signal: SIGKILL });
-            out.push(Effect::Destroy { container });
+            force(task, at, out);
         }
         self.health_due(key, at, out);
         self.check_due(key, at, out);
@@ -106,23 +109,27 @@ impl Agent {
             return;
         };
         let Some(task) = self.tasks.get_mut(&key) else { return };
-        task.pid = Some(pid);
-        if let Some(limit) = &task.info.max_completion_time {
-            task.end_at =
-                Some(now.time + Duration::from_nanos(u64::try_from(limit.nanoseconds).unwrap_or_default()));
+        if task.ended {
+            // Its end was concluded without it: whatever runs now runs for nobody.
+            out.push(Effect::Destroy { container: container.clone() });
+            return;
         }
-        let killed = task.kill != Kill::No;
+        if task.pid == Some(pid) && task.begun.is_some() {
+            return;
+        }
+        task.pid = Some(pid);
+        task.begun = Some(now.time);
+        task.end_at = end_of(task, now.time);
+        self.saves.push(records::begun(task, now.time));
+        if task.kill != Kill::No {
+            // It was to be ended before it ran.
+            force(task, now.time, out);
+            return;
+        }
         self.begin_watching(&key, now.time);
         self.report(now, &key, |s| s.set_state(TaskState::TaskStarting));
         self.report(now, &key, |s| s.set_state(TaskState::TaskRunning));
-        if killed {
-            if let Some(task) = self.tasks.get_mut(&key) {
-                task.kill = Kill::No;
-            }
-            self.end(&key, None, now, out);
-        } else {
-            self.begin_checks(&key, now.time);
-        }
+        self.begin_checks(&key, now.time);
     }
 
     pub(crate) fn launch_failed(
@@ -141,7 +148,13 @@ impl Agent {
             return;
         }
         let Some(key) = self.containers.get(container).cloned() else { return };
-        let killed = self.tasks.get(&key).is_some_and(|t| t.kill != Kill::No);
+        let Some(task) = self.tasks.get(&key).filter(|t| !t.ended) else { return };
+        if task.pid.is_some() {
+            // It ran, and the launcher knows nothing of it.
+            self.terminated(now, container, &records::UNSEEN, out);
+            return;
+        }
+        let killed = task.kill != Kill::No;
         let (state, reason) = if killed {
             (TaskState::TaskKilled, Reason::TaskKilledDuringLaunch)
         } else {
@@ -258,14 +271,21 @@ impl Agent {
             .map_or(GRACE_DEFAULT, |n| Duration::from_nanos(u64::try_from(n).unwrap_or_default()));
         let force_at = now.time + grace;
         match &mut task.kill {
-            Kill::Asked { force_at: before } => *before = (*before).min(force_at),
-            Kill::Forced => {}
+            Kill::Asked { force_at: before } if force_at < *before => {
+                *before = force_at;
+                self.saves.push(records::kill(task, grace, force_at));
+            }
+            Kill::Asked { .. } | Kill::Forced { .. } => {}
             Kill::No => {
                 task.kill = Kill::Asked { force_at };
+                self.saves.push(records::kill(task, grace, force_at));
                 task.health = None;
                 task.check = None;
                 if task.pid.is_none() {
-                    // Not started yet: whatever the launch comes back with is ended then.
+                    // Not started yet: it need not be, and a fetch need not go on.
+                    if task.ordered {
+                        out.push(Effect::Destroy { container: task.container.clone() });
+                    }
                     return;
                 }
                 out.push(Effect::Signal { container: task.container.clone(), signal: SIGTERM });
@@ -310,8 +330,15 @@ impl Agent {
                 return;
             }
             if task.kill == Kill::No && task.is_played() {
-                task.kill = Kill::Asked { force_at: now + GRACE_DEFAULT };
-                out.push(Effect::Signal { container: task.container.clone(), signal: SIGTERM });
+                let force_at = now + GRACE_DEFAULT;
+                task.kill = Kill::Asked { force_at };
+                self.saves.push(records::kill(task, GRACE_DEFAULT, force_at));
+                let container = task.container.clone();
+                if task.pid.is_some() {
+                    out.push(Effect::Signal { container, signal: SIGTERM });
+                } else if task.ordered {
+                    out.push(Effect::Destroy { container });
+                }
             }
         }
     }
@@ -326,6 +353,21 @@ impl Agent {
             self.shut_down_framework(&framework, now, out);
         }
     }
+}
+
+/// SIGKILL now, and again if that is not enough.
+pub(crate) fn force(task: &mut Task, now: Time, out: &mut Effects<Effect>) {
+    task.kill = Kill::Forced { again_at: now + FORCE_AGAIN };
+    let container = task.container.clone();
+    out.push(Effect::Signal { container: container.clone(), signal: SIGKILL });
+    out.push(Effect::Destroy { container });
+}
+
+/// When a task has run as long as it may. Never later than its whole time from now: the clock may have been set.
+pub(crate) fn end_of(task: &Task, now: Time) -> Option<Time> {
+    let limit = task.info.max_completion_time.as_ref()?;
+    let limit = Duration::from_nanos(u64::try_from(limit.nanoseconds).unwrap_or_default());
+    Some((task.begun.unwrap_or(now) + limit).min(now + limit))
 }
 
 /// How an end reads, in upstream's words where it has them.

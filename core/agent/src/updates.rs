@@ -18,6 +18,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(10);
 const RETRY_MAX: Duration = Duration::from_secs(600);
 /// Updates of one task that wait behind the one in flight; flapping checks are dropped beyond it.
 const PENDING_MAX: usize = 64;
+/// Statuses kept of one task for reading: as many as the master keeps.
+const STATUSES_MAX: usize = 16;
 
 type Key = (String, String);
 
@@ -88,7 +90,7 @@ impl Agent {
         self.next_update += 1;
         self.saves.push(records::update(number, &update));
         self.saves.then(Then::Say { task: key.clone(), number });
-        task.statuses.push(status);
+        remember(task, status);
         task.pending.push_back(Pending { number, update, durable: false, tell });
         self.counters.updates += 1;
     }
@@ -164,8 +166,13 @@ impl Agent {
 
     /// After a (re)registration everything unacknowledged is said again.
     pub(crate) fn resend_all(&mut self, now: Time, out: &mut Effects<Effect>) {
-        let keys: Vec<_> =
-            self.tasks.iter().filter(|(_, t)| t.has_pending()).map(|(k, _)| k.clone()).collect();
+        self.resend(|_| true, now, out);
+    }
+
+    /// Says again what those tasks have not heard an acknowledgement of.
+    pub(crate) fn resend(&mut self, of: impl Fn(&Task) -> bool, now: Time, out: &mut Effects<Effect>) {
+        let waits = |t: &Task| t.has_pending() && of(t);
+        let keys: Vec<_> = self.tasks.iter().filter(|(_, t)| waits(t)).map(|(k, _)| k.clone()).collect();
         for key in keys {
             if let Some(task) = self.tasks.get_mut(&key) {
                 task.retry_after = RETRY_FIRST;
@@ -210,11 +217,13 @@ impl Agent {
     pub(crate) fn forget(&mut self, key: &Key, out: &mut Effects<Effect>) {
         let Some(task) = self.tasks.remove(key) else { return };
         if !task.ghost {
-            self.saves.push(records::forget_task(&task));
+            self.saves.extend(records::forget_task(&task));
         }
         if task.is_played() {
             self.containers.remove(&task.container);
-            out.push(Effect::Forget { container: task.container.clone() });
+        }
+        if task.is_played() && !task.ghost {
+            self.saves.then(Then::Forget { container: task.container.clone() });
         }
         let executor = (key.0.clone(), task.executor_id().to_owned());
         self.completed.push_back(task);
@@ -222,7 +231,7 @@ impl Agent {
             self.completed.pop_front();
         }
         self.end_if_settled(&executor, out);
-        self.remove_executor(&executor, out);
+        self.remove_executor(&executor);
         self.forget_framework(&key.0);
     }
 
@@ -265,4 +274,12 @@ impl Agent {
             fill(status);
         });
     }
+}
+
+/// Keeps a status for reading. Beyond the limit the first one stays: it says when the task began.
+pub(crate) fn remember(task: &mut Task, status: TaskStatus) {
+    if task.statuses.len() >= STATUSES_MAX {
+        task.statuses.remove(1);
+    }
+    task.statuses.push(status);
 }

@@ -239,7 +239,7 @@ fn an_executor_comes_back_after_a_restart_with_what_was_not_acknowledged() {
         body: Body::Text("Agent has not finished recovery".into()),
     };
     assert_eq!(w.http.pop(), Some(Http::Reply { request: RequestId(3), answer: early }));
-    w.step(Input::Recovered { running: vec![(container.clone(), 42)], ended: Vec::new() });
+    w.step(Input::Recovered { running: vec![(container.clone(), 42)], starting: Vec::new(), ended: Vec::new() });
     w.step(Input::MasterDetected(Some(master())));
     w.hear(internal::SlaveReregisteredMessage {
         slave_id: model::mesos::AgentId { value: "S0".into() },
@@ -266,7 +266,7 @@ fn an_executor_that_stays_away_after_a_restart_is_ended() {
     w.step(Input::Launched { container: container.clone(), pid: 42 });
     subscribe(&mut w, 1, Vec::new(), Vec::new());
     let mut w = World::from(w.records, w.now + Duration::from_secs(5));
-    w.step(Input::Recovered { running: vec![(container.clone(), 42)], ended: Vec::new() });
+    w.step(Input::Recovered { running: vec![(container.clone(), 42)], starting: Vec::new(), ended: Vec::new() });
     w.pass(Duration::from_millis(1900));
     assert!(w.destroyed.is_empty());
     w.pass(Duration::from_millis(200));
@@ -315,7 +315,7 @@ fn a_v0_executor_speaks_by_messages_and_is_asked_back_after_a_restart() {
         "one executor of an id is enough"
     );
     let mut w = World::from(w.records, w.now + Duration::from_secs(5));
-    w.step(Input::Recovered { running: vec![(container, 42)], ended: Vec::new() });
+    w.step(Input::Recovered { running: vec![(container, 42)], starting: Vec::new(), ended: Vec::new() });
     assert!(w.sent.iter().any(|m| matches!(m, Message::ReconnectExecutorMessage(_))), "{:?}", w.sent);
     w.sent.clear();
     let back = internal::ReregisterExecutorMessage {
@@ -380,7 +380,7 @@ fn a_group_survives_a_restart_and_a_finished_task_ends_nobody() {
     let mut w = World::from(w.records, w.now + Duration::from_secs(5));
     let running = vec![(around.clone(), 42), (inner[1].clone(), 50)];
     let ended = vec![(inner[0].clone(), Termination::Exited(0))];
-    w.step(Input::Recovered { running, ended });
+    w.step(Input::Recovered { running, starting: Vec::new(), ended });
     w.pass(Duration::from_secs(10));
     assert!(w.signals.is_empty(), "a task that finished takes nobody with it");
     assert!(!w.destroyed.contains(&around));

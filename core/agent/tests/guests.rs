@@ -157,7 +157,7 @@ fn a_session_works_in_the_sandbox_around_it_and_ends_with_the_agent() {
     w.step(Input::Launched { container: lone.clone(), pid: 9 });
     let mut w = World::from(w.records, w.now + Duration::from_secs(1));
     let running = vec![(around.clone(), 7), (session.clone(), 8), (lone.clone(), 9)];
-    w.step(Input::Recovered { running, ended: Vec::new() });
+    w.step(Input::Recovered { running, starting: Vec::new(), ended: Vec::new() });
     assert_eq!(w.destroyed, std::slice::from_ref(&session), "its client went with the agent");
     w.step(Input::Terminated { container: session.clone(), how: Termination::Signaled(9) });
     wait(&mut w, 3, &lone);

@@ -20,7 +20,7 @@ fn registration_is_repeated_until_answered() {
     let mut w = World::from(Records::new(), Time::from_millis(1));
     w.step(Input::MasterDetected(Some(master())));
     assert!(w.sent.is_empty(), "nothing is said before the past is known");
-    w.step(Input::Recovered { running: Vec::new(), ended: Vec::new() });
+    w.step(Input::Recovered { running: Vec::new(), starting: Vec::new(), ended: Vec::new() });
     w.pass(Duration::from_secs(2));
     let attempts = w.sent.len();
     assert!((3..8).contains(&attempts), "{attempts} attempts in two seconds");
@@ -122,13 +122,16 @@ fn a_kill_is_a_signal_then_force() {
 }
 
 #[test]
-fn a_kill_before_the_start_ends_it_once_it_runs() {
+fn a_kill_before_the_start_stops_the_launch_and_ends_what_started_all_the_same() {
     let mut w = World::fresh();
     let container = w.run("t", |_| {});
     w.kill("t");
-    assert!(w.signals.is_empty());
+    assert!(w.signals.is_empty(), "there is nothing to signal");
+    assert_eq!(w.destroyed, std::slice::from_ref(&container), "neither fetched nor started");
     w.step(Input::Launched { container: container.clone(), pid: 1 });
-    assert_eq!(w.signals, [(container, 15)]);
+    assert_eq!(w.signals, [(container.clone(), 9)], "it had begun");
+    w.step(Input::Terminated { container, how: Termination::Signaled(9) });
+    assert_eq!(w.next().state(), TaskState::TaskKilled);
     let failed = w.run("u", |_| {});
     w.kill("u");
     w.sent.clear();
@@ -263,7 +266,7 @@ fn a_restart_loses_no_task_and_no_exit_status() {
     }
     let mut w = World::from(w.records, w.now + Duration::from_secs(5));
     let ended = vec![(gone, Termination::Exited(0))];
-    w.step(Input::Recovered { running: vec![(going, 7)], ended });
+    w.step(Input::Recovered { running: vec![(going, 7)], starting: Vec::new(), ended });
     w.step(Input::MasterDetected(Some(master())));
     let Message::ReregisterSlaveMessage(message) = &w.sent[0] else { panic!("{:?}", w.sent) };
     assert_eq!(message.tasks.len(), 3);

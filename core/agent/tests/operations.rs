@@ -111,7 +111,7 @@ fn a_reservation_is_kept_and_its_status_repeated_until_acknowledged() {
     assert_eq!(w.agent.total().reserved_to("db").scalar("cpus"), 1.0, "said twice, done once");
     // A restart forgets neither the reservation nor who has yet to acknowledge it.
     let mut w = w.restarted();
-    w.step(Input::Recovered { running: Vec::new(), ended: Vec::new() });
+    w.step(Input::Recovered { running: Vec::new(), starting: Vec::new(), ended: Vec::new() });
     w.step(Input::MasterDetected(Some(master())));
     let Message::ReregisterSlaveMessage(message) = &w.sent[0] else { panic!("{:?}", w.sent) };
     assert_eq!(message.checkpointed_resources.len(), 1);
@@ -178,7 +178,7 @@ fn a_crash_before_the_volume_was_made_makes_it_afterwards() {
     apply(&mut w, 2, create(vec![a_volume("v1", 64.0)]));
     assert_eq!(w.volumes.len(), 1);
     let mut w = w.restarted();
-    w.step(Input::Recovered { running: Vec::new(), ended: Vec::new() });
+    w.step(Input::Recovered { running: Vec::new(), starting: Vec::new(), ended: Vec::new() });
     assert_eq!(w.volumes, [(vec!["/w/volumes/roles/db/v1".to_owned()], Vec::new())]);
     w.step(Input::MasterDetected(Some(master())));
     let slave_id = AgentId { value: "S0".into() };

@@ -259,22 +259,7 @@ impl Master {
         }
         self.send_ping(id, at, out);
         self.refresh_frameworks_on(id, out);
-        self.kill_what_was_missed(id, out);
-    }
-
-    /// Tasks whose kill came while the agent was away are killed now.
-    fn kill_what_was_missed(&mut self, id: &str, out: &mut Effects<Effect>) {
-        let Some(agent) = self.agents.get_mut(id) else { return };
-        let killed = std::mem::take(&mut agent.killed);
-        let Some(agent) = self.agents.get(id) else { return };
-        for (framework, task) in killed.into_iter().filter(|key| agent.tasks.contains(key)) {
-            let message = internal::KillTaskMessage {
-                framework_id: FrameworkId { value: framework },
-                task_id: TaskId { value: task },
-                kill_policy: None,
-            };
-            self.tell(agent, message, out);
-        }
+        self.kill_again(id, out);
     }
 
     /// Executors that an agent lists. Those of ended frameworks are shut down with their framework.
@@ -359,6 +344,7 @@ impl Master {
         now: Time,
         out: &mut Effects<Effect>,
     ) -> (Vec<internal::ReconcileTasksMessage>, BTreeSet<String>) {
+        let listed = self.end_declared_lost(id, listed, out);
         let mut kept = BTreeSet::new();
         let mut shut_down = BTreeSet::new();
         for mut task in listed {
@@ -400,6 +386,52 @@ impl Master {
             }
         }
         (missing, shut_down)
+    }
+
+    /// Tasks that were declared lost when the agent was disconnected do not come back: they are ended there, and their
+    /// framework has long started others.
+    ///
+    /// apache/mesos@c1b42f79:src/master/master.cpp (`exited`) declares those of frameworks without checkpoints lost; an
+    /// agent of its own forgets them only if it was restarted.
+    fn end_declared_lost(&self, id: &str, listed: Vec<Task>, out: &mut Effects<Effect>) -> Vec<Task> {
+        let declared_lost = |task: &Task| {
+            let task_id = &task.task_id.value;
+            self.frameworks.get(&task.framework_id.value).is_some_and(|f| {
+                let lost = |t: &Task| {
+                    t.task_id.value == *task_id
+                        && t.agent_id.value == id
+                        && t.state() == TaskState::TaskLost
+                        && t.statuses.last().is_some_and(|s| s.reason() == Reason::AgentDisconnected)
+                };
+                !f.tasks.contains_key(task_id) && f.completed_tasks.iter().rev().any(lost)
+            })
+        };
+        let (lost, kept): (Vec<_>, Vec<_>) = listed.into_iter().partition(declared_lost);
+        let Some(agent) = self.agents.get(id) else { return kept };
+        for task in lost.into_iter().filter(|t| !is_terminal(t.state())) {
+            let (framework_id, task_id) = (task.framework_id, task.task_id);
+            let kill = internal::KillTaskMessage { framework_id, task_id, kill_policy: None };
+            self.tell(agent, kill, out);
+        }
+        kept
+    }
+
+    /// Kills that the agent may not have heard.
+    ///
+    /// apache/mesos@c1b42f79:src/master/master.cpp (`reconcileKnownSlave`).
+    fn kill_again(&self, id: &str, out: &mut Effects<Effect>) {
+        let Some(agent) = self.agents.get(id) else { return };
+        for ((framework, task), policy) in &agent.killed {
+            let known = self.frameworks.get(framework).and_then(|f| f.tasks.get(task));
+            if known.is_some_and(|t| !is_terminal(t.state())) {
+                let kill = internal::KillTaskMessage {
+                    framework_id: FrameworkId { value: framework.clone() },
+                    task_id: TaskId { value: task.clone() },
+                    kill_policy: *policy,
+                };
+                self.tell(agent, kill, out);
+            }
+        }
     }
 
     /// The agent learns what connected frameworks with tasks on it say of themselves now.

@@ -149,14 +149,14 @@ pub struct Agent {
     pub reregistered: Option<Time>,
     /// Its tasks: framework and task id.
     pub tasks: BTreeSet<(String, String)>,
+    /// Tasks of it that are to be killed, as they were asked for: said again when it comes back.
+    pub killed: BTreeMap<(String, String), Option<mesos::KillPolicy>>,
     /// Offers of it.
     pub offers: BTreeSet<String>,
     /// Executors that frameworks brought, by framework and executor id, until they exit.
     pub executors: BTreeMap<(String, String), ExecutorInfo>,
     /// Operations that are not forgotten.
     pub operations: BTreeMap<OperationUuid, Operation>,
-    /// Tasks that are to be killed and were not, since the agent was away: framework and task id.
-    pub killed: BTreeSet<(String, String)>,
     /// Sent back with tasks, so that the agent knows the state of its resources is the one meant.
     pub resource_version: Option<mesos::Uuid>,
 }

@@ -260,11 +260,9 @@ impl Master {
             return;
         }
         let Some(agent) = self.agents.get_mut(&task.agent_id.value) else { return };
-        if !agent.connected {
-            agent.killed.insert((framework_id.to_owned(), kill.task_id.value));
-            return;
-        }
-        let Some(agent) = self.agents.get(&task.agent_id.value) else { return };
+        // The agent may be gone though nobody noticed yet: it hears of it again when it comes back.
+        agent.killed.insert((framework_id.to_owned(), kill.task_id.value.clone()), kill.kill_policy);
+        let Some(agent) = self.agents.get(&task.agent_id.value).filter(|a| a.connected) else { return };
         let message: Message = internal::KillTaskMessage {
             framework_id: FrameworkId { value: framework_id.to_owned() },
             task_id: TaskId { value: kill.task_id.value.clone() },

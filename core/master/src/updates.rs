@@ -99,7 +99,9 @@ impl Master {
             let agent_id = task.agent_id.value.clone();
             framework.complete(task, self.config.completed_tasks_max);
             if let Some(agent) = self.agents.get_mut(&agent_id) {
-                agent.tasks.remove(&(id.to_owned(), task_id.clone()));
+                let key = (id.to_owned(), task_id.clone());
+                agent.tasks.remove(&key);
+                agent.killed.remove(&key);
             }
         }
     }
@@ -151,7 +153,9 @@ impl Master {
             framework.complete(task, self.config.completed_tasks_max);
         }
         if let Some(agent) = self.agents.get_mut(&agent_id) {
-            agent.tasks.remove(&(framework_id.to_owned(), task_id.to_owned()));
+            let key = (framework_id.to_owned(), task_id.to_owned());
+            agent.tasks.remove(&key);
+            agent.killed.remove(&key);
         }
         if !ended_before {
             self.free(framework_id, &before, now);

@@ -76,6 +76,8 @@ pub enum Ended {
 pub struct Known {
     /// Running containers and their first process.
     pub running: Vec<(ContainerId, u32)>,
+    /// Containers that it was ordered to make and has not made yet.
+    pub starting: Vec<ContainerId>,
     /// Ended containers that were not forgotten.
     pub ended: Vec<(ContainerId, Termination)>,
 }
@@ -109,12 +111,12 @@ impl Launcher {
         let known = loop {
             let text =
                 lines.next_line().await?.ok_or_else(|| io::Error::other("the launcher closed its socket"))?;
-            if let Word::Welcome { version, running, ended } = serde_json::from_str(&text)? {
+            if let Word::Welcome { version, running, starting, ended } = serde_json::from_str(&text)? {
                 if version != VERSION {
                     let why = format!("the launcher speaks version {version}, this agent {VERSION}");
                     return Err(io::Error::other(why));
                 }
-                break Known { running, ended };
+                break Known { running, starting, ended };
             }
         };
         let (orders, mut queue) = mpsc::channel::<Order>(ORDERS_MAX);

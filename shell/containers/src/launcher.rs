@@ -364,7 +364,7 @@ fn obey(shared: &Arc<Shared>, order: Order, orders: &Sender<Box<ContainerSpec>>)
             state.isolation = isolation;
             let running = state.running.iter().map(|(id, c)| (id.clone(), c.pid)).collect();
             let ended = state.ended.iter().map(|(id, how)| (id.clone(), how.clone())).collect();
-            state.say(&Word::Welcome { version: VERSION, running, ended });
+            state.say(&Word::Welcome { version: VERSION, running, starting: Vec::new(), ended });
         }
         Order::Launch(spec) => {
             if orders.send(spec).is_err() {

@@ -42,7 +42,14 @@ pub enum Order {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Word {
     /// Answers `Hello`.
-    Welcome { version: u32, running: Vec<(ContainerId, u32)>, ended: Vec<(ContainerId, Termination)> },
+    Welcome {
+        version: u32,
+        running: Vec<(ContainerId, u32)>,
+        /// Ordered and not made yet.
+        #[serde(default)]
+        starting: Vec<ContainerId>,
+        ended: Vec<(ContainerId, Termination)>,
+    },
     /// It runs.
     Launched { container: ContainerId, pid: u32 },
     /// It does not, and why.

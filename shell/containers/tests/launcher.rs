@@ -205,7 +205,7 @@ async fn an_agent_that_comes_back_learns_every_exit() {
     drop((launcher, words));
     let until = std::time::Instant::now() + PATIENCE;
     let (launcher, words) = loop {
-        let (launcher, Known { running, ended }, words) = Launcher::start(options.clone()).await.unwrap();
+        let (launcher, Known { running, ended, .. }, words) = Launcher::start(options.clone()).await.unwrap();
         assert!(running.contains(&(ContainerId("going".into()), pid)), "{running:?}");
         if !ended.is_empty() {
             assert_eq!(ended, [(ContainerId("gone".into()), Termination::Exited(7))]);

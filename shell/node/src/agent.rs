@@ -16,7 +16,7 @@ use base::{Duration, Now};
 use containers::{Ended, Isolation, Launcher, Options};
 use endpoints::{Arrived, Routed, agent::Perform};
 use model::{
-    container::{ContainerSpec, Termination},
+    container::ContainerSpec,
     link::Upid,
     request::Answer,
 };
@@ -118,7 +118,8 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     );
     let (current, now_living) = tokio::sync::watch::channel(launcher.clone());
     tokio::spawn(keep_containers(driven.clone(), queue, words, current, options, stop.clone()));
-    driven.send(Input::Recovered { running: known.running, ended: known.ended }).await;
+    let containers::Known { running, starting, ended } = known;
+    driven.send(Input::Recovered { running, starting, ended }).await;
     driven.send(Input::MasterDetected(Some(Upid::new("master", master)))).await;
     let inbox = driven.clone();
     let mut in_process = here.register(address);
@@ -235,23 +236,8 @@ async fn keep_containers(
                         Ok((fresh, known, fresh_words)) => {
                             (launcher, words) = (fresh, fresh_words);
                             current.send_replace(launcher.clone());
-                            for (container, how) in known.ended {
-                                driven.send(Input::Terminated { container, how }).await;
-                            }
-                            let running: Vec<_> = known.running.into_iter().map(|(id, _)| id).collect();
-                            let lost: Vec<_> = {
-                                let agent = driven.read();
-                                let live = agent.tasks().values().filter(|t| t.is_live() && t.pid.is_some());
-                                let executors = agent.executors().values();
-                                let held = executors.filter(|e| e.is_live() && e.pid.is_some());
-                                let guests = agent.guests().values().filter(|g| g.is_live() && g.pid.is_some());
-                                let all = live.map(|t| &t.container).chain(held.map(|e| &e.container));
-                                let all = all.chain(guests.map(|g| &g.container));
-                                all.filter(|c| !running.contains(c)).cloned().collect()
-                            };
-                            for container in lost {
-                                driven.send(Input::Terminated { container, how: Termination::Unknown }).await;
-                            }
+                            let containers::Known { running, starting, ended } = known;
+                            driven.send(Input::LauncherReplaced { running, starting, ended }).await;
                         }
                         Err(error) => {
                             tracing::error!(%error, "no launcher can be started; trying again");

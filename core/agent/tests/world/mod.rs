@@ -73,7 +73,7 @@ impl World {
         let mut config = config();
         change(&mut config);
         let mut w = Self::of(config, Records::new(), Time::from_millis(1_000_000));
-        w.step(Input::Recovered { running: Vec::new(), ended: Vec::new() });
+        w.step(Input::Recovered { running: Vec::new(), starting: Vec::new(), ended: Vec::new() });
         w.step(Input::MasterDetected(Some(master())));
         assert!(matches!(w.sent[0], Message::RegisterSlaveMessage(_)));
         w.registered();

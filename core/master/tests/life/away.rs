@@ -1,0 +1,105 @@
+//! What was decided about tasks while their agent was away holds when it comes back.
+
+use crate::world::*;
+use master::Input;
+use model::{
+    link::{Envelope, Message, Upid},
+    mesos::{
+        AgentId, FrameworkInfo, TaskId, TaskState, TaskStatus, internal,
+        scheduler::call,
+    },
+    resources::Resources,
+};
+
+fn kills(w: &World) -> Vec<(String, Option<i64>)> {
+    let of = |e: &Envelope| match &e.message {
+        Message::KillTaskMessage(m) => {
+            let grace = m.kill_policy.and_then(|p| p.grace_period).map(|g| g.nanoseconds);
+            Some((m.task_id.value.clone(), grace))
+        }
+        _ => None,
+    };
+    w.sent.iter().filter_map(of).collect()
+}
+
+/// The agent comes back and lists these tasks of a framework.
+fn come_back(w: &mut World, pid: &Upid, agent: &AgentId, client: &Client, tasks: &[(&str, TaskState)]) {
+    let task = |(id, state): &(&str, TaskState)| {
+        let mut task = model::mesos::Task {
+            name: (*id).into(),
+            task_id: TaskId { value: (*id).into() },
+            framework_id: client.id.clone(),
+            agent_id: agent.clone(),
+            resources: Resources::scalars([("cpus", 1.0), ("mem", 32.0)]).to_messages(),
+            ..Default::default()
+        };
+        task.set_state(*state);
+        task
+    };
+    w.sent.clear();
+    let message = internal::ReregisterSlaveMessage {
+        slave: info(Some(agent)),
+        tasks: tasks.iter().map(task).collect(),
+        ..Default::default()
+    };
+    w.agent_says(pid, message);
+}
+
+#[test]
+fn a_kill_that_the_agent_did_not_hear_is_said_again_when_it_comes_back() {
+    let mut w = World::new();
+    let pid = w.agent(5051);
+    let client = w.subscribe(aware(100.0));
+    let offer = w.offers(&client).remove(0);
+    let agent = offer.agent_id.clone();
+    w.launch(&client, &offer, "a", 1.0);
+    w.update(&pid, &client, &agent, "a", TaskState::TaskRunning, 1);
+    let kill = |w: &mut World, id: &str, grace: Option<i64>| {
+        let grace = grace.map(|nanoseconds| model::mesos::DurationInfo { nanoseconds });
+        let policy = grace.map(|grace| model::mesos::KillPolicy { grace_period: Some(grace) });
+        w.call(&client, call::Type::Kill, |c| {
+            c.kill = Some(call::Kill {
+                task_id: TaskId { value: id.into() },
+                kill_policy: policy,
+                ..Default::default()
+            });
+        });
+    };
+    w.sent.clear();
+    w.step(Input::Exited { peer: pid.address });
+    kill(&mut w, "a", Some(7));
+    assert!(kills(&w).is_empty(), "there is nobody to tell");
+    come_back(&mut w, &pid, &agent, &client, &[("a", TaskState::TaskRunning)]);
+    assert_eq!(kills(&w), [("a".to_owned(), Some(7))]);
+    w.update(&pid, &client, &agent, "a", TaskState::TaskKilled, 2);
+    come_back(&mut w, &pid, &agent, &client, &[("a", TaskState::TaskKilled)]);
+    assert!(kills(&w).is_empty(), "it is over");
+    w.update(&pid, &client, &agent, "a", TaskState::TaskKilled, 2);
+    w.acknowledge(&client, &agent, "a", 2);
+    assert!(w.master.agents()[&agent.value].killed.is_empty());
+}
+
+#[test]
+fn tasks_that_were_declared_lost_do_not_come_back() {
+    let mut w = World::new();
+    let pid = w.agent(5051);
+    let client = w.subscribe(FrameworkInfo { checkpoint: Some(false), ..aware(100.0) });
+    let offer = w.offers(&client).remove(0);
+    let agent = offer.agent_id.clone();
+    w.launch(&client, &offer, "a", 1.0);
+    w.update(&pid, &client, &agent, "a", TaskState::TaskRunning, 1);
+    w.updates(&client);
+    w.step(Input::Exited { peer: pid.address });
+    let lost = w.updates(&client);
+    assert_eq!((lost.len(), lost[0].state()), (1, TaskState::TaskLost));
+    come_back(&mut w, &pid, &agent, &client, &[("a", TaskState::TaskRunning)]);
+    assert_eq!(kills(&w), [("a".to_owned(), None)], "it still runs there and runs for nobody");
+    let running = |w: &World| w.master.frameworks()[&client.id.value].tasks.len();
+    assert_eq!(running(&w), 0);
+    let free = w.offers(&client).remove(0);
+    assert_eq!(cpus(&free), 4.0);
+    w.update(&pid, &client, &agent, "a", TaskState::TaskKilled, 2);
+    assert_eq!(running(&w), 0);
+    let said = w.updates(&client);
+    assert_eq!(said.iter().map(TaskStatus::state).collect::<Vec<_>>(), [TaskState::TaskKilled]);
+}
