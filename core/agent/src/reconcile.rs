@@ -74,12 +74,7 @@ impl Agent {
     }
 
     /// Another launcher took the place of one that was killed, or the connection had broken.
-    pub(crate) fn launcher_replaced(
-        &mut self,
-        now: &mut Now<'_>,
-        known: &Known,
-        out: &mut Effects<Effect>,
-    ) {
+    pub(crate) fn launcher_replaced(&mut self, now: &mut Now<'_>, known: &Known, out: &mut Effects<Effect>) {
         self.end_strangers(known, out);
         for (container, how) in &known.ended {
             self.terminated(now, container, how, out);
@@ -147,8 +142,9 @@ impl Agent {
             self.conclude(now, key, TaskState::TaskFailed, |s| {
                 s.set_source(Source::Agent);
                 s.set_reason(Reason::ContainerLaunchFailed);
-                s.message =
-                    Some("The task was never started: the machine was rebooted before it could be".to_owned());
+                s.message = Some(
+                    "The task was never started: the machine was rebooted before it could be".to_owned(),
+                );
             });
             self.forget_if_silent(key, out);
         } else if let Some(Runner::Group { parent, .. }) = self.tasks.get(key).map(|t| t.runner.clone()) {

@@ -239,7 +239,11 @@ fn an_executor_comes_back_after_a_restart_with_what_was_not_acknowledged() {
         body: Body::Text("Agent has not finished recovery".into()),
     };
     assert_eq!(w.http.pop(), Some(Http::Reply { request: RequestId(3), answer: early }));
-    w.step(Input::Recovered { running: vec![(container.clone(), 42)], starting: Vec::new(), ended: Vec::new() });
+    w.step(Input::Recovered {
+        running: vec![(container.clone(), 42)],
+        starting: Vec::new(),
+        ended: Vec::new(),
+    });
     w.step(Input::MasterDetected(Some(master())));
     w.hear(internal::SlaveReregisteredMessage {
         slave_id: model::mesos::AgentId { value: "S0".into() },
@@ -266,7 +270,11 @@ fn an_executor_that_stays_away_after_a_restart_is_ended() {
     w.step(Input::Launched { container: container.clone(), pid: 42 });
     subscribe(&mut w, 1, Vec::new(), Vec::new());
     let mut w = World::from(w.records, w.now + Duration::from_secs(5));
-    w.step(Input::Recovered { running: vec![(container.clone(), 42)], starting: Vec::new(), ended: Vec::new() });
+    w.step(Input::Recovered {
+        running: vec![(container.clone(), 42)],
+        starting: Vec::new(),
+        ended: Vec::new(),
+    });
     w.pass(Duration::from_millis(1900));
     assert!(w.destroyed.is_empty());
     w.pass(Duration::from_millis(200));

@@ -201,10 +201,7 @@ fn the_time_that_a_task_may_take_counts_through_a_restart() {
     assert_eq!(w.signals, [(container.clone(), 15)]);
     w.step(Input::Terminated { container, how: Termination::Signaled(15) });
     let last = all(&mut w).pop().unwrap();
-    assert_eq!(
-        (last.state(), last.reason()),
-        (TaskState::TaskFailed, Reason::MaxCompletionTimeReached)
-    );
+    assert_eq!((last.state(), last.reason()), (TaskState::TaskFailed, Reason::MaxCompletionTimeReached));
 }
 
 #[test]
@@ -299,7 +296,8 @@ fn checks_without_a_pause_and_their_words_are_bounded() {
     while w.now < until {
         w.pass(Duration::from_millis(10));
         while answered < w.probes.len() {
-            let outcome = if answered.is_multiple_of(2) { Probed::Connected } else { Probed::Failed(String::new()) };
+            let outcome =
+                if answered.is_multiple_of(2) { Probed::Connected } else { Probed::Failed(String::new()) };
             w.step(Input::Probed { probe: w.probes[answered], outcome });
             answered += 1;
         }
@@ -321,9 +319,6 @@ fn what_is_killed_before_it_is_durable_is_never_launched() {
     assert!(w.launches.is_empty() && w.destroyed.is_empty() && w.signals.is_empty());
     let said = all(&mut w);
     assert_eq!(said.len(), 1);
-    assert_eq!(
-        (said[0].state(), said[0].reason()),
-        (TaskState::TaskKilled, Reason::TaskKilledDuringLaunch)
-    );
+    assert_eq!((said[0].state(), said[0].reason()), (TaskState::TaskKilled, Reason::TaskKilledDuringLaunch));
     assert!(w.agent.tasks().is_empty());
 }

@@ -15,11 +15,7 @@ use anyhow::Context as _;
 use base::{Duration, Now};
 use containers::{Ended, Isolation, Launcher, Options};
 use endpoints::{Arrived, Routed, agent::Perform};
-use model::{
-    container::ContainerSpec,
-    link::Upid,
-    request::Answer,
-};
+use model::{container::ContainerSpec, link::Upid, request::Answer};
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::sync::mpsc;
 use web::{

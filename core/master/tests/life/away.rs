@@ -4,10 +4,7 @@ use crate::world::*;
 use master::Input;
 use model::{
     link::{Envelope, Message, Upid},
-    mesos::{
-        AgentId, FrameworkInfo, TaskId, TaskState, TaskStatus, internal,
-        scheduler::call,
-    },
+    mesos::{AgentId, FrameworkInfo, TaskId, TaskState, TaskStatus, internal, scheduler::call},
     resources::Resources,
 };
 
