@@ -70,7 +70,7 @@ fn what_was_never_started_is_started_after_a_restart() {
         &[(&quick, Termination::Exited(0))],
     );
     let ordered: Vec<_> = w.launches.iter().map(|s| s.id.clone()).collect();
-    assert_eq!(ordered, [lost.clone()], "what the launcher is at is not ordered twice");
+    assert_eq!(ordered, std::slice::from_ref(&lost), "what the launcher is at is not ordered twice");
     assert_eq!(w.destroyed.iter().filter(|c| **c == stranger).count(), 1, "nobody means it");
     use TaskState::{TaskFinished, TaskRunning, TaskStarting};
     let mut said = all(&mut w);
