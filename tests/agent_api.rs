@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
+    process::Stdio,
 };
 
 /// A task that sleeps; its agent and its container.
@@ -246,4 +247,39 @@ fn containers_in_containers_outlive_the_agent() {
     let (status, answer) =
         call(&agent, &json!({ "type": "WAIT_CONTAINER", "wait_container": { "container_id": lone } }));
     assert_eq!((status, &answer["wait_container"]["exit_status"]), (200, &json!(15)));
+}
+
+/// What `mesolite task …` prints and exits with, given this on its standard input.
+fn typed(dev: &Dev, words: &[&str], input: &str) -> (i32, String, String) {
+    let mut command = dev.command(words);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn people_run_commands_in_tasks() {
+    let dir = tempfile::tempdir().unwrap();
+    let dev = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);
+    sleeper(&dev);
+    let all: Value = serde_json::from_str(&dev.mesolite(&["task", "list", "--json"])).unwrap();
+    let task = all["tasks"][0]["id"].as_str().unwrap();
+    let ran = typed(&dev, &["task", "exec", task, "--", "echo out; echo err >&2; exit 7"], "");
+    assert_eq!(ran, (7, "out\n".into(), "err\n".into()));
+    let ran = typed(&dev, &["task", "exec", "-i", task, "--", "tr", "a-z", "A-Z"], "typed\n");
+    assert_eq!(ran, (0, "TYPED\n".into(), String::new()));
+    let ran = typed(&dev, &["task", "exec", task, "--", "kill -9 $$"], "");
+    assert_eq!(ran.0, 128 + 9, "{ran:?}");
+    // The terminal is the container's own; what is typed into this one is a pipe, whose end is no hang-up.
+    let (status, out, _) =
+        typed(&dev, &["task", "exec", "-t", task, "--", "tty; read a; echo got $a"], "x\n");
+    assert!(status == 0 && out.contains("/dev/pts/") && out.contains("got x"), "{status} {out:?}");
+    let (status, _, why) = typed(&dev, &["task", "attach", task], "");
+    assert!(status == 1 && why.contains("has no terminal to attach to"), "{status} {why}");
+    let (status, _, why) = typed(&dev, &["task", "exec", "nobody", "--", "true"], "");
+    assert!(status == 3 && why.contains("knows no task nobody"), "{status} {why}");
+    dev.signal(Signal::TERM);
 }

@@ -4,6 +4,7 @@
 
 mod apply;
 mod apps;
+mod attach;
 mod cluster;
 mod deployments;
 mod diff;
@@ -15,6 +16,7 @@ mod nodes;
 mod oneoff;
 mod output;
 mod tasks;
+mod terminal;
 mod why;
 
 pub use apply::{AppFile, Applied, apply, read_files};
@@ -289,6 +291,28 @@ pub enum Task {
         /// Scale their app down instead
         #[arg(long)]
         scale: bool,
+    },
+    /// Run a command in the container of a task, and exit with its status
+    Exec {
+        /// Pass standard input on
+        #[arg(short, long)]
+        interactive: bool,
+        /// Give it a terminal; passes standard input on as well
+        #[arg(short, long)]
+        tty: bool,
+        /// Id of the task
+        id: String,
+        /// The command and its arguments; a single one is given to a shell
+        #[arg(required = true, last = true, value_name = "CMD")]
+        command: Vec<String>,
+    },
+    /// Attach to the terminal of a task
+    Attach {
+        /// Only show what it says
+        #[arg(long)]
+        no_stdin: bool,
+        /// Id of the task
+        id: String,
     },
     /// Print what a task writes
     Logs {

@@ -49,6 +49,12 @@ impl Output {
             std::process::exit(141);
         }
     }
+    /// Prints bytes on standard error.
+    pub fn raw_error(&self, bytes: &[u8]) {
+        let mut err = std::io::stderr().lock();
+        // Nobody can be told that nobody listens.
+        err.write_all(bytes).and_then(|()| err.flush()).unwrap_or_default();
+    }
     /// Prints JSON, indented.
     pub fn value(&self, value: &Value) {
         self.line(&format!("{value:#}"));

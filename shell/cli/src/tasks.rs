@@ -1,7 +1,7 @@
 //! Commands on tasks. Never: how they are asked for (`cluster`).
 
 use crate::{
-    Cluster, Failure, Output, Task, logs,
+    Cluster, Failure, Output, Task, attach, logs,
     output::{list, text},
 };
 use http::Method;
@@ -57,6 +57,10 @@ pub async fn perform(task: Task, cluster: &Cluster, output: &Output) -> Result<u
                 }
             }
         }
+        Task::Exec { interactive, tty, id, command } => {
+            return attach::exec(cluster, output, &id, &command, (interactive, tty)).await;
+        }
+        Task::Attach { no_stdin, id } => return attach::attach(cluster, output, &id, no_stdin).await,
         Task::Logs { id, logs } => {
             let task = find(cluster, &id).await?;
             logs::print(cluster, output, vec![(id, text(&task, "slave_id"))], &logs).await?;

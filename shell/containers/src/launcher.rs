@@ -307,7 +307,7 @@ impl State {
         self.keep(Line::Ended { container: id.clone(), how: how.clone() });
         self.ended.insert(id.clone(), how.clone());
         self.destroyed.remove(id);
-        if let Some(board) = self.boards.remove(id) {
+        if let Some(board) = self.boards.get(id) {
             board.container_ended();
         }
         if self.cgroups.is_some() {
@@ -680,6 +680,7 @@ fn watch(shared: &Arc<Shared>) {
             state.running.remove(&id);
             state.finish(shared, &id, Termination::Unknown);
         }
+        state.boards.retain(|_, board| !board.is_stale());
         let idle = state.running.is_empty() && state.starting == 0 && state.agent.is_none();
         if idle && state.idle_since.elapsed() > LINGER {
             std::process::exit(0);

@@ -17,7 +17,7 @@ use std::{
         mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Bytes that are passed on at once.
@@ -26,6 +26,8 @@ const CHUNK_BYTES_MAX: usize = 16 * 1024;
 const CHUNKS_WAITING_MAX: usize = 256;
 /// Words that are written together are passed on together.
 const GATHER: Duration = Duration::from_millis(1);
+/// How long the client of a session may take to come once the session has ended.
+const CLIENT_MAX: Duration = Duration::from_secs(10);
 /// How long output may come after its container has ended: a process that got away may hold it open.
 const DRAIN: Duration = Duration::from_secs(1);
 
@@ -47,6 +49,8 @@ struct State {
     open: usize,
     begun: bool,
     over: bool,
+    /// Since when its container has ended.
+    ended: Option<Instant>,
 }
 
 struct Inner {
@@ -175,8 +179,30 @@ impl Board {
         self.0.lock().clients.retain(taken);
     }
 
-    /// The container has ended: what it said last still goes out.
+    /// The container has ended: what it said last still goes out, in a session to the client that is yet to come.
     pub fn container_ended(&self) {
+        let waits = {
+            let mut state = self.0.lock();
+            state.ended = Some(Instant::now());
+            self.0.session && !state.begun
+        };
+        if !waits {
+            self.drain();
+        }
+    }
+
+    /// Whether nobody will want it any more.
+    pub fn is_stale(&self) -> bool {
+        let mut state = self.0.lock();
+        let late = state.ended.is_some_and(|at| state.begun || at.elapsed() > CLIENT_MAX);
+        if late && !state.begun {
+            Self::end(&mut state);
+            self.0.changed.notify_all();
+        }
+        late
+    }
+
+    fn drain(&self) {
         let board = self.clone();
         thread::spawn(move || {
             thread::sleep(DRAIN);
@@ -189,14 +215,18 @@ impl Board {
     pub fn serve(&self, mut from: impl Read, mut to: UnixStream, output: bool) {
         if output {
             let (client, frames) = sync_channel(CHUNKS_WAITING_MAX);
-            {
+            let late = {
                 let mut state = self.0.lock();
                 if !state.over {
                     state.clients.push(client);
                     state.begun = true;
                 }
-            }
+                state.ended.is_some()
+            };
             self.0.changed.notify_all();
+            if late {
+                self.drain();
+            }
             thread::spawn(move || {
                 write_all(&mut to, &frames);
                 // Its reader waits for this.

@@ -290,8 +290,8 @@ async fn clients_attach_to_input_and_output() {
     );
     let kept = std::fs::read_to_string(format!("{sandbox}/stdout")).unwrap();
     assert_eq!(kept, "one two", "it is in the sandbox as well");
-    let refused = world.launcher.attach(ContainerId("echo".into()), true).await.unwrap_err();
-    assert!(refused.contains("nobody can attach to container echo"), "{refused}");
+    let refused = world.launcher.attach(ContainerId("other".into()), true).await.unwrap_err();
+    assert!(refused.contains("nobody can attach to container other"), "{refused}");
     world.launcher.stop().await;
 }
 
@@ -331,6 +331,15 @@ async fn a_session_is_inside_the_container_around_it() {
     assert_eq!(how, Termination::Exited(0), "{}", String::from_utf8_lossy(&err));
     assert!(said.starts_with("sleep 1000"), "it sees the processes of the container: {said}");
     assert!(said.contains("/around"), "it counts on the container's account: {said}");
+    // One that is over at once says what it had to say all the same.
+    let short = session("short", "echo brief");
+    let short_id = short.id.clone();
+    world.launcher.launch(short).await;
+    assert!(matches!(world.word().await, Ended::Launched { .. }));
+    assert!(matches!(world.word().await, Ended::Terminated { how: Termination::Exited(0), .. }));
+    let (mut says, _hears) = world.launcher.attach(short_id, true).await.unwrap();
+    assert_eq!(says.next().await, Some(Frame::Out(b"brief\n".to_vec())));
+    assert_eq!(says.next().await, None);
     // Who hangs up leaves nothing behind: the agent destroys it.
     let long = session("long", "echo here; sleep 1001");
     let long_id = long.id.clone();

@@ -173,6 +173,50 @@ impl Client {
     }
 }
 
+/// A body that comes in parts.
+struct Parts(tokio::sync::mpsc::Receiver<Bytes>);
+
+impl hyper::body::Body for Parts {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(context).map(|part| part.map(|bytes| Ok(hyper::body::Frame::data(bytes))))
+    }
+}
+
+/// Sends a body while it comes, on a connection of its own, and gives the status of the answer.
+pub async fn upload(
+    url: &str,
+    headers: HeaderMap,
+    parts: tokio::sync::mpsc::Receiver<Bytes>,
+) -> Result<StatusCode, ClientError> {
+    let uri = parse(url)?;
+    let authority = uri.authority().map_or(String::new(), |a| a.as_str().to_owned());
+    let broken = |error: &dyn std::error::Error| unreachable(&uri, error, false);
+    let connect = tokio::net::TcpStream::connect(authority.as_str());
+    let stream = tokio::time::timeout(CONNECT_TIMEOUT, connect).await.map_err(|error| broken(&error))?;
+    let stream = stream.map_err(|error| unreachable(&uri, &error, true))?;
+    stream.set_nodelay(true).map_err(|error| broken(&error))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(hyper_util::rt::TokioIo::new(stream))
+            .await
+            .map_err(|error| broken(&error))?;
+    let connection = tokio::spawn(connection);
+    let mut request = Request::new(Parts(parts));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = uri.path().parse().unwrap_or_default();
+    *request.headers_mut() = headers;
+    if let Ok(host) = HeaderValue::from_str(&authority) {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    let answer = sender.send_request(request).await.map_err(|error| broken(&error));
+    connection.abort();
+    Ok(answer?.status())
+}
+
 /// Turns an answer that is not a success into an error.
 pub fn success(url: &str, answer: Response<Bytes>) -> Result<Response<Bytes>, ClientError> {
     if answer.status().is_success() {
