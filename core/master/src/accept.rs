@@ -146,15 +146,26 @@ impl Master {
             }
         }
         if let Some(first) = offers.first() {
-            if let Some(other) = offers.iter().find(|o| o.agent != first.agent) {
+            let id = |o: &Outstanding| o.offer.id.value.clone();
+            // The quotes that don't close are upstream's.
+            if let Some(other) = offers.iter().find(|o| o.role != first.role) {
                 fault.get_or_insert_with(|| {
-                    format!("Aggregated offers must belong to one single agent. Offer {} uses agent {} and offer {} uses agent {}",
-                        other.offer.id.value, other.agent, first.offer.id.value, first.agent)
+                    format!(
+                        "Aggregated offers must be allocated to the same role. Offer {} uses role '{} but another is \
+                         using role '{}",
+                        id(other),
+                        other.role,
+                        first.role
+                    )
                 });
-            } else if let Some(other) = offers.iter().find(|o| o.role != first.role) {
+            } else if let Some(other) = offers.iter().find(|o| o.agent != first.agent) {
                 fault.get_or_insert_with(|| {
-                    format!("Aggregated offers must be allocated to the same role. Offer {} uses role {} but another is using role {}",
-                        other.offer.id.value, other.role, first.role)
+                    format!(
+                        "Aggregated offers must belong to one single agent. Offer {} uses agent {} and agent {}",
+                        id(other),
+                        other.agent,
+                        first.agent
+                    )
                 });
             }
         }

@@ -208,6 +208,7 @@ impl Master {
             self.forget_executors(id, None, at);
         }
         let before = self.agents.remove(id);
+        let was_away = before.as_ref().is_some_and(|a| !a.connected);
         let registered = before.as_ref().map_or(at, |a| a.registered);
         let (tasks, operations, killed) =
             before.map_or_else(Default::default, |a| (a.tasks, a.operations, a.killed));
@@ -236,7 +237,8 @@ impl Master {
         }
         let (mut reconciliations, mut shut_down) = Default::default();
         if !fresh {
-            (reconciliations, shut_down) = self.take_in_tasks(id, m.tasks, was_unreachable, at, out);
+            let gone = Gone { unreachable: was_unreachable, away: was_away };
+            (reconciliations, shut_down) = self.take_in_tasks(id, m.tasks, &gone, at, out);
             self.take_in_executors(id, m.executor_infos);
         }
         self.offer_agent(id);
@@ -340,7 +342,7 @@ impl Master {
         &mut self,
         id: &str,
         listed: Vec<Task>,
-        was_unreachable: bool,
+        gone: &Gone,
         now: Time,
         out: &mut Effects<Effect>,
     ) -> (Vec<internal::ReconcileTasksMessage>, BTreeSet<String>) {
@@ -354,7 +356,9 @@ impl Master {
                 shut_down.insert(framework_id);
                 continue;
             };
-            if was_unreachable && !crate::frameworks::partition_aware(framework) {
+            let lost = (gone.unreachable && !crate::frameworks::partition_aware(framework))
+                || (gone.away && !framework.info.checkpoint());
+            if lost {
                 // It was told that the task is lost: it may not come back.
                 shut_down.insert(framework_id);
                 continue;
@@ -363,7 +367,7 @@ impl Master {
             framework.unreachable_tasks.remove(&task_id);
             kept.insert((framework_id.clone(), task_id.clone()));
             framework.tasks.insert(task_id.clone(), task.clone());
-            if was_unreachable {
+            if gone.unreachable {
                 let mut status = updates::of_master(&task, task.state(), now);
                 status.message = Some("Unreachable agent re-reregistered".to_owned());
                 status.set_reason(Reason::AgentReregistered);
@@ -601,6 +605,12 @@ impl Master {
             self.event(&framework, failure_event(failure), out);
         }
     }
+}
+
+/// How an agent that registers again had gone.
+struct Gone {
+    unreachable: bool,
+    away: bool,
 }
 
 /// Why an agent is no longer there.

@@ -3,7 +3,7 @@
 use crate::{Effect, Master, Outstanding, config::TIMEOUT_MAX, timers::Timer};
 use base::{Duration, Effects, Now, Time};
 use model::mesos::{
-    Address, AgentId, Filters, FrameworkId, Offer, OfferId, Url,
+    Address, AgentId, ExecutorId, Filters, FrameworkId, Offer, OfferId, Url,
     framework_info::capability::Type as Cap,
     resource::AllocationInfo,
     scheduler::{Event, call, event},
@@ -49,6 +49,12 @@ impl Master {
                 url: Some(url),
                 resources,
                 attributes: agent.info.attributes.clone(),
+                executor_ids: agent
+                    .executors
+                    .keys()
+                    .filter(|(owner, _)| owner == framework.id())
+                    .map(|(_, id)| ExecutorId { value: id.clone() })
+                    .collect(),
                 allocation_info: multi_role
                     .then(|| AllocationInfo { role: Some(set_aside.role.to_string()) }),
                 ..Default::default()

@@ -37,7 +37,8 @@ pub fn id(id: &str) -> Option<String> {
 /// What is wrong with the shape of a call, independent of any state.
 pub fn call(call: &Call) -> Option<String> {
     let expecting = |what: &str| Some(format!("Expecting '{what}' to be present"));
-    if call.r#type.is_none() {
+    // A type that is not known counts as none, as it does in JSON.
+    if call.r#type.is_none_or(|kind| call::Type::try_from(kind).is_err()) {
         return expecting("type");
     }
     let framework_id = call.framework_id.as_ref().map(|id| id.value.as_str());

@@ -203,3 +203,20 @@ fn a_task_that_ends_while_its_framework_is_away_ends_nothing_else() {
     let forged = internal::DeactivateFrameworkMessage { framework_id: stranger };
     w.agent_says(&pid, forged);
 }
+
+#[test]
+fn a_task_that_was_lost_with_its_agents_connection_does_not_come_back() {
+    let mut w = World::new();
+    let pid = able_agent(&mut w, 5051);
+    let client = w.subscribe(FrameworkInfo { checkpoint: Some(false), ..full() });
+    let offer = w.offers(&client).remove(0);
+    w.launch(&client, &offer, "t", 1.0);
+    let task = w.master.frameworks()[&client.id.value].tasks["t"].clone();
+    w.step(master::Input::Exited { peer: pid.address });
+    assert_eq!(w.updates(&client)[0].state(), TaskState::TaskLost);
+    let slave = AgentInfo { id: Some(offer.agent_id.clone()), ..info(None) };
+    let again = internal::ReregisterSlaveMessage { slave, tasks: vec![task], ..Default::default() };
+    w.agent_says(&pid, again);
+    assert!(w.sent.iter().any(|e| matches!(e.message, Message::ShutdownFrameworkMessage(_))));
+    assert!(w.master.frameworks()[&client.id.value].tasks.is_empty());
+}
