@@ -152,6 +152,7 @@ pub fn agent(data: &[u8]) {
         work_dir: "/work".into(),
         resources,
         attributes: Vec::new(),
+        domain: None,
         flags: Default::default(),
         registration_backoff: Duration::from_millis(100),
         environment: Vec::new(),

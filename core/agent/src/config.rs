@@ -1,7 +1,7 @@
 //! What an agent is told at its start.
 
 use base::Duration;
-use model::mesos::{Attribute, Resource};
+use model::mesos::{Attribute, DomainInfo, Resource};
 use std::{collections::BTreeMap, net::SocketAddr};
 
 /// The version that masters and clients parse.
@@ -20,6 +20,8 @@ pub struct Config {
     pub resources: Vec<Resource>,
     /// What constraints may ask about.
     pub attributes: Vec<Attribute>,
+    /// Region and zone, if they are known.
+    pub domain: Option<DomainInfo>,
     /// The flags as given, for `/flags`.
     pub flags: BTreeMap<String, String>,
     /// First wait between registration attempts; doubles up to a minute.

@@ -86,6 +86,7 @@ impl Agent {
                 hostname: config.hostname.clone(),
                 resources: config.resources.clone(),
                 attributes: config.attributes.clone(),
+                domain: config.domain.clone(),
                 port: Some(i32::from(config.address.port())),
                 checkpoint: Some(true),
                 ..Default::default()

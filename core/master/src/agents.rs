@@ -120,6 +120,11 @@ impl Master {
             Message::ReregisterSlaveMessage(m) => (m.slave.clone(), false),
             _ => return,
         };
+        // Whether it is remote could not be told; its tasks go on until the master is given a domain.
+        if info.domain.is_some() && self.config.domain.is_none() {
+            self.counters.messages_dropped += 1;
+            return;
+        }
         let checkpointed = match &envelope.message {
             Message::RegisterSlaveMessage(m) => &m.checkpointed_resources,
             Message::ReregisterSlaveMessage(m) => &m.checkpointed_resources,

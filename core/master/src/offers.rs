@@ -49,6 +49,7 @@ impl Master {
                 url: Some(url),
                 resources,
                 attributes: agent.info.attributes.clone(),
+                domain: agent.info.domain.clone(),
                 executor_ids: agent
                     .executors
                     .keys()

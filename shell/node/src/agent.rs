@@ -58,6 +58,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         resources: resources.to_messages(),
         attributes: machine::attributes(values.get("attributes").unwrap_or_default())
             .map_err(anyhow::Error::msg)?,
+        domain: crate::allocation::domain(values)?,
         flags: values.all().clone(),
         registration_backoff: values
             .duration("registration_backoff_factor")

@@ -2,6 +2,7 @@
 
 mod address;
 mod agent;
+mod allocation;
 mod attach;
 mod clock;
 mod dev;

@@ -45,6 +45,8 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         small("max_completed_frameworks").unwrap_or(config.completed_frameworks_max);
     config.completed_tasks_max =
         small("max_completed_tasks_per_framework").unwrap_or(config.completed_tasks_max);
+    config.allocation = crate::allocation::options(values)?;
+    config.domain = crate::allocation::domain(values)?;
     config.weights = weights(values.get("weights").unwrap_or_default())?;
     let mut rng = system_rng();
     let machine = Master::new(config, &records, Now::new(now(), &mut rng));

@@ -18,19 +18,17 @@ pub fn advice(role: &str, name: &str) -> Option<&'static str> {
 const MASTER: &[Group] = &[
     (
         "name the address with --ip and --advertise_ip, or the name with --hostname",
-        &["advertise_port", "domain", "hostname_lookup", "ip_discovery_command", "require_agent_domain"],
+        &["advertise_port", "hostname_lookup", "ip_discovery_command", "require_agent_domain"],
     ),
     (
         "there is no such setting; the built-in behaviour is described in COMPAT.md",
         &[
             "agent_removal_rate_limit",
-            "fair_sharing_excluded_resource_names",
             "firewall_rules",
             "max_executors_per_agent",
             "max_executors_per_slave",
             "max_operator_event_stream_subscribers",
             "max_unreachable_tasks_per_framework",
-            "min_allocatable_resources",
             "offer_constraints_re2_max_mem",
             "offer_constraints_re2_max_program_size",
             "rate_limits",
@@ -65,12 +63,8 @@ const MASTER: &[Group] = &[
         &["external_log_file", "initialize_driver_logging", "log_dir", "logbufsecs"],
     ),
     (
-        "images, volumes, devices and container networks come with a later version; leave it out",
-        &["filter_gpu_resources"],
-    ),
-    (
         "modules are not loaded; what they added is built in or comes with a later version",
-        &["framework_sorter", "hooks", "role_sorter"],
+        &["hooks"],
     ),
     (
         "state is embedded under --work_dir and there is one leader; name the master with --master=HOST:PORT",
@@ -155,7 +149,6 @@ const AGENT: &[Group] = &[
         "name the address with --ip and --advertise_ip, or the name with --hostname",
         &[
             "advertise_port",
-            "domain",
             "domain_socket_location",
             "hostname_lookup",
             "http_executor_domain_sockets",

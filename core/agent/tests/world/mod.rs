@@ -53,6 +53,7 @@ pub fn config() -> Config {
         work_dir: "/w".into(),
         resources: Resources::scalars([("cpus", 4.0), ("mem", 1024.0)]).to_messages(),
         attributes: Vec::new(),
+        domain: None,
         flags: Default::default(),
         registration_backoff: Duration::from_millis(100),
         environment: vec![("FROM_AGENT".into(), "1".into())],
