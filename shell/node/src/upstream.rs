@@ -62,10 +62,7 @@ const MASTER: &[Group] = &[
         "the log goes to stderr; let the service manager keep it, and set --logging_level",
         &["external_log_file", "initialize_driver_logging", "log_dir", "logbufsecs"],
     ),
-    (
-        "modules are not loaded; what they added is built in or comes with a later version",
-        &["hooks"],
-    ),
+    ("modules are not loaded; what they added is built in or comes with a later version", &["hooks"]),
     (
         "state is embedded under --work_dir and there is one leader; name the master with --master=HOST:PORT",
         &[
