@@ -12,10 +12,17 @@ use model::{
     request::Codec,
 };
 use prost::Message as _;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Events that may wait for the framework; then the connection is read no further.
 pub const EVENTS_WAITING_MAX: usize = 4096;
+/// Heartbeats that may be missing before the master is taken for lost, as Marathon takes it.
+const HEARTBEATS_MISSED_MAX: u32 = 5;
+/// Between two heartbeats, until the master has said how long.
+const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(15);
+const HEARTBEAT_MIN: Duration = Duration::from_millis(10);
+const HEARTBEAT_MAX: Duration = Duration::from_secs(600);
 const STREAM_ID: HeaderName = HeaderName::from_static("mesos-stream-id");
 
 /// What comes from a master.
@@ -80,19 +87,23 @@ pub async fn connect(
             let (status, text) = match asked {
                 Ok(answer) if answer.status().is_success() => continue,
                 Ok(answer) => (answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned()),
-                Err(error) => (0, error.to_string()),
+                // Whether it came there is unknown: only a new subscription makes both sides agree again.
+                Err(error) => {
+                    return format!("{} did not reach the master: {error}", call.r#type().as_str_name());
+                }
             };
             if refusals.send(Received::Refused { call: Box::new(call), status, text }).await.is_err() {
-                return;
+                break;
             }
         }
+        "the framework has ended".to_owned()
     });
     tokio::spawn(async move {
         let mut calling = calling;
         let reading = events_of(answer.into_body(), codec, &received);
         let why = tokio::select! {
             why = reading => why,
-            _ = &mut calling => "the framework has ended".to_owned(),
+            why = &mut calling => why.unwrap_or_else(|error| error.to_string()),
         };
         calling.abort();
         if received.send(Received::Disconnected(why)).await.is_err() {
@@ -108,8 +119,12 @@ async fn events_of(
     received: &mpsc::Sender<Received>,
 ) -> String {
     let mut decoder = Decoder::default();
+    let mut heartbeat = HEARTBEAT_DEFAULT;
     loop {
-        let data = match body.frame().await {
+        let Ok(frame) = tokio::time::timeout(heartbeat * HEARTBEATS_MISSED_MAX, body.frame()).await else {
+            return format!("the master said nothing for {:?}", heartbeat * HEARTBEATS_MISSED_MAX);
+        };
+        let data = match frame {
             None => return "the master closed the subscription".to_owned(),
             Some(Err(error)) => return format!("the subscription broke: {error}"),
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
@@ -123,6 +138,10 @@ async fn events_of(
             };
             match event {
                 Ok(event) => {
+                    let interval = event.subscribed.as_ref().and_then(|s| s.heartbeat_interval_seconds);
+                    if let Some(interval) = interval.and_then(|i| Duration::try_from_secs_f64(i).ok()) {
+                        heartbeat = interval.clamp(HEARTBEAT_MIN, HEARTBEAT_MAX);
+                    }
                     if received.send(Received::Event(Box::new(event))).await.is_err() {
                         return "the framework has ended".to_owned();
                     }

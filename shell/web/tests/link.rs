@@ -178,3 +178,33 @@ async fn a_framework_gets_events_and_calls_in_order() {
         assert!(soon(events.recv()).await.is_none());
     }
 }
+
+#[tokio::test]
+async fn a_silent_master_is_a_lost_one() {
+    let listener = bind("127.0.0.1:0".parse().unwrap(), "--port").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (_stop, stopped) = watch::channel(false);
+    tokio::spawn(serve(listener, Limits::default(), stopped, move |_| async move {
+        let (handle, body) = stream(1 << 20, 1000);
+        let mut head = Response::new(());
+        head.headers_mut().insert("mesos-stream-id", HeaderValue::from_static("an-id"));
+        let subscribed = Event {
+            r#type: Some(scheduler::event::Type::Subscribed as i32),
+            subscribed: Some(scheduler::event::Subscribed {
+                heartbeat_interval_seconds: Some(0.02),
+                ..Default::default()
+            }),
+            ..Event::default()
+        };
+        handle.send(api::recordio::frame(&subscribed.encode_to_vec()).into()).unwrap();
+        tokio::spawn(async move { handle.ended().await });
+        Reply::Stream(head, body)
+    }));
+    let subscribe = Call { r#type: Some(scheduler::call::Type::Subscribe as i32), ..Call::default() };
+    let (_caller, mut events) = web::scheduler::connect(&url, subscribe, Codec::Protobuf).await.unwrap();
+    assert!(matches!(soon(events.recv()).await, Some(Received::Event(_))));
+    match soon(events.recv()).await {
+        Some(Received::Disconnected(why)) => assert_eq!(why, "the master said nothing for 100ms"),
+        other => panic!("{other:?}"),
+    }
+}
