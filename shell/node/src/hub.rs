@@ -111,8 +111,38 @@ impl<E: 'static> Hub<E> {
         }
     }
 
+    /// Sends bytes that mean nothing to all streams, so that proxies keep them and clients that have gone are noticed.
+    pub fn beat(&self, bytes: &Bytes) {
+        locked(&self.streams).retain(|_, (handle, _)| handle.send(bytes.clone()).is_ok());
+    }
+
     /// Forgets a stream whose client has gone.
     pub fn forget(&self, stream: StreamId) {
         locked(&self.streams).remove(&stream);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+
+    #[tokio::test]
+    async fn a_beat_reaches_open_streams_alone() {
+        let style =
+            Style { frame: |(), _| Bytes::from_static(b"event"), media_type: |_| "text/event-stream" };
+        let (hub, _closed) = Hub::new(style);
+        let answer = hub.expect(RequestId(7));
+        hub.perform(Http::Open { request: RequestId(7), headers: Vec::new(), codec: Codec::Json });
+        let Ok(Reply::Stream(_, mut body)) = answer.await else { panic!("no stream") };
+        hub.beat(&Bytes::from_static(b"\r\n"));
+        hub.perform(Http::Send { stream: StreamId(7), event: () });
+        for bytes in ["\r\n", "event"] {
+            let frame = body.frame().await.expect("a frame").expect("bytes");
+            assert_eq!(frame.into_data().expect("data"), bytes);
+        }
+        drop(body);
+        hub.beat(&Bytes::from_static(b"\r\n"));
+        assert!(locked(&hub.streams).is_empty());
     }
 }

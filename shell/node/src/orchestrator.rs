@@ -8,6 +8,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use base::Duration;
+use bytes::Bytes;
 use endpoints::{Arrived, Routed, orchestrator::Identity};
 use model::{
     mesos::scheduler::{Call, call::Type},
@@ -23,6 +24,10 @@ use web::{
 
 /// Between two attempts to reach a master.
 const RECONNECT: Duration = Duration::from_millis(500);
+
+/// Between two beats on event streams, and what is sent: Marathon's come from Jetty's `EventSourceServlet`.
+const BEAT: Duration = Duration::from_secs(10);
+const BEAT_BYTES: Bytes = Bytes::from_static(b"\r\n");
 
 /// Starts an orchestrator; it serves when this returns, and subscribes by itself.
 pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
@@ -119,6 +124,12 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     );
     tokio::spawn(keep_subscribed(driven.clone(), master, queue, stop.clone()));
     driven.send(Input::Connected).await;
+    let (beating, mut stopping) = (hub.clone(), stop.clone());
+    tokio::spawn(async move {
+        while tokio::time::timeout(BEAT, stopping.wait_for(|stop| *stop)).await.is_err() {
+            beating.beat(&BEAT_BYTES);
+        }
+    });
     let (streams, inbox) = (hub.clone(), driven.clone());
     tokio::spawn(async move {
         while let Some(stream) = closed.recv().await {
