@@ -2,7 +2,7 @@
 
 mod real;
 
-use real::{BINARY, Dev, Signal, cgroups, eventually, processes, root};
+use real::{BINARY, Dev, Signal, cgroups, eventually, own_seconds, processes, root};
 use std::{
     io::Write as _,
     process::{Command, Stdio},
@@ -18,12 +18,14 @@ fn app(sleep: &str) -> String {
 
 #[test]
 fn ctrl_c_and_sigterm_stop_it_and_tasks_go_on() {
+    let seconds = own_seconds();
+    let task = format!("sleep {seconds}");
     let dir = tempfile::tempdir().expect("a directory");
     let mut first: Option<serde_json::Value> = None;
     for signal in [Signal::INT, Signal::TERM] {
         let mut dev = Dev::start(dir.path(), &[]);
         if first.is_none() {
-            dev.run_app(&app("98761"));
+            dev.run_app(&app(&seconds));
         }
         let tasks =
             dev.until("/v2/apps/stays/tasks", |v| v["tasks"].as_array().is_some_and(|t| t.len() == 2));
@@ -48,11 +50,14 @@ fn ctrl_c_and_sigterm_stop_it_and_tasks_go_on() {
         assert!(status.success(), "{signal:?}: {status}");
         assert!(dev.said().contains("Stopping; tasks go on."), "{}", dev.said());
         assert!(!dev.said().contains('\x1b'), "no escape sequences in a file: {}", dev.said());
-        assert_eq!(processes("sleep 98761").len(), 2, "{signal:?}: tasks go on");
+        assert_eq!(processes(&task).len(), 2, "{signal:?}: tasks go on");
         if signal == Signal::TERM {
-            let again = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);
+            // the moment that the ready file is there
+            let mut again = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);
             again.signal(Signal::TERM);
-            eventually("tasks are gone", || processes("sleep 98761").is_empty().then_some(()));
+            let status = again.ended();
+            assert!(status.success(), "{status}");
+            eventually("tasks are gone", || processes(&task).is_empty().then_some(()));
         } else {
             // its clean-up would end the tasks
             std::mem::forget(dev);
@@ -62,11 +67,13 @@ fn ctrl_c_and_sigterm_stop_it_and_tasks_go_on() {
 
 #[test]
 fn kill_tasks_on_exit_leaves_nothing() {
+    let seconds = own_seconds();
+    let task = format!("sleep {seconds}");
     let dir = tempfile::tempdir().expect("a directory");
     let mut dev = Dev::start(dir.path(), &["--kill-tasks-on-exit", "--agents=2"]);
-    dev.run_app(&app("98762"));
+    dev.run_app(&app(&seconds));
     let launcher = format!("launcher {}", dir.path().display());
-    let (tasks, launchers) = (processes("sleep 98762"), processes(&launcher));
+    let (tasks, launchers) = (processes(&task), processes(&launcher));
     // A task in a pid namespace has a first process of its own, which looks like its launcher.
     assert!(tasks.len() == 2 && launchers.len() >= 2, "{tasks:?} {launchers:?}");
     let groups: Vec<_> = tasks.iter().flat_map(|pid| cgroups(*pid)).collect();
@@ -74,7 +81,7 @@ fn kill_tasks_on_exit_leaves_nothing() {
     dev.signal(Signal::INT);
     assert!(dev.ended().success());
     assert!(began.elapsed() < STOP_MAX, "{:?}", began.elapsed());
-    assert_eq!(processes("sleep 98762"), Vec::<u32>::new());
+    assert_eq!(processes(&task), Vec::<u32>::new());
     assert_eq!(processes(&launcher), Vec::<u32>::new());
     if groups.is_empty() {
         return eprintln!("SKIPPED in part: tasks have no cgroups here (not root, or none mounted)");
@@ -87,6 +94,8 @@ fn kill_tasks_on_exit_leaves_nothing() {
 
 #[test]
 fn without_root_everything_works_with_less_isolation_and_it_is_said() {
+    let seconds = own_seconds();
+    let task = format!("sleep {seconds}");
     if !root() {
         return eprintln!(
             "SKIPPED: only root can become somebody else; every other test here runs without root"
@@ -103,7 +112,7 @@ fn without_root_everything_works_with_less_isolation_and_it_is_said() {
     let binary = binary.display().to_string();
     let somebody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", &binary];
     let mut dev = Dev::start_by(dir.path(), &somebody, &["--kill-tasks-on-exit"]);
-    dev.run_app(&app("98763"));
+    dev.run_app(&app(&seconds));
     assert!(
         dev.said().contains("not root: tasks share the machine without limits or namespaces"),
         "{}",
@@ -118,14 +127,14 @@ fn without_root_everything_works_with_less_isolation_and_it_is_said() {
     assert_eq!(output.status.code(), Some(3));
     dev.signal(Signal::TERM);
     assert!(dev.ended().success());
-    assert_eq!(processes("sleep 98763"), Vec::<u32>::new());
+    assert_eq!(processes(&task), Vec::<u32>::new());
 }
 
 #[test]
 fn it_shows_progress_urls_and_what_to_try_next() {
     let dir = tempfile::tempdir().expect("a directory");
     let file = dir.path().join("app.json");
-    std::fs::write(&file, app("98764")).expect("a file");
+    std::fs::write(&file, app(&own_seconds())).expect("a file");
     let isolation = "--isolation=posix/cpu,posix/mem";
     let dev = Dev::start(dir.path(), &[&file.display().to_string(), isolation, "--kill-tasks-on-exit"]);
     let said = eventually("the end of the greeting", || {
@@ -152,7 +161,7 @@ fn an_app_that_is_refused_holds_up_no_other() {
     let dir = tempfile::tempdir().expect("a directory");
     let (bad, good) = (dir.path().join("bad.json"), dir.path().join("good.json"));
     std::fs::write(&bad, r#"{"id":"/bad","cmd":"true","cpus":-1}"#).expect("a file");
-    std::fs::write(&good, app("98768")).expect("a file");
+    std::fs::write(&good, app(&own_seconds())).expect("a file");
     let files = [bad.display().to_string(), good.display().to_string()];
     let dev = Dev::start(dir.path(), &[&files[0], &files[1], "--kill-tasks-on-exit"]);
     let said = eventually("the end of the greeting", || {
@@ -169,7 +178,7 @@ fn on_a_terminal_a_bar_shows_how_far_it_is() {
     let dir = tempfile::tempdir().expect("a directory");
     let dev = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);
     let file = dir.path().join("app.json");
-    let slow = r#"{"id":"/slow","cmd":"exec sleep 98765","cpus":0.1,"mem":32,"healthChecks":[{"protocol":"COMMAND","command":{"value":"true"},"delaySeconds":1,"intervalSeconds":1}]}"#;
+    let slow = r#"{"id":"/slow","cmd":"exec sleep 1000","cpus":0.1,"mem":32,"healthChecks":[{"protocol":"COMMAND","command":{"value":"true"},"delaySeconds":1,"intervalSeconds":1}]}"#;
     std::fs::write(&file, slow).expect("a file");
     let line =
         format!("{BINARY} --master {} --marathon {} app apply {}", dev.master, dev.marathon, file.display());
@@ -223,7 +232,7 @@ fn completions_are_what_each_shell_takes() {
 fn json_comes_where_it_is_asked_for() {
     let dir = tempfile::tempdir().expect("a directory");
     let dev = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);
-    let app = r#"{"id":"/talks","cmd":"echo one; exec sleep 98766","cpus":0.1,"mem":32}"#;
+    let app = r#"{"id":"/talks","cmd":"echo one; exec sleep 1000","cpus":0.1,"mem":32}"#;
     dev.run_app(app);
     let asked = |words: &[&str]| {
         let output = Command::new(BINARY)

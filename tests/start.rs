@@ -2,7 +2,7 @@
 
 mod real;
 
-use real::{BINARY, Dev, PATIENCE, Signal, dev_command, processes, request, root};
+use real::{BINARY, Dev, PATIENCE, Signal, dev_command, own_seconds, processes, request, root};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -181,8 +181,9 @@ fn isolation_is_as_on_an_agent() {
     let own = std::process::id();
     let app = |name: &str| json!({ "id": "/isolated", "cmd": format!("exec sleep {name}"), "cpus": 0.1, "mem": 32 });
     let dev = Dev::start(dir.path(), &["--isolation=posix/cpu,posix/mem", "--kill-tasks-on-exit"]);
-    dev.run_app(&app("98771").to_string());
-    let task = processes("sleep 98771")[0];
+    let seconds = own_seconds();
+    dev.run_app(&app(&seconds).to_string());
+    let task = processes(&format!("sleep {seconds}"))[0];
     assert_eq!(here(task, "pid"), here(own, "pid"));
     let groups = real::cgroups(task);
     assert!(groups.is_empty(), "{groups:?}");
@@ -197,8 +198,9 @@ fn isolation_is_as_on_an_agent() {
         other.path(),
         &["--isolation=cgroups/cpu,cgroups/mem,namespaces/pid", "--kill-tasks-on-exit"],
     );
-    dev.run_app(&app("98772").to_string());
-    let task = processes("sleep 98772")[0];
+    let seconds = own_seconds();
+    dev.run_app(&app(&seconds).to_string());
+    let task = processes(&format!("sleep {seconds}"))[0];
     assert_ne!(here(task, "pid"), here(own, "pid"));
     let groups = real::cgroups(task);
     for controller in ["cpu", "memory"] {
@@ -272,18 +274,19 @@ fn flags_are_over_the_environment_over_a_file() {
 
 #[test]
 fn an_agent_by_itself_ends_its_tasks_where_it_is_told_to() {
+    let sleep = format!("exec sleep {}", own_seconds());
+    let own = &sleep["exec ".len()..];
     let dir = tempfile::tempdir().expect("a directory");
     let master = Role::start(dir.path(), &["master", "--port=0"], &[]);
     let at = format!("--master={}", master.url("master").trim_start_matches("http://"));
     let mut agent = Role::start(dir.path(), &["agent", "--port=0", &at, "--kill-tasks-on-exit"], &[]);
     let mut run = Command::new(BINARY)
-        .args(["--master", &master.url("master"), "run", "--", "exec sleep 98774"])
+        .args(["--master", &master.url("master"), "run", "--", &sleep])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("it runs");
-    let task =
-        real::eventually("the task", || processes("sleep 98774").into_iter().find(|pid| *pid != run.id()));
+    let task = real::eventually("the task", || processes(own).into_iter().find(|pid| *pid != run.id()));
     let groups = real::cgroups(task);
     let began = Instant::now();
     real::send(&agent.0, Signal::TERM);
@@ -291,16 +294,19 @@ fn an_agent_by_itself_ends_its_tasks_where_it_is_told_to() {
     assert!(began.elapsed() < std::time::Duration::from_secs(10), "{:?}", began.elapsed());
     run.kill().unwrap_or_default();
     run.wait().expect("a status");
-    assert_eq!(processes("sleep 98774"), Vec::<u32>::new());
+    assert_eq!(processes(own), Vec::<u32>::new());
     assert_eq!(processes(&format!("launcher {}", dir.path().display())), Vec::<u32>::new());
     assert!(groups.iter().all(|group| !group.exists()), "{groups:?}");
 }
 
 #[test]
 fn a_second_one_is_refused_and_the_first_goes_on() {
+    let sleep = format!("sleep {}", own_seconds());
     let dir = tempfile::tempdir().expect("a directory");
     let dev = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);
-    dev.run_app(r#"{"id":"/stays","cmd":"exec sleep 98773","cpus":0.1,"mem":32}"#);
+    dev.run_app(
+        &json!({ "id": "/stays", "cmd": format!("exec {sleep}"), "cpus": 0.1, "mem": 32 }).to_string(),
+    );
     let refused = |command: &mut Command, words: &[&str]| {
         let began = Instant::now();
         let output = command.output().expect("the binary runs");
@@ -335,7 +341,7 @@ fn a_second_one_is_refused_and_the_first_goes_on() {
         refused(&mut second, &[&port(url), flag, "in use"]);
         real::clean_up(other.path());
     }
-    assert_eq!(processes("sleep 98773").len(), 1);
+    assert_eq!(processes(&sleep).len(), 1);
     dev.until("/v2/apps/stays", |v| v["app"]["tasksRunning"] == 1);
     dev.signal(Signal::TERM);
 }

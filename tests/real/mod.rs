@@ -204,6 +204,17 @@ pub fn for_a_while(command: &mut Command, most: Duration, enough: impl Fn(&str) 
     Output { stdout, ..ended }
 }
 
+/// Seconds to sleep that nobody else on this machine sleeps, so that processes can be told apart by them.
+pub fn own_seconds() -> String {
+    static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    format!(
+        "{}.{:03}",
+        now.as_micros() % 1_000_000_000 + 1_000_000_000,
+        NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+    )
+}
+
 /// Processes for which this holds, by their directory in /proc.
 pub fn processes_where(right: impl Fn(&Path) -> bool) -> Vec<u32> {
     let entries = std::fs::read_dir("/proc").expect("/proc").flatten();

@@ -156,9 +156,8 @@ impl Launcher {
                         continue;
                     }
                 };
-                if tell.send(ended).await.is_err() {
-                    return;
-                }
+                // Nobody listens any more while it is being stopped; its end is waited for all the same.
+                tell.send(ended).await.unwrap_or_default();
             }
             // Dropped before: who stopped it on purpose need not hear that it is lost.
             drop(alive);

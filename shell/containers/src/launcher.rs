@@ -43,8 +43,8 @@ const LINGER: Duration = Duration::from_secs(30);
 const WATCH_EVERY: Duration = Duration::from_millis(500);
 /// How often the groups of an ended container are tried to be removed, a millisecond apart.
 const CLEAN_TRIES_MAX: u32 = 1000;
-/// How often it is looked whether all groups are gone, before a launcher that was told to stop ends all the same.
-const STOP_TRIES_MAX: u32 = 200;
+/// How often, a millisecond apart, everything is ended before a launcher that was told to stop ends all the same.
+const STOP_TRIES_MAX: u32 = 3000;
 /// Bytes of one order.
 const ORDER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
@@ -414,24 +414,33 @@ fn obey(shared: &Arc<Shared>, order: Order, orders: &Sender<Box<ContainerSpec>>)
             });
         }
         Order::Stop => {
-            let mut state = shared.lock();
-            state.stopping = true;
-            for (id, container) in &state.running {
-                for pid in state.processes(id) {
-                    process::signal(pid, 9);
-                }
-                process::signal(container.pid as i32, 9);
-                shared.leave(id);
-            }
-            drop(state);
+            shared.lock().stopping = true;
             let mut tries = 0;
-            while !clean_all(shared) && tries < STOP_TRIES_MAX {
+            while !end_all(shared) && tries < STOP_TRIES_MAX {
                 tries += 1;
                 thread::sleep(Duration::from_millis(1));
             }
             std::process::exit(0);
         }
     }
+}
+
+/// Ends whatever runs; true once nothing does, nothing is being started, and no group is left.
+fn end_all(shared: &Shared) -> bool {
+    let mut state = shared.lock();
+    let is_there =
+        |c: &Container| c.adopted.is_none_or(|since| process::started(c.pid as i32) == Some(since));
+    state.running.retain(|_, container| is_there(container));
+    for (id, container) in &state.running {
+        for pid in state.processes(id) {
+            process::signal(pid, 9);
+        }
+        process::signal(container.pid as i32, 9);
+        shared.leave(id);
+    }
+    let quiet = state.running.is_empty() && state.starting == 0;
+    drop(state);
+    clean_all(shared) && quiet
 }
 
 fn spawner(shared: &Arc<Shared>, queue: &Mutex<Receiver<Box<ContainerSpec>>>) {

@@ -231,6 +231,25 @@ async fn a_command_runs_beside_the_task() {
 }
 
 #[tokio::test]
+async fn nothing_outlives_a_stop_however_early_it_comes() {
+    let seconds = |n: usize| format!("1000{}.{n}", std::process::id());
+    for n in 0..8 {
+        let w = World::posix().await;
+        for task in 0..6 {
+            let script = format!("exec sleep {}", seconds(n));
+            w.launcher.launch(spec(w.dir.path(), &format!("t{task}"), &script)).await;
+        }
+        // some run, some are being started, some wait
+        w.stop().await;
+        let left = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).contains(&seconds(n))
+        });
+        assert_eq!(left.count(), 0, "round {n}");
+    }
+}
+
+#[tokio::test]
 async fn many_short_tasks_all_end() {
     const TASKS: usize = 300;
     let mut w = World::posix().await;

@@ -1,6 +1,6 @@
 //! `mesolite dev`: all roles in one process on one machine. The same machines, the same messages, no sockets between.
 
-use crate::{Running, agent, flags::Values, halt, master, orchestrator, ready, tables, until_told};
+use crate::{Running, Told, agent, flags::Values, halt, master, orchestrator, ready, tables};
 use cli::{Cluster, Output};
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 use tokio::{sync::watch, task::JoinSet};
@@ -56,6 +56,7 @@ pub struct Dev {
 pub(crate) async fn run(dev: Dev) -> anyhow::Result<()> {
     // What can't be read is said before anything starts.
     let files = cli::read_files(&dev.files).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let mut stopped = Told::listen()?;
     let (tell, stop) = watch::channel(false);
     let here = Local::default();
     let mut values = tables::MASTER.defaults();
@@ -97,8 +98,7 @@ pub(crate) async fn run(dev: Dev) -> anyhow::Result<()> {
     let cluster = Cluster::new(&marathon_url, &master_url);
     let told = tokio::select! {
         applied = apply(&cluster, &files) => applied.err(),
-        told = until_told() => {
-            told?;
+        () = stopped.wait() => {
             stopping(&dev);
             halt(tell, all).await;
             return Ok(());
@@ -115,7 +115,7 @@ pub(crate) async fn run(dev: Dev) -> anyhow::Result<()> {
     } else {
         println!("Ctrl-C stops the daemon; tasks go on and are found again at the next start.");
     }
-    until_told().await?;
+    stopped.wait().await;
     stopping(&dev);
     halt(tell, all).await;
     Ok(())

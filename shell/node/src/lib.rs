@@ -23,7 +23,7 @@ use containers::Launcher;
 use flags::{Table, Values};
 use std::{net::SocketAddr, process::ExitCode};
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
     task::JoinHandle,
 };
@@ -139,6 +139,7 @@ fn role(table: &Table, values: Values) -> anyhow::Result<()> {
     log(values.get("logging_level").unwrap_or("info"), values.on("quiet"));
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
+        let mut told = Told::listen()?;
         let (tell, stop) = watch::channel(false);
         let running = match table.role {
             "master" => master::start(&values, &Local::default(), stop).await?,
@@ -154,7 +155,7 @@ fn role(table: &Table, values: Values) -> anyhow::Result<()> {
             };
             ready::write(file, &said)?;
         }
-        until_told().await?;
+        told.wait().await;
         halt(tell, vec![running]).await;
         anyhow::Ok(())
     });
@@ -170,15 +171,22 @@ fn run_dev(dev: dev::Dev) -> anyhow::Result<()> {
     outcome
 }
 
-/// Ctrl-C or SIGTERM.
-pub(crate) async fn until_told() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Ctrl-C or SIGTERM, from the moment that it listens: whoever sees the ready file may send one.
+pub(crate) struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+    pub(crate) async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Stops all roles; what does not end in time is left behind.
