@@ -26,7 +26,7 @@ use base::Time;
 use cycle::Dirty;
 use filters::{AgentIx, Filters};
 use marks::Marks;
-use model::resources::Resources;
+use model::resources::{Name, Resources};
 use roles::{Slab, Tree};
 use sorter::ClientIx;
 use std::{
@@ -53,6 +53,8 @@ struct Framework {
 #[derive(Debug)]
 pub struct Allocator {
     options: Options,
+    /// Its least offers, with names that compare fast.
+    least: Vec<Vec<(Name, i64)>>,
     tree: Tree,
     agents: Slab<Agent>,
     agent_ids: Ids,
@@ -71,6 +73,11 @@ impl Allocator {
         Self {
             tree: Tree::new(&options.excluded_from_share, options.role_order, options.framework_order),
             quotas: quota::Quotas::new(options.limits_bind_subtrees),
+            least: options
+                .min_allocatable
+                .iter()
+                .map(|one| one.iter().map(|(name, milli)| (name.as_str().into(), *milli)).collect())
+                .collect(),
             options,
             agents: Slab::new(),
             agent_ids: Ids::default(),

@@ -193,6 +193,18 @@ impl Resources {
             }
         })
     }
+    /// As `milli`, for a name that is known already.
+    pub fn milli_of(&self, name: &Name) -> i64 {
+        let mut sum = 0_i64;
+        for item in &self.0 {
+            if let Amount::Scalar(milli) = item.amount
+                && item.kind.name() == name
+            {
+                sum = sum.saturating_add(milli);
+            }
+        }
+        sum
+    }
     /// The sum of a scalar over all its kinds; 0 if there is none.
     pub fn scalar(&self, name: &str) -> f64 {
         to_float(self.milli(name))

@@ -4,7 +4,7 @@
 
 use super::{Traits, quota, sorter::ClientIx};
 use model::resources::Resources;
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 /// An agent and who holds what of it.
 #[derive(Debug)]
@@ -105,26 +105,32 @@ impl Agent {
     }
     /// Notes that a client holds more, whether or not there is as much. True if it held nothing before.
     pub(super) fn note_held(&mut self, client: ClientIx, resources: &Resources) -> bool {
-        let new = self.hold(client, resources);
+        let new = self.hold(client, Cow::Borrowed(resources));
         self.shared |= resources.has_shared();
         self.reckon();
         new
     }
-    fn hold(&mut self, client: ClientIx, resources: &Resources) -> bool {
+    fn hold(&mut self, client: ClientIx, resources: Cow<'_, Resources>) -> bool {
         match self.held.binary_search_by_key(&client, |(holder, _)| *holder) {
             Ok(at) => {
-                self.held[at].1 += resources;
+                self.held[at].1 += &resources;
                 false
             }
             Err(at) => {
-                self.held.insert(at, (client, resources.clone()));
+                self.held.insert(at, (client, resources.into_owned()));
                 true
             }
         }
     }
+    /// Gives a client all that is free, of an agent where nothing is shared. What that was, and whether it held nothing
+    /// before.
+    pub(super) fn give_all(&mut self, client: ClientIx) -> (Resources, bool) {
+        let all = std::mem::take(&mut self.free);
+        (all.clone(), self.hold(client, Cow::Owned(all)))
+    }
     /// Gives a client what is free. True if it held nothing before.
     pub(super) fn give(&mut self, client: ClientIx, resources: &Resources) -> bool {
-        let new = self.hold(client, resources);
+        let new = self.hold(client, Cow::Borrowed(resources));
         if self.shared {
             self.reckon();
         } else {
@@ -133,28 +139,38 @@ impl Agent {
         new
     }
     /// Takes back from a client, at most what it holds. What came back, and whether it holds nothing now.
-    pub(super) fn take_back(&mut self, client: ClientIx, resources: &Resources) -> (Resources, bool) {
+    pub(super) fn take_back<'a>(&mut self, client: ClientIx, resources: &'a Resources) -> (Cow<'a, Resources>, bool) {
         let Ok(at) = self.held.binary_search_by_key(&client, |(holder, _)| *holder) else {
-            return (Resources::new(), false);
+            return (Cow::Owned(Resources::new()), false);
         };
+        let simple = !self.over && !self.shared;
+        if simple && self.held[at].1 == *resources {
+            let (_, back) = self.held.remove(at);
+            if self.free.is_empty() {
+                self.free = back;
+            } else {
+                self.free += &back;
+            }
+            return (Cow::Borrowed(resources), true);
+        }
         let held = &mut self.held[at].1;
         let back = match held.subtract(resources) {
-            Ok(()) => resources.clone(),
+            Ok(()) => Cow::Borrowed(resources),
             Err(_) => {
                 let rest = held.difference(resources);
                 let back = held.difference(&rest);
                 *held = rest;
-                back
+                Cow::Owned(back)
             }
         };
         let none = held.is_empty();
         if none {
             self.held.remove(at);
         }
-        if self.over || self.shared {
-            self.reckon();
-        } else {
+        if simple {
             self.free += &back;
+        } else {
+            self.reckon();
         }
         (back, none)
     }

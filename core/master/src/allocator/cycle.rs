@@ -11,7 +11,7 @@ use super::{
     sorter::{Client, ClientIx},
 };
 use base::{Rng, Time};
-use model::resources::Resources;
+use model::resources::{Name, Resources};
 use std::{borrow::Cow, collections::BTreeSet};
 
 /// Up to so many changed clients are compared one by one; more are found by walking the order.
@@ -124,27 +124,52 @@ impl Allocator {
                 }
             };
             let Some(client) = next else { break };
-            let resources = taken.into_owned();
-            given.push(self.offerable(ix, client, &resources));
-            self.hand_over(ix, client, &resources);
+            // Mostly it is all that is free: that changes hands as it is.
+            let part = match taken {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(part) => Some(part),
+            };
+            let resources = match part {
+                None if !self.agents[ix].shared => self.hand_over_all(ix, client),
+                part => self.hand_over(ix, client, part),
+            };
+            given.push(self.offerable(ix, client, resources));
         }
     }
 
-    fn offerable(&self, ix: AgentIx, client: ClientIx, resources: &Resources) -> Offerable {
+    fn offerable(&self, ix: AgentIx, client: ClientIx, resources: Resources) -> Offerable {
         let to = &self.tree.clients[client.0];
         Offerable {
             framework: self.frameworks[to.framework].id.clone(),
             role: self.tree.nodes[to.node].path.clone(),
             agent: self.agents[ix].id.clone(),
-            resources: resources.clone(),
+            resources,
         }
     }
 
-    fn hand_over(&mut self, ix: AgentIx, client: ClientIx, resources: &Resources) {
-        let before = self.shared_share(ix, client, resources);
-        let agent = &mut self.agents[ix];
-        let new = agent.give(client, resources);
-        if agent.free.is_empty() {
+    fn hand_over_all(&mut self, ix: AgentIx, client: ClientIx) -> Resources {
+        let (resources, new) = self.agents[ix].give_all(client);
+        self.handed_over(ix, client, &resources, None, new);
+        resources
+    }
+
+    fn hand_over(&mut self, ix: AgentIx, client: ClientIx, part: Option<Resources>) -> Resources {
+        let resources = part.unwrap_or_else(|| self.agents[ix].free.clone());
+        let before = self.shared_share(ix, client, &resources);
+        let new = self.agents[ix].give(client, &resources);
+        self.handed_over(ix, client, &resources, before, new);
+        resources
+    }
+
+    fn handed_over(
+        &mut self,
+        ix: AgentIx,
+        client: ClientIx,
+        resources: &Resources,
+        before: Option<Resources>,
+        new: bool,
+    ) {
+        if self.agents[ix].free.is_empty() {
             self.with_free.remove(ix);
         }
         if new {
@@ -178,8 +203,14 @@ impl Allocator {
             return Err(Stage::QuotaHeldBack);
         }
         let terms = &self.frameworks[seat.framework].terms;
-        let least = terms.min_allocatable.get(&**role).unwrap_or(&self.options.min_allocatable);
-        if !holds_one_of(&free, least) {
+        let enough = match terms.min_allocatable.get(&**role) {
+            Some(least) => {
+                let holds = |one: &Quantities| one.iter().all(|(name, milli)| free.milli(name) >= *milli);
+                least.is_empty() || least.iter().any(holds)
+            }
+            None => holds_one_of(&free, &self.least),
+        };
+        if !enough {
             return Err(Stage::BelowMinimum);
         }
         match self.filters.refused(ix, client, &free) {
@@ -230,7 +261,7 @@ impl Allocator {
     }
 }
 
-fn holds_one_of(free: &Resources, least: &[Quantities]) -> bool {
-    let holds = |one: &Quantities| one.iter().all(|(name, milli)| free.milli(name) >= *milli);
+fn holds_one_of(free: &Resources, least: &[Vec<(Name, i64)>]) -> bool {
+    let holds = |one: &Vec<(Name, i64)>| one.iter().all(|(name, milli)| free.milli_of(name) >= *milli);
     least.is_empty() || least.iter().any(holds)
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use base::{Duration, Time};
 use model::resources::Resources;
+use std::borrow::Cow;
 
 impl Allocator {
     /// A framework subscribed, or is known again after a failover. What it holds on agents stays its.
@@ -271,7 +272,7 @@ impl Allocator {
             before => self.shift_share(ix, client, before, &back, false),
         }
         self.held(client, &back, -1);
-        let whole = back == *resources;
+        let whole = matches!(back, Cow::Borrowed(_)) || *back == *resources;
         if let Some(refuse) = refuse {
             let until = now + refuse.max(self.options.decline_floor);
             self.filters.refuse(ix, client, &back, until);

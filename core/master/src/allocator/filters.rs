@@ -1,14 +1,14 @@
 //! What was declined and until when: by agent and client, with the instants at which refusals end.
 //!
+//! Ends are kept in heaps by instant and not one by one: what is dropped earlier stays in its heap until that is due, or
+//! until nothing that holds is in it.
+//!
 //! A refusal holds for offers that lie within what was declined, and for those alone: when more became free, it does not.
 
-use super::sorter::ClientIx;
+use super::{marks::Marks, sorter::ClientIx};
 use base::Time;
 use model::resources::Resources;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// An agent's place in the list of agents.
 pub(super) type AgentIx = u32;
@@ -25,13 +25,49 @@ struct Refusal {
     declined: Arc<Resources>,
 }
 
+/// The refusals that end at one instant.
+#[derive(Debug, Default)]
+struct Heap {
+    /// How many of them hold.
+    live: usize,
+    pairs: Vec<(AgentIx, ClientIx)>,
+    /// At this length pairs are looked through for doubles.
+    tidy_at: usize,
+}
+
+/// Shorter heaps are not tidied.
+const TIDY_MIN: usize = 64;
+
+impl Heap {
+    fn add(&mut self, pair: (AgentIx, ClientIx)) {
+        self.live += 1;
+        self.pairs.push(pair);
+        if self.pairs.len() >= self.tidy_at.max(TIDY_MIN) {
+            self.pairs.sort_unstable();
+            self.pairs.dedup();
+            self.tidy_at = self.pairs.len() * 2;
+        }
+    }
+}
+
 /// All refusals that hold.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
     /// By agent.
     agents: Vec<BTreeMap<ClientIx, Vec<Refusal>>>,
-    clients: BTreeMap<ClientIx, BTreeSet<AgentIx>>,
-    ends: BTreeSet<(Time, AgentIx, ClientIx)>,
+    /// By client: the agents.
+    clients: Vec<Marks>,
+    ends: BTreeMap<Time, Heap>,
+}
+
+/// One refusal less holds of those that end then.
+fn drop_end(ends: &mut BTreeMap<Time, Heap>, until: Time) {
+    if let Some(heap) = ends.get_mut(&until) {
+        heap.live -= 1;
+        if heap.live == 0 {
+            ends.remove(&until);
+        }
+    }
 }
 
 impl Filters {
@@ -57,7 +93,7 @@ impl Filters {
         refusals.retain(|old| {
             let keep = old.until > until || !declined.contains(&old.declined);
             if !keep {
-                self.ends.remove(&(old.until, agent, client));
+                drop_end(&mut self.ends, old.until);
             }
             keep
         });
@@ -65,14 +101,15 @@ impl Filters {
             && let Some(first) = (0..refusals.len()).min_by_key(|at| refusals[*at].until)
         {
             let old = refusals.swap_remove(first);
-            self.ends.remove(&(old.until, agent, client));
+            drop_end(&mut self.ends, old.until);
         }
         refusals.push(Refusal { until, declined });
-        // Two refusals may end at one instant and share an entry: all that is left gets one.
-        for refusal in refusals.iter() {
-            self.ends.insert((refusal.until, agent, client));
+        self.ends.entry(until).or_default().add((agent, client));
+        let at = client.0 as usize;
+        if self.clients.len() <= at {
+            self.clients.resize_with(at + 1, Marks::default);
         }
-        self.clients.entry(client).or_default().insert(agent);
+        self.clients[at].insert(agent);
     }
     /// Until when an offer of `offered` is refused, if it is.
     pub(super) fn refused(&self, agent: AgentIx, client: ClientIx, offered: &Resources) -> Option<Time> {
@@ -86,40 +123,40 @@ impl Filters {
     /// Drops what has ended and says where.
     pub(super) fn expire(&mut self, now: Time) -> Vec<(AgentIx, ClientIx)> {
         let mut ended = Vec::new();
-        while let Some(&(until, agent, client)) = self.ends.first() {
-            if until > now {
+        while let Some(first) = self.ends.first_entry() {
+            if *first.key() > now {
                 break;
             }
-            self.ends.pop_first();
-            let Some(on_agent) = self.agents.get_mut(agent as usize) else { continue };
-            let Some(refusals) = on_agent.get_mut(&client) else { continue };
-            refusals.retain(|refusal| refusal.until > now);
-            let none = refusals.is_empty();
-            if none {
-                self.forget(agent, client);
+            for (agent, client) in first.remove().pairs {
+                let on_agent = self.agents.get_mut(agent as usize);
+                let Some(refusals) = on_agent.and_then(|on| on.get_mut(&client)) else { continue };
+                let before = refusals.len();
+                refusals.retain(|refusal| refusal.until > now);
+                if refusals.len() == before {
+                    continue;
+                }
+                if refusals.is_empty() {
+                    self.forget(agent, client);
+                }
+                ended.push((agent, client));
             }
-            ended.push((agent, client));
         }
         ended
     }
     fn forget(&mut self, agent: AgentIx, client: ClientIx) {
         if let Some(on_agent) = self.agents.get_mut(agent as usize) {
             for refusal in on_agent.remove(&client).into_iter().flatten() {
-                self.ends.remove(&(refusal.until, agent, client));
+                drop_end(&mut self.ends, refusal.until);
             }
         }
-        if let Some(agents) = self.clients.get_mut(&client) {
-            agents.remove(&agent);
-            if agents.is_empty() {
-                self.clients.remove(&client);
-            }
+        if let Some(agents) = self.clients.get_mut(client.0 as usize) {
+            agents.remove(agent);
         }
     }
     /// Drops everything a client declined.
     pub(super) fn drop_client(&mut self, client: ClientIx) {
-        for agent in self.clients.remove(&client).unwrap_or_default() {
-            self.forget(agent, client);
-        }
+        let agents = self.clients.get_mut(client.0 as usize).map(Marks::drain).unwrap_or_default();
+        agents.into_iter().for_each(|agent| self.forget(agent, client));
     }
     /// Drops everything declined on an agent.
     pub(super) fn drop_agent(&mut self, agent: AgentIx) {
@@ -138,21 +175,24 @@ impl Filters {
     }
     /// When the next refusal ends.
     pub(super) fn next_end(&self) -> Option<Time> {
-        self.ends.first().map(|(until, _, _)| *until)
+        self.ends.first_key_value().map(|(until, _)| *until)
     }
     /// Panics unless the three indexes say the same.
     pub(super) fn check(&self) {
-        let mut ends = BTreeSet::new();
+        let mut live = BTreeMap::<Time, usize>::new();
         let mut pairs = 0;
         for (agent, on_agent) in (0..).zip(&self.agents) {
             for (client, refusals) in on_agent {
                 assert!(!refusals.is_empty() && refusals.len() <= REFUSALS_MAX);
-                assert!(self.clients.get(client).is_some_and(|agents| agents.contains(&agent)));
-                ends.extend(refusals.iter().map(|refusal| (refusal.until, agent, *client)));
+                assert!(self.clients.get(client.0 as usize).is_some_and(|agents| agents.contains(agent)));
+                for refusal in refusals {
+                    *live.entry(refusal.until).or_default() += 1;
+                    assert!(self.ends[&refusal.until].pairs.contains(&(agent, *client)));
+                }
                 pairs += 1;
             }
         }
-        assert_eq!(ends, self.ends, "every refusal has its end and no end is without");
-        assert_eq!(pairs, self.clients.values().map(BTreeSet::len).sum::<usize>());
+        assert!(live.iter().eq(self.ends.iter().map(|(until, heap)| (until, &heap.live)).collect::<BTreeMap<_, _>>()));
+        assert_eq!(pairs, self.clients.iter().map(|agents| agents.iter().count()).sum::<usize>());
     }
 }

@@ -105,6 +105,8 @@ pub(super) struct Tree {
     pub kinds: Kinds,
     pub total: Sums,
     pub stale: bool,
+    /// Clients that gave something back since the order was looked at, and their roles.
+    pub unsettled: Vec<(ClientIx, NodeIx)>,
     pub role_order: Order,
     pub framework_order: Order,
 }
@@ -125,6 +127,7 @@ impl Tree {
             kinds: Kinds::new(excluded),
             total: [0; SHARE_KINDS_MAX],
             stale: false,
+            unsettled: Vec::new(),
             role_order,
             framework_order,
         }
@@ -141,6 +144,7 @@ impl Tree {
             suppressed: false,
             holds: 0,
             seated: false,
+            unsettled: false,
             sums: [0; SHARE_KINDS_MAX],
             allocations: 0,
             order: self.arrivals,

@@ -43,6 +43,8 @@ pub(super) struct Client {
     pub holds: u32,
     /// Whether it takes part: its framework is active, it is subscribed and not suppressed.
     pub seated: bool,
+    /// Whether its place is to be found anew before the order is looked at.
+    pub unsettled: bool,
     pub sums: Sums,
     pub allocations: u64,
     pub order: u64,
@@ -120,18 +122,21 @@ impl Tree {
     /// A client was given something.
     pub(super) fn charge(&mut self, client: ClientIx, resources: &Resources, counts: bool) {
         let sums = self.kinds.sums(resources);
-        self.shift(client, |mine| add(mine, &sums), u64::from(counts));
+        self.shift(client, |mine| add(mine, &sums), u64::from(counts), true);
     }
-    /// A client gave something back.
+    /// A client gave something back. Many do in one go: their places are found when somebody looks.
     pub(super) fn release(&mut self, client: ClientIx, resources: &Resources) {
         let sums = self.kinds.sums(resources);
-        self.shift(client, |mine| sub(mine, &sums), 0);
+        self.shift(client, |mine| sub(mine, &sums), 0, false);
     }
-    fn shift(&mut self, ix: ClientIx, change: impl Fn(&mut Sums), allocations: u64) {
+    fn shift(&mut self, ix: ClientIx, change: impl Fn(&mut Sums), allocations: u64, at_once: bool) {
         let Some(client) = self.clients.get_mut(ix.0) else { return };
         change(&mut client.sums);
         client.allocations += allocations;
         let node = client.node;
+        if !at_once && !std::mem::replace(&mut client.unsettled, true) {
+            self.unsettled.push((ix, node));
+        }
         let own = &mut self.nodes[node];
         change(&mut own.own_sums);
         own.own_allocations += allocations;
@@ -142,7 +147,7 @@ impl Tree {
             node.allocations += allocations;
             at = node.parent;
         }
-        if !self.stale {
+        if at_once && !self.stale {
             self.rekey_client(ix);
             self.rekey_path(node);
         }
@@ -205,7 +210,20 @@ impl Tree {
     }
     /// Makes the order true again after the total or a weight changed.
     pub(super) fn refresh(&mut self) {
-        if !std::mem::take(&mut self.stale) {
+        let stale = std::mem::take(&mut self.stale);
+        for (ix, node) in std::mem::take(&mut self.unsettled) {
+            if let Some(client) = self.clients.get_mut(ix.0) {
+                client.unsettled = false;
+            }
+            if !stale {
+                self.rekey_client(ix);
+                // Its role may be gone, or be another by now: then this changes nothing.
+                if self.nodes.get(node).is_some() {
+                    self.rekey_path(node);
+                }
+            }
+        }
+        if !stale {
             return;
         }
         for ix in self.clients.indexes() {
