@@ -220,3 +220,34 @@ fn a_task_that_was_lost_with_its_agents_connection_does_not_come_back() {
     assert!(w.sent.iter().any(|e| matches!(e.message, Message::ShutdownFrameworkMessage(_))));
     assert!(w.master.frameworks()[&client.id.value].tasks.is_empty());
 }
+
+#[test]
+fn a_role_may_be_left_while_something_runs_in_it() {
+    let mut w = World::new();
+    let pid = able_agent(&mut w, 5051);
+    let both = FrameworkInfo { roles: vec!["web".into(), "db".into()], ..full() };
+    let client = w.subscribe(both.clone());
+    let offer = w.offers(&client).remove(0);
+    let role = offer.allocation_info.as_ref().unwrap().role().to_owned();
+    w.launch(&client, &offer, "t", 1.0);
+    let other = if role == "web" { "db" } else { "web" };
+    // The original's allocator could end its master over a role that was gone while something was held in it.
+    let update = call::UpdateFramework {
+        framework_info: FrameworkInfo { id: Some(client.id.clone()), roles: vec![other.into()], ..both },
+        ..Default::default()
+    };
+    assert_eq!(w.call(&client, call::Type::UpdateFramework, |c| c.update_framework = Some(update)).status, 200);
+    for kind in [call::Type::Suppress, call::Type::Revive] {
+        let roles = vec![role.clone(), other.to_owned()];
+        let answer = w.call(&client, kind, |c| {
+            c.suppress = Some(call::Suppress { roles: roles.clone() });
+            c.revive = Some(call::Revive { roles });
+        });
+        assert_eq!(answer.status, 202, "a call with a role that is not its own is dropped");
+    }
+    w.update(&pid, &client, &offer.agent_id, "t", TaskState::TaskFinished, 0x40);
+    let offered: Resources = w.master.offers().values().map(|o| &o.resources).sum();
+    assert_eq!(offered.to_string(), "cpus:4; mem:1024; disk:1000", "all of it is offered in the role that is left");
+    w.call(&client, call::Type::Teardown, |_| {});
+    assert!(w.master.frameworks().is_empty() && w.master.offers().is_empty());
+}
