@@ -139,7 +139,11 @@ impl Agent {
         new
     }
     /// Takes back from a client, at most what it holds. What came back, and whether it holds nothing now.
-    pub(super) fn take_back<'a>(&mut self, client: ClientIx, resources: &'a Resources) -> (Cow<'a, Resources>, bool) {
+    pub(super) fn take_back<'a>(
+        &mut self,
+        client: ClientIx,
+        resources: &'a Resources,
+    ) -> (Cow<'a, Resources>, bool) {
         let Ok(at) = self.held.binary_search_by_key(&client, |(holder, _)| *holder) else {
             return (Cow::Owned(Resources::new()), false);
         };

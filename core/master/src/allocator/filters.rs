@@ -192,7 +192,13 @@ impl Filters {
                 pairs += 1;
             }
         }
-        assert!(live.iter().eq(self.ends.iter().map(|(until, heap)| (until, &heap.live)).collect::<BTreeMap<_, _>>()));
+        assert!(
+            live.iter().eq(self
+                .ends
+                .iter()
+                .map(|(until, heap)| (until, &heap.live))
+                .collect::<BTreeMap<_, _>>())
+        );
         assert_eq!(pairs, self.clients.iter().map(|agents| agents.iter().count()).sum::<usize>());
     }
 }

@@ -236,7 +236,10 @@ fn a_role_may_be_left_while_something_runs_in_it() {
         framework_info: FrameworkInfo { id: Some(client.id.clone()), roles: vec![other.into()], ..both },
         ..Default::default()
     };
-    assert_eq!(w.call(&client, call::Type::UpdateFramework, |c| c.update_framework = Some(update)).status, 200);
+    assert_eq!(
+        w.call(&client, call::Type::UpdateFramework, |c| c.update_framework = Some(update)).status,
+        200
+    );
     for kind in [call::Type::Suppress, call::Type::Revive] {
         let roles = vec![role.clone(), other.to_owned()];
         let answer = w.call(&client, kind, |c| {
@@ -247,7 +250,11 @@ fn a_role_may_be_left_while_something_runs_in_it() {
     }
     w.update(&pid, &client, &offer.agent_id, "t", TaskState::TaskFinished, 0x40);
     let offered: Resources = w.master.offers().values().map(|o| &o.resources).sum();
-    assert_eq!(offered.to_string(), "cpus:4; mem:1024; disk:1000", "all of it is offered in the role that is left");
+    assert_eq!(
+        offered.to_string(),
+        "cpus:4; mem:1024; disk:1000",
+        "all of it is offered in the role that is left"
+    );
     w.call(&client, call::Type::Teardown, |_| {});
     assert!(w.master.frameworks().is_empty() && w.master.offers().is_empty());
 }
