@@ -113,7 +113,7 @@ impl Orchestrator {
     ) -> Result<(), Answer> {
         let current = self.apps.get(id);
         let pod = fields.contains_key("containers");
-        if current.is_some_and(|state| state.spec.pod != pod) {
+        if current.is_some_and(|state| state.spec.pod.is_some() != pod) {
             return Err(not_valid(vec![Violation::new(
                 "/",
                 "Applications and Pods may not share the same id",

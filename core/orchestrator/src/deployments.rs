@@ -232,7 +232,7 @@ impl Orchestrator {
             steps.iter().flat_map(|step| &step.actions).map(|action| &action.app).collect();
         let missing = changes.apps.keys().filter(|app| torn.contains(*app) && !planned.contains(app));
         let actions = missing.map(|app| {
-            let pod = self.apps.get(app).is_some_and(|state| state.spec.pod);
+            let pod = self.apps.get(app).is_some_and(|state| state.spec.pod.is_some());
             let action = match specs.get(app) {
                 None => Kind::StopApplication,
                 Some(spec) if self.instances.tallies(app, &spec.config_version).1.all > 0 => {

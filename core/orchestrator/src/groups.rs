@@ -143,7 +143,7 @@ impl Orchestrator {
         for id in apps.chain(groups) {
             if will_be_group(id) && will_be_app(id) {
                 let pod = changes.apps.get(id).and_then(Option::as_ref).map_or_else(
-                    || self.apps.get(id).is_some_and(|state| state.spec.pod),
+                    || self.apps.get(id).is_some_and(|state| state.spec.pod.is_some()),
                     |app| app.get("containers").is_some(),
                 );
                 let what = if pod { "Pods" } else { "Applications" };
@@ -296,7 +296,7 @@ impl Orchestrator {
             }
             let gone = self
                 .specs_below(at)
-                .filter(|(id, s)| !s.spec.pod && parent(id) == at && !named.contains(*id));
+                .filter(|(id, s)| !s.spec.pod.is_some() && parent(id) == at && !named.contains(*id));
             gone.for_each(|(id, _)| drop(draft.changes.apps.insert(id.clone(), None)));
         }
         if let Some(groups) = &update.groups {
@@ -345,7 +345,7 @@ impl Orchestrator {
         if !self.groups.contains_key(at) {
             return Err(no_group(at));
         }
-        for (id, state) in self.specs_below(at).filter(|(_, state)| !state.spec.pod) {
+        for (id, state) in self.specs_below(at).filter(|(_, state)| !state.spec.pod.is_some()) {
             let mut fields = state.app.as_object().cloned().unwrap_or_default();
             let wanted = (state.spec.instances as f64 * by).ceil();
             if wanted > INSTANCES_MAX {

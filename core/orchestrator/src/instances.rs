@@ -2,7 +2,7 @@
 //!
 //! Never decides what becomes of one; changes go through `update`, so that counts and records stay true.
 
-use crate::constraints::Counts;
+use crate::{constraints::Counts, parts::Part};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -81,6 +81,9 @@ pub struct Instance {
     pub region: Option<String>,
     /// See `region`.
     pub zone: Option<String>,
+    /// Containers, if it is a pod's.
+    #[serde(default)]
+    pub parts: Vec<Part>,
     /// Values of the fields that the app's constraints asked for.
     pub placed: BTreeMap<String, String>,
     /// When it was ordered, in ms since 1970.
@@ -236,7 +239,7 @@ impl Instances {
     }
     /// The one with this task.
     pub fn of_task(&self, task: &str) -> Option<&Instance> {
-        self.all.get(instance_of_task(task)?).filter(|instance| instance.task == task)
+        self.all.get(instance_of_task(task)?).filter(|instance| instance.has_task(task))
     }
     /// All, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Instance> {

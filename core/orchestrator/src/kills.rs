@@ -19,14 +19,15 @@ impl Orchestrator {
         instance.killed_at = Some(now.as_millis());
         self.stop_checks(&instance);
         self.dirty.insert(instance.app.clone());
-        let (task, agent) = (instance.task.clone(), instance.agent.clone());
+        let tasks: Vec<String> = instance.tasks().into_iter().cloned().collect();
+        let agent = instance.agent.clone();
         if again {
             self.instances.insert(instance);
         } else {
             self.put_instance(instance);
         }
         if self.session.subscribed {
-            self.send_kill(&task, Some(&agent));
+            tasks.iter().for_each(|task| self.send_kill(task, Some(&agent)));
         }
         self.timers.set(Due::Kill(id.to_owned()), now + KILL_RETRY);
     }

@@ -2,12 +2,12 @@
 
 use crate::{
     pool::Taken,
-    spec::{AgentCheckKind, CheckBy, Spec},
+    spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, Spec},
 };
 use model::mesos::{
-    AgentId, CheckInfo, CommandInfo, DiscoveryInfo, DurationInfo, Environment, HealthCheck, KillPolicy,
-    Label, Labels, Port, Ports, TaskId, TaskInfo, check_info, command_info, discovery_info, environment,
-    health_check, value,
+    AgentId, CheckInfo, CommandInfo, ContainerInfo, DiscoveryInfo, DurationInfo, Environment, HealthCheck,
+    KillPolicy, Label, Labels, Port, Ports, TaskId, TaskInfo, Volume, check_info, command_info,
+    container_info, discovery_info, environment, health_check, value, volume,
 };
 use std::collections::BTreeMap;
 
@@ -50,7 +50,7 @@ pub fn task_info(spec: &Spec, site: Site<'_>, taken: Taken) -> TaskInfo {
     let environment = Environment { variables };
     let command = command_of(spec, site, environment.clone());
     let health_check = spec.checks.iter().position(|check| check.by == CheckBy::Agent).map(|at| {
-        let mut check = health_of(spec, at, &taken.ports);
+        let mut check = health_of(&spec.checks[at], &taken.ports);
         if let Some(command) = &mut check.command {
             command.environment = Some(environment);
         }
@@ -70,7 +70,8 @@ pub fn task_info(spec: &Spec, site: Site<'_>, taken: Taken) -> TaskInfo {
         health_check,
         labels: labels_of(&spec.labels),
         kill_policy: grace,
-        check: check_of(spec, &ports),
+        check: spec.check.as_ref().map(|check| check_of(check, &ports)),
+        container: container_of(spec),
         limits: spec
             .limits
             .iter()
@@ -80,7 +81,7 @@ pub fn task_info(spec: &Spec, site: Site<'_>, taken: Taken) -> TaskInfo {
     }
 }
 
-fn labels_of(labels: &BTreeMap<String, String>) -> Option<Labels> {
+pub(crate) fn labels_of(labels: &BTreeMap<String, String>) -> Option<Labels> {
     let label = |(key, value): (&String, &String)| Label { key: key.clone(), value: Some(value.clone()) };
     (!labels.is_empty()).then(|| Labels { labels: labels.iter().map(label).collect() })
 }
@@ -120,15 +121,8 @@ fn environment_of(spec: &Spec, site: Site<'_>, ports: &[u16]) -> BTreeMap<String
     put("MARATHON_APP_RESOURCE_GPUS".into(), format!("{}", spec.gpus as u64));
     let enforces = if site.enforces_role { "TRUE" } else { "FALSE" };
     put("MARATHON_APP_ENFORCE_GROUP_ROLE".into(), enforces.into());
-    let mut names = Vec::new();
-    for (label, value) in &spec.labels {
-        if label.len() < LABEL_NAME_MAX && value.len() < LABEL_VALUE_MAX {
-            let name = variable_name(label);
-            put(format!("MARATHON_APP_LABEL_{name}"), value.clone());
-            names.push(name);
-        }
-    }
-    put("MARATHON_APP_LABELS".into(), names.join(" "));
+    labels_into(&spec.labels, &mut all);
+    let mut put = |name: String, value: String| all.insert(name, value);
     let prefix = site.prefix;
     put(format!("{prefix}HOST"), site.host.into());
     let texts: Vec<_> = ports.iter().map(u16::to_string).collect();
@@ -146,6 +140,34 @@ fn environment_of(spec: &Spec, site: Site<'_>, ports: &[u16]) -> BTreeMap<String
     }
     all.extend(spec.env.iter().map(|(name, value)| (name.clone(), value.clone())));
     all
+}
+
+/// Labels that are short enough, as variables.
+pub(crate) fn labels_into(labels: &BTreeMap<String, String>, all: &mut BTreeMap<String, String>) {
+    let mut names = Vec::new();
+    for (label, value) in labels {
+        if label.len() < LABEL_NAME_MAX && value.len() < LABEL_VALUE_MAX {
+            let name = variable_name(label);
+            all.insert(format!("MARATHON_APP_LABEL_{name}"), value.clone());
+            names.push(name);
+        }
+    }
+    all.insert("MARATHON_APP_LABELS".into(), names.join(" "));
+}
+
+/// A container for what needs one: directories of the agent.
+fn container_of(spec: &Spec) -> Option<ContainerInfo> {
+    let one = |(from, to, read_only): &(String, String, bool)| Volume {
+        mode: if *read_only { volume::Mode::Ro } else { volume::Mode::Rw } as i32,
+        container_path: to.clone(),
+        host_path: Some(from.clone()),
+        ..Default::default()
+    };
+    (!spec.host_volumes.is_empty()).then(|| ContainerInfo {
+        r#type: container_info::Type::Mesos as i32,
+        volumes: spec.host_volumes.iter().map(one).collect(),
+        ..Default::default()
+    })
 }
 
 /// Upper case; each run of other characters than letters, digits and `_` becomes one `_`.
@@ -180,8 +202,7 @@ fn discovery_of(spec: &Spec, name: String, ports: &[u16]) -> DiscoveryInfo {
     }
 }
 
-fn health_of(spec: &Spec, at: usize, ports: &[u16]) -> HealthCheck {
-    let check = &spec.checks[at];
+pub(crate) fn health_of(check: &CheckSpec, ports: &[u16]) -> HealthCheck {
     let port = check.port_of(ports).unwrap_or(0);
     let mut said = HealthCheck {
         delay_seconds: Some(check.delay.as_secs_f64()),
@@ -194,8 +215,12 @@ fn health_of(spec: &Spec, at: usize, ports: &[u16]) -> HealthCheck {
     match check.protocol.as_str() {
         "COMMAND" => {
             said.r#type = Some(health_check::Type::Command as i32);
-            said.command =
-                Some(CommandInfo { value: check.command.clone(), shell: Some(true), ..Default::default() });
+            said.command = Some(CommandInfo {
+                value: check.command.clone().or_else(|| check.argv.first().cloned()),
+                shell: Some(check.command.is_some()),
+                arguments: check.argv.clone(),
+                ..Default::default()
+            });
         }
         "MESOS_TCP" => {
             said.r#type = Some(health_check::Type::Tcp as i32);
@@ -215,8 +240,7 @@ fn health_of(spec: &Spec, at: usize, ports: &[u16]) -> HealthCheck {
 }
 
 /// What the agent looks at without judging it.
-fn check_of(spec: &Spec, ports: &[u16]) -> Option<CheckInfo> {
-    let check = spec.check.as_ref()?;
+pub(crate) fn check_of(check: &AgentCheck, ports: &[u16]) -> CheckInfo {
     let mut said = CheckInfo {
         delay_seconds: Some(check.delay.as_secs_f64()),
         interval_seconds: Some(check.interval.as_secs_f64()),
@@ -250,7 +274,7 @@ fn check_of(spec: &Spec, ports: &[u16]) -> Option<CheckInfo> {
         }
     };
     said.r#type = Some(kind as i32);
-    Some(said)
+    said
 }
 
 #[cfg(test)]

@@ -7,7 +7,9 @@ use crate::{
     constraints::{Counts, Place},
     instances::{Condition, Instance},
     launch::{Site, task_info},
-    pool::Pool,
+    parts::Part,
+    pod::{ContainerSpec, PodSpec},
+    pool::{Needs, Pool, Taken},
     spec::Spec,
     statistics::{Queued, Refusal, STAGES},
 };
@@ -42,8 +44,39 @@ struct Open {
     place: Place,
     pool: Pool,
     tasks: Vec<TaskInfo>,
+    groups: Vec<offer::operation::LaunchGroup>,
     /// By waiting app: refused for good.
     refused: Vec<bool>,
+}
+
+impl Open {
+    fn launches(&self) -> usize {
+        self.tasks.len() + self.groups.len()
+    }
+}
+
+/// What a pod's executor takes, then each container: fixed ports of all before any others, so that none takes another's.
+fn take_for(pod: &PodSpec, pool: &mut Pool, roles: &[String], rng: &mut base::Rng) -> Vec<Taken> {
+    let mut needs = |scalars: &[(&'static str, f64)], ports: Vec<u16>, rng: &mut base::Rng| {
+        pool.take(&Needs { scalars: scalars.to_vec(), ports }, roles, rng)
+    };
+    let mut all = vec![needs(&pod.executor, Vec::new(), rng)];
+    let asked = |c: &ContainerSpec| c.endpoints.iter().filter_map(|e| e.host_port).collect::<Vec<_>>();
+    for container in &pod.containers {
+        let fixed = asked(container).into_iter().filter(|port| *port != 0).collect();
+        all.push(needs(&container.amounts, fixed, rng));
+    }
+    for (container, taken) in pod.containers.iter().zip(&mut all[1..]) {
+        let any = asked(container).iter().filter(|port| **port == 0).count();
+        let mut more = needs(&[], vec![0; any], rng);
+        taken.resources.append(&mut more.resources);
+        let mut given = more.ports.into_iter();
+        taken.ports = asked(container)
+            .into_iter()
+            .filter_map(|port| if port == 0 { given.next() } else { Some(port) })
+            .collect();
+    }
+    all
 }
 
 impl Orchestrator {
@@ -62,6 +95,7 @@ impl Orchestrator {
                 gpus: offer.resources.iter().any(|r| r.name == "gpus"),
                 pool: Pool::new(&offer.resources),
                 tasks: Vec::new(),
+                groups: Vec::new(),
                 refused: vec![false; waiting.len()],
                 offer: Arc::new(offer),
             })
@@ -75,7 +109,7 @@ impl Orchestrator {
         self.explain(&terms, &waiting, &open, &used);
         let mut unused = Vec::new();
         for open in open {
-            if open.tasks.is_empty() { unused.push(open.offer.id.clone()) } else { self.accept(open) }
+            if open.launches() == 0 { unused.push(open.offer.id.clone()) } else { self.accept(open) }
         }
         if !unused.is_empty() {
             self.decline(unused);
@@ -120,7 +154,7 @@ impl Orchestrator {
                 wanting.retain(|app| waiting[*app].left > 0);
                 for &app in &wanting {
                     let waiting = &mut waiting[app];
-                    if open.tasks.len() >= self.config.max_instances_per_offer {
+                    if open.launches() >= self.config.max_instances_per_offer {
                         break;
                     }
                     if waiting.left == 0 || open.refused[app] {
@@ -146,8 +180,15 @@ impl Orchestrator {
         let spec = &waiting.spec;
         let name = spec.id.trim_start_matches('/').replace('/', "_");
         let id = format!("{name}.instance-{}", now.rng.uuid());
-        let task = format!("{id}._app.1");
-        let taken = open.pool.take(&waiting.needs, &waiting.roles, now.rng);
+        let taken = match &spec.pod {
+            None => vec![open.pool.take(&waiting.needs, &waiting.roles, now.rng)],
+            Some(pod) => take_for(pod, &mut open.pool, &waiting.roles, now.rng),
+        };
+        let ports: Vec<u16> = taken.iter().flat_map(|taken| taken.ports.clone()).collect();
+        let containers = spec.pod.iter().flat_map(|pod| &pod.containers);
+        let parts: Vec<_> =
+            containers.map(|c| Part::new(&c.name, crate::group::task_id(&id, &c.name))).collect();
+        let task = parts.first().map_or_else(|| format!("{id}._app.1"), |part| part.task.clone());
         let mut placed = BTreeMap::new();
         for (constraint, counts) in spec.constraints.iter().zip(&mut waiting.counts) {
             if let Some(value) = open.place.value(&constraint.field) {
@@ -157,7 +198,8 @@ impl Orchestrator {
         }
         let agent = open.offer.agent_id.value.clone();
         let instance = Instance {
-            id,
+            id: id.clone(),
+            parts,
             task: task.clone(),
             app: spec.id.clone(),
             version: spec.version.clone(),
@@ -166,7 +208,7 @@ impl Orchestrator {
             ending: false,
             agent: agent.clone(),
             host: open.place.hostname.clone(),
-            ports: taken.ports.clone(),
+            ports,
             role: open.role.clone(),
             region: open.place.region.clone(),
             zone: open.place.zone.clone(),
@@ -184,14 +226,20 @@ impl Orchestrator {
         };
         let prefix = self.config.env_vars_prefix.clone().unwrap_or_default();
         let site = Site {
-            task: &task,
+            task: if spec.pod.is_some() { &id } else { &task },
             agent: &agent,
             host: &instance.host,
             user: &self.config.user,
             prefix: &prefix,
             enforces_role: self.enforces_role(&spec.id),
         };
-        open.tasks.push(task_info(spec, site, taken));
+        match &spec.pod {
+            Some(pod) => {
+                let framework = self.session.framework.as_deref();
+                open.groups.push(crate::group::launch_group(spec, pod, site, framework, taken));
+            }
+            None => open.tasks.extend(taken.into_iter().map(|taken| task_info(spec, site, taken))),
+        }
         waiting.left -= 1;
         self.session.look = true;
         if let Some(queued) = self.queue.get_mut(&spec.id) {
@@ -223,18 +271,23 @@ impl Orchestrator {
 
     fn accept(&mut self, open: Open) {
         // what is left comes back at once if it may still be of use
-        let full = open.tasks.len() >= self.config.max_instances_per_offer;
+        let full = open.launches() >= self.config.max_instances_per_offer;
         let seconds = if full { 0.0 } else { 5.0 };
-        let launch = offer::Operation {
+        let launch = (!open.tasks.is_empty()).then(|| offer::Operation {
             r#type: Some(offer::operation::Type::Launch as i32),
             launch: Some(offer::operation::Launch { task_infos: open.tasks }),
             ..Default::default()
-        };
+        });
+        let groups = open.groups.into_iter().map(|group| offer::Operation {
+            r#type: Some(offer::operation::Type::LaunchGroup as i32),
+            launch_group: Some(group),
+            ..Default::default()
+        });
         self.call(Call {
             r#type: Some(call::Type::Accept as i32),
             accept: Some(call::Accept {
                 offer_ids: vec![open.offer.id.clone()],
-                operations: vec![launch],
+                operations: launch.into_iter().chain(groups).collect(),
                 filters: Some(Filters { refuse_seconds: Some(seconds) }),
             }),
             ..Default::default()

@@ -92,7 +92,7 @@ pub fn plan(changes: &BTreeMap<String, Change>, edges: &Edges) -> Vec<Step> {
             .iter()
             .filter(|(_, change)| wanted(change))
             .map(|(app, (old, new))| {
-                let pod = old.as_ref().or(new.as_ref()).is_some_and(|spec| spec.pod);
+                let pod = old.as_ref().or(new.as_ref()).is_some_and(|spec| spec.pod.is_some());
                 Action { action: kind, app: app.clone(), pod }
             })
             .collect(),
@@ -107,7 +107,7 @@ pub fn plan(changes: &BTreeMap<String, Change>, edges: &Edges) -> Vec<Step> {
         let Some(new) = new else { continue };
         let Some(action) = action_for(old.as_ref(), new) else { continue };
         let level = levels.get(app.as_str()).copied().unwrap_or(0);
-        by_level.entry(level).or_default().push(Action { action, app: app.clone(), pod: new.pod });
+        by_level.entry(level).or_default().push(Action { action, app: app.clone(), pod: new.pod.is_some() });
     }
     steps.extend(by_level.into_values().map(|actions| Step { actions }));
     steps.retain(|step| !step.actions.is_empty());

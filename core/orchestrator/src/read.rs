@@ -11,33 +11,33 @@ use base::Duration;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-fn text(value: &Value, key: &str) -> Option<String> {
+pub(crate) fn text(value: &Value, key: &str) -> Option<String> {
     value.get(key)?.as_str().map(str::to_owned)
 }
-fn number(value: &Value, key: &str, default: f64) -> f64 {
+pub(crate) fn number(value: &Value, key: &str, default: f64) -> f64 {
     value.get(key).and_then(Value::as_f64).unwrap_or(default)
 }
-fn whole(value: &Value, key: &str, default: u64) -> u64 {
+pub(crate) fn whole(value: &Value, key: &str, default: u64) -> u64 {
     value.get(key).and_then(Value::as_u64).unwrap_or(default)
 }
-fn seconds(value: &Value, key: &str, default: u64) -> Duration {
+pub(crate) fn seconds(value: &Value, key: &str, default: u64) -> Duration {
     Duration::from_secs(whole(value, key, default))
 }
-fn flag(value: &Value, key: &str, default: bool) -> bool {
+pub(crate) fn flag(value: &Value, key: &str, default: bool) -> bool {
     value.get(key).and_then(Value::as_bool).unwrap_or(default)
 }
-fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
-fn texts(value: &Value, key: &str) -> Vec<String> {
+pub(crate) fn texts(value: &Value, key: &str) -> Vec<String> {
     list(value, key).iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
-fn map(value: &Value, key: &str) -> BTreeMap<String, String> {
+pub(crate) fn map(value: &Value, key: &str) -> BTreeMap<String, String> {
     let entries = value.get(key).and_then(Value::as_object);
     let text = |(name, value): (&String, &Value)| Some((name.clone(), value.as_str()?.to_owned()));
     entries.into_iter().flatten().filter_map(text).collect()
 }
-fn port(value: &Value, key: &str) -> Option<u16> {
+pub(crate) fn port(value: &Value, key: &str) -> Option<u16> {
     value.get(key)?.as_u64().and_then(|port| u16::try_from(port).ok())
 }
 
@@ -51,7 +51,7 @@ impl Spec {
         }
     }
 
-    fn read_app(app: &Value) -> Self {
+    pub(crate) fn read_app(app: &Value) -> Self {
         let version = text(app, "version").unwrap_or_default();
         let config = app.get("versionInfo").and_then(|info| text(info, "lastConfigChangeAt"));
         let upgrade = app.get("upgradeStrategy").unwrap_or(&Value::Null);
@@ -99,49 +99,12 @@ impl Spec {
             role: text(app, "role"),
             dependencies: texts(app, "dependencies"),
             unsupported: unsupported(app),
-            pod: false,
+            pod: None,
             service_ports: service_ports(app),
             readiness: list(app, "readinessChecks").first().map(|check| read_readiness(app, check)),
             check: app.get("check").and_then(read_agent_check),
             limits: read_limits(app.get("resourceLimits")),
-        }
-    }
-
-    fn read_pod(pod: &Value) -> Self {
-        let part = |of: &Value, name: &str| of.get(name).cloned().unwrap_or_default();
-        let scheduling = part(pod, "scheduling");
-        let (backoff, placement) = (part(&scheduling, "backoff"), part(&scheduling, "placement"));
-        let mut app = serde_json::json!({
-            "id": pod.get("id"), "version": pod.get("version"), "versionInfo": pod.get("versionInfo"),
-            "instances": part(pod, "scaling").get("instances"), "role": pod.get("role"), "labels": pod.get("labels"),
-            "acceptedResourceRoles": placement.get("acceptedResourceRoles"),
-            "upgradeStrategy": scheduling.get("upgrade"), "killSelection": scheduling.get("killSelection"),
-            "unreachableStrategy": scheduling.get("unreachableStrategy"), "backoffSeconds": backoff.get("backoff"),
-            "backoffFactor": backoff.get("backoffFactor"),
-        });
-        app["maxLaunchDelaySeconds"] = (number(&backoff, "maxLaunchDelay", 300.0) as u64).into();
-        let constraint = |c: &Value| {
-            Constraint::parse(
-                &text(c, "fieldName").unwrap_or_default(),
-                &text(c, "operator").unwrap_or_default(),
-                text(c, "value").as_deref(),
-            )
-        };
-        let sum = |name: &str, executor: f64| -> f64 {
-            let each = |c: &Value| number(&part(c, "resources"), name, 0.0);
-            list(pod, "containers").iter().map(each).sum::<f64>()
-                + number(&part(pod, "executorResources"), name, executor)
-        };
-        Self {
-            constraints: list(&placement, "constraints").iter().map(constraint).collect(),
-            cpus: sum("cpus", 0.1),
-            mem: sum("mem", 32.0),
-            disk: sum("disk", 10.0),
-            gpus: sum("gpus", 0.0),
-            unsupported: Some("task groups, which pods need,".into()),
-            pod: true,
-            service_ports: Vec::new(),
-            ..Self::read_app(&app)
+            host_volumes: app.get("container").map_or_else(Vec::new, host_volumes),
         }
     }
 }
@@ -202,9 +165,18 @@ fn read_agent_check(check: &Value) -> Option<AgentCheck> {
     })
 }
 
-fn read_limits(limits: Option<&Value>) -> BTreeMap<String, f64> {
+pub(crate) fn read_limits(limits: Option<&Value>) -> BTreeMap<String, f64> {
     let one = |(name, value): (&String, &Value)| (name.clone(), value.as_f64().unwrap_or(f64::INFINITY));
     limits.and_then(Value::as_object).into_iter().flatten().map(one).collect()
+}
+
+/// Directories of the agent that the app sees.
+fn host_volumes(container: &Value) -> Vec<(String, String, bool)> {
+    let one = |v: &Value| {
+        let read_only = text(v, "mode").as_deref() == Some("RO");
+        Some((text(v, "hostPath")?, text(v, "containerPath")?, read_only))
+    };
+    list(container, "volumes").iter().filter_map(one).collect()
 }
 
 fn read_port(value: &Value) -> PortSpec {
@@ -222,7 +194,7 @@ fn read_constraint(value: &Value) -> Constraint {
     Constraint::parse(part(0).unwrap_or_default(), part(1).unwrap_or_default(), part(2))
 }
 
-fn read_fetch(value: &Value) -> FetchSpec {
+pub(crate) fn read_fetch(value: &Value) -> FetchSpec {
     FetchSpec {
         uri: text(value, "uri").unwrap_or_default(),
         extract: flag(value, "extract", true),
@@ -242,6 +214,7 @@ fn read_check(value: &Value) -> CheckSpec {
         port: port(value, "port"),
         port_index: value.get("portIndex").and_then(Value::as_u64).map(|at| at as usize),
         command: value.get("command").and_then(|command| text(command, "value")),
+        argv: Vec::new(),
         grace: seconds(value, "gracePeriodSeconds", 300),
         interval: seconds(value, "intervalSeconds", 60),
         timeout: seconds(value, "timeoutSeconds", 20),
@@ -257,6 +230,7 @@ fn unsupported(app: &Value) -> Option<String> {
     let container = app.get("container").unwrap_or(&none);
     let there = |of: &Value, name: &str| of.get(name).is_some_and(|value| !value.is_null());
     let volumes = list(container, "volumes");
+    let is_docker = text(container, "type").as_deref() == Some("DOCKER");
     let kind = |name: &str| volumes.iter().any(|volume| there(volume, name));
     let mode = |n: &Value| text(n, "mode").is_some_and(|mode| !mode.eq_ignore_ascii_case("host"));
     let secrets =
@@ -267,7 +241,7 @@ fn unsupported(app: &Value) -> Option<String> {
         (kind("persistent"), "persistent volumes with their reservations"),
         (kind("external"), "external volumes"),
         (kind("secret"), "volumes of secrets"),
-        (kind("hostPath"), "volumes of the host"),
+        (kind("hostPath") && is_docker, "volumes of the host in a Docker container"),
         (container.get("linuxInfo").is_some_and(|l| there(l, "seccomp")), "seccomp profiles"),
         (container.get("linuxInfo").is_some_and(|l| there(l, "ipcInfo")), "IPC settings"),
         (list(app, "networks").iter().any(mode), "networks other than the host's"),

@@ -77,6 +77,8 @@ impl Orchestrator {
             return;
         }
         self.session.roles.extend(wanted);
+        // the update wakes all roles
+        self.session.suppressed = false;
         self.session.look = true;
         if self.session.subscribed {
             let update =
@@ -156,11 +158,14 @@ impl Orchestrator {
         if !self.session.subscribed {
             return;
         }
-        let task = |instance: &crate::instances::Instance| call::reconcile::Task {
-            task_id: model::mesos::TaskId { value: instance.task.clone() },
-            agent_id: Some(model::mesos::AgentId { value: instance.agent.clone() }),
+        let task = |task: &String, agent: &str| call::reconcile::Task {
+            task_id: model::mesos::TaskId { value: task.clone() },
+            agent_id: Some(model::mesos::AgentId { value: agent.to_owned() }),
         };
-        let tasks: Vec<_> = self.instances.iter().map(task).collect();
+        let of = |i: &crate::instances::Instance| {
+            i.tasks().into_iter().map(|t| task(t, &i.agent)).collect::<Vec<_>>()
+        };
+        let tasks: Vec<_> = self.instances.iter().flat_map(of).collect();
         let ask = |tasks| Call {
             r#type: Some(call::Type::Reconcile as i32),
             reconcile: Some(call::Reconcile { tasks }),
@@ -179,7 +184,8 @@ impl Orchestrator {
         }
         self.session.look = false;
         let wanted = self.queue.iter().any(|(app, queued)| self.launchable(app, queued, now));
-        let roles: Vec<_> = self.session.roles.iter().cloned().collect();
+        // all that the master knows: one that it is just being told of would make the call wrong
+        let roles = Vec::new();
         if wanted && (self.session.suppressed || self.session.revive) {
             self.session.suppressed = false;
             let revive = Some(call::Revive { roles });

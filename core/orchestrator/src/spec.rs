@@ -6,6 +6,7 @@ use crate::{
     backoff::Policy,
     config::{Accepted, Config},
     constraints::Constraint,
+    pod::PodSpec,
     pool::Needs,
 };
 use base::Duration;
@@ -35,6 +36,8 @@ pub struct CheckSpec {
     pub port_index: Option<usize>,
     /// The command.
     pub command: Option<String>,
+    /// Or an argument vector.
+    pub argv: Vec<String>,
     /// Failures in this time after the start don't count.
     pub grace: Duration,
     /// Between two checks.
@@ -143,8 +146,10 @@ pub struct Spec {
     pub dependencies: Vec<String>,
     /// What it asks for that can't be run.
     pub unsupported: Option<String>,
-    /// Whether it is a pod.
-    pub pod: bool,
+    /// Its containers, if it is a pod.
+    pub pod: Option<PodSpec>,
+    /// Directories of the agent, where they are in the container, whether they can't be written.
+    pub host_volumes: Vec<(String, String, bool)>,
     /// Service ports, in the order of its ports or mappings.
     pub service_ports: Vec<u16>,
     /// What must be true of a new instance before an old one may go.
@@ -224,9 +229,12 @@ impl Spec {
     /// What one instance takes from an offer.
     pub fn needs(&self) -> Needs {
         let scalars = [("cpus", self.cpus), ("mem", self.mem), ("disk", self.disk), ("gpus", self.gpus)];
+        let ports = self.pod.as_ref().map(PodSpec::host_ports);
         Needs {
             scalars: scalars.into_iter().filter(|(_, amount)| *amount > 0.0).collect(),
-            ports: self.ports.iter().map(|port| if self.require_ports { port.port } else { 0 }).collect(),
+            ports: ports.unwrap_or_else(|| {
+                self.ports.iter().map(|port| if self.require_ports { port.port } else { 0 }).collect()
+            }),
         }
     }
     /// How many of these count in a deployment: ready, and found healthy or, where nothing is checked, running.

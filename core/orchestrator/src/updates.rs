@@ -2,6 +2,8 @@
 //!
 //! Never decides how many instances an app should have: it marks the app, and `scaling` looks.
 
+mod pods;
+
 use crate::{
     Orchestrator,
     config::STATUS_MESSAGE_MAX,
@@ -82,11 +84,35 @@ fn meaning(status: &TaskStatus) -> Meaning {
     }
 }
 
+/// An offer that was taken back meanwhile says nothing about the app.
+fn is_stale(status: &TaskStatus) -> bool {
+    status.reason.is_some() && status.reason() == Reason::InvalidOffers
+}
+
+fn is_failure(status: &TaskStatus, condition: &str) -> bool {
+    !is_stale(status) && matches!(condition, "Failed" | "Error" | "Dropped" | "Gone")
+}
+
+fn failure_of(now: Time, status: &TaskStatus, instance: &Instance) -> Failure {
+    Failure {
+        task: status.task_id.value.clone(),
+        host: instance.host.clone(),
+        agent: instance.agent.clone(),
+        state: status.state().as_str_name().to_owned(),
+        message: status.message.clone().unwrap_or_default().chars().take(STATUS_MESSAGE_MAX).collect(),
+        at: now.as_millis(),
+        version: instance.version.clone(),
+    }
+}
+
 impl Orchestrator {
     pub(crate) fn update(&mut self, now: &mut Now<'_>, status: TaskStatus) {
         let task = status.task_id.value.clone();
         let means = meaning(&status);
         match self.instances.of_task(&task).cloned() {
+            Some(instance) if !instance.parts.is_empty() => {
+                self.known_part(now.time, &status, instance, &means);
+            }
             Some(instance) => self.known(now.time, &status, instance, means),
             None => self.unknown(now.time, &status, &means),
         }
@@ -172,24 +198,9 @@ impl Orchestrator {
     }
 
     fn ended(&mut self, now: Time, status: &TaskStatus, instance: Instance, condition: &'static str) {
-        // an offer that was taken back meanwhile says nothing about the app
-        let stale = status.reason.is_some() && status.reason() == Reason::InvalidOffers;
-        let failed = !stale && matches!(condition, "Failed" | "Error" | "Dropped" | "Gone");
+        let failed = is_failure(status, condition);
         if failed {
-            let message: String =
-                status.message.clone().unwrap_or_default().chars().take(STATUS_MESSAGE_MAX).collect();
-            self.put_failure(
-                &instance.app,
-                Failure {
-                    task: instance.task.clone(),
-                    host: instance.host.clone(),
-                    agent: instance.agent.clone(),
-                    state: status.state().as_str_name().to_owned(),
-                    message,
-                    at: now.as_millis(),
-                    version: instance.version.clone(),
-                },
-            );
+            self.put_failure(&instance.app, failure_of(now, status, &instance));
         }
         if !instance.ending && (failed || condition == "Finished") {
             self.back_off(now, &instance.app);
@@ -289,7 +300,7 @@ impl Orchestrator {
         let addresses: Vec<_> =
             instance.addresses.iter().map(|ip| json!({ "ipAddress": ip, "protocol": "IPv4" })).collect();
         let fields = json!({
-            "slaveId": instance.agent, "taskId": instance.task, "taskStatus": status.state().as_str_name(),
+            "slaveId": instance.agent, "taskId": status.task_id.value, "taskStatus": status.state().as_str_name(),
             "message": status.message.clone().unwrap_or_default(), "appId": instance.app, "host": instance.host,
             "ipAddresses": addresses, "ports": instance.ports, "version": instance.version,
         });

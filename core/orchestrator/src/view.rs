@@ -42,23 +42,23 @@ pub struct WhyAgent {
 impl Orchestrator {
     /// All apps, by id.
     pub fn apps(&self) -> impl Iterator<Item = (&String, &AppState)> {
-        self.apps.iter().filter(|(_, state)| !state.spec.pod)
+        self.apps.iter().filter(|(_, state)| !state.spec.pod.is_some())
     }
     /// One app.
     pub fn app(&self, id: &str) -> Option<&AppState> {
-        self.apps.get(id).filter(|state| !state.spec.pod)
+        self.apps.get(id).filter(|state| !state.spec.pod.is_some())
     }
     /// All pods, by id.
     pub fn pods(&self) -> impl Iterator<Item = (&String, &AppState)> {
-        self.apps.iter().filter(|(_, state)| state.spec.pod)
+        self.apps.iter().filter(|(_, state)| state.spec.pod.is_some())
     }
     /// One pod.
     pub fn pod(&self, id: &str) -> Option<&AppState> {
-        self.apps.get(id).filter(|state| state.spec.pod)
+        self.apps.get(id).filter(|state| state.spec.pod.is_some())
     }
     /// Apps in a group, at any depth.
     pub fn apps_below<'a>(&'a self, group: &'a str) -> impl Iterator<Item = (&'a String, &'a AppState)> {
-        self.specs_below(group).filter(|(_, state)| !state.spec.pod)
+        self.specs_below(group).filter(|(_, state)| !state.spec.pod.is_some())
     }
     /// One group.
     pub fn group(&self, id: &str) -> Option<&GroupState> {

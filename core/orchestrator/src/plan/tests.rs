@@ -45,7 +45,7 @@ fn a_change_restarts_and_a_cycle_ends() {
 
 #[test]
 fn pods_are_said_as_pods() {
-    let spec = Arc::new(Spec { pod: true, instances: 1, ..Spec::default() });
+    let spec = Arc::new(Spec { pod: Some(crate::pod::PodSpec::default()), instances: 1, ..Spec::default() });
     let steps = plan(&[("/p".to_owned(), (None, Some(spec)))].into(), &Edges::new());
     assert_eq!(steps[1].said(), json!({ "actions": [{ "action": "ScalePod", "pod": "/p" }] }));
 }

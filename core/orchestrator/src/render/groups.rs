@@ -53,7 +53,7 @@ impl Orchestrator {
         let (mut apps, mut pods) = (Vec::new(), Vec::new());
         for (app, state) in self.specs_below(id).filter(|(app, _)| mine(app)) {
             match inside.apps {
-                _ if state.spec.pod => {
+                _ if state.spec.pod.is_some() => {
                     pods.extend(inside.pods.then(|| self.pod_status(app, now)).flatten());
                 }
                 Some(embed) => apps.extend(self.app_info(app, embed, now)),

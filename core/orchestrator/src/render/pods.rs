@@ -3,7 +3,9 @@
 use crate::{
     Orchestrator,
     instances::{Condition, Instance},
+    parts::Part,
     plan::Kind,
+    pod::EndpointSpec,
     scaling::Phase,
     when,
 };
@@ -35,12 +37,17 @@ impl Orchestrator {
         all
     }
 
+    fn is_checked(&self, instance: &Instance) -> bool {
+        self.spec_of(instance).is_some_and(|spec| !spec.checks.is_empty())
+    }
+
     fn pod_instance(&self, instance: &Instance, pod: &Value) -> Value {
         let (status, message) = match instance.condition {
             _ if instance.ending => ("TERMINAL", None),
             Condition::Provisioned => ("PENDING", None),
             Condition::Staging | Condition::Starting => ("STAGING", None),
-            Condition::Running if instance.healthy == Some(false) => {
+            // a container whose health nobody has reported yet is not healthy
+            Condition::Running if instance.healthy != Some(true) && self.is_checked(instance) => {
                 ("DEGRADED", Some("at least one container is not healthy"))
             }
             Condition::Running => ("STABLE", None),
@@ -57,7 +64,7 @@ impl Orchestrator {
         };
         let mut said = json!({
             "id": instance.id, "status": status, "statusSince": since, "agentId": instance.agent,
-            "agentHostname": instance.host, "networks": [], "containers": [], "localVolumes": [],
+            "agentHostname": instance.host, "networks": [], "containers": self.containers(instance), "localVolumes": [],
             "resources": { "cpus": sum("cpus"), "mem": sum("mem"), "disk": sum("disk"), "gpus": sum("gpus") },
             "specReference": format!("/v2/pods{}::versions/{}", instance.app, instance.version),
             "lastUpdated": since, "lastChanged": since, "role": instance.role,
@@ -72,6 +79,57 @@ impl Orchestrator {
             }
         }
         said
+    }
+
+    /// Each container with its endpoints and health.
+    fn containers(&self, instance: &Instance) -> Vec<Value> {
+        let spec = self.spec_of(instance);
+        let pod = spec.as_ref().and_then(|spec| spec.pod.as_ref());
+        let mut ports = instance.ports.iter();
+        let one = |part: &Part| {
+            let since = when(part.started_at.unwrap_or(instance.staged_at));
+            let state = part.ended.as_deref().map_or(part.condition.task_state().to_owned(), |end| {
+                format!("TASK_{}", end.to_ascii_uppercase())
+            });
+            let container = pod.and_then(|pod| pod.containers.iter().find(|c| c.name == part.container));
+            let health = container.and_then(|container| container.health.as_ref());
+            let endpoint = |endpoint: &EndpointSpec, ports: &mut std::slice::Iter<'_, u16>| {
+                let mut said = json!({ "name": endpoint.name });
+                if let Some(port) = endpoint.host_port.and_then(|_| ports.next()) {
+                    said["allocatedHostPort"] = (*port).into();
+                }
+                if let (Some(_), Some(healthy)) = (health.and_then(|h| h.port_index), part.healthy) {
+                    said["healthy"] = healthy.into();
+                }
+                said
+            };
+            let endpoints: Vec<_> =
+                container.into_iter().flat_map(|c| &c.endpoints).map(|e| endpoint(e, &mut ports)).collect();
+            let running = part.ended.is_none() && part.condition >= Condition::Running;
+            let conditions: Vec<_> = health
+                .filter(|_| running)
+                .map(|_| {
+                    let reported = if part.healthy.is_some() { "health-reported-by-mesos" } else { "health-unreported-by-mesos" };
+                    json!({ "name": "healthy", "value": part.healthy.unwrap_or(false).to_string(), "reason": reported,
+                        "lastChanged": since, "lastUpdated": since })
+                })
+                .into_iter()
+                .collect();
+            let amount = |name: &str| {
+                let all = container.into_iter().flat_map(|c| &c.amounts);
+                all.filter(|(of, _)| *of == name).map(|(_, amount)| amount).sum::<f64>()
+            };
+            let mut said = json!({
+                "name": part.container, "status": state, "statusSince": since, "endpoints": endpoints,
+                "conditions": conditions, "lastUpdated": since, "lastChanged": since,
+                "resources": { "cpus": amount("cpus"), "mem": amount("mem"), "disk": amount("disk"), "gpus": amount("gpus") },
+            });
+            if let Some(id) = &part.container_id {
+                said["containerId"] = id.clone().into();
+            }
+            said
+        };
+        instance.parts.iter().map(one).collect()
     }
 
     /// An instance as the answer to its end shows it.

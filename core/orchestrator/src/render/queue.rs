@@ -31,7 +31,7 @@ impl Orchestrator {
                 "processedOffersSummary": summary,
             });
             if let Some(state) = self.apps.get(id) {
-                match state.spec.pod {
+                match state.spec.pod.is_some() {
                     true => item["pod"] = crate::commands::shown(&state.app),
                     false => item["app"] = (*state.app).clone(),
                 }

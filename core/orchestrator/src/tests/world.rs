@@ -34,6 +34,8 @@ pub struct World {
     suppressed: bool,
     next: u64,
     tasks: BTreeMap<String, Running>,
+    /// By task: all tasks of its group, and their executor.
+    groups: BTreeMap<String, (Vec<String>, model::mesos::ExecutorInfo)>,
     inputs: VecDeque<Input>,
     answers: BTreeMap<RequestId, Answer>,
     events: Vec<String>,
@@ -48,6 +50,8 @@ pub struct World {
     pub unready: bool,
     /// What is odd about all offers: `region`, `maintenance` or `gpus`.
     pub odd_offers: Option<&'static str>,
+    /// Whether tasks with a health check by Mesos are said to be healthy at once.
+    pub well: bool,
     /// Whether the store refuses.
     pub full: bool,
     /// Whether invariants are checked after each step.
@@ -71,6 +75,7 @@ impl World {
             suppressed: false,
             next: 1,
             tasks: BTreeMap::new(),
+            groups: BTreeMap::new(),
             inputs: VecDeque::from([Input::Connected]),
             answers: BTreeMap::new(),
             events: Vec::new(),
@@ -81,6 +86,7 @@ impl World {
             all_sick: false,
             unready: false,
             odd_offers: None,
+            well: false,
             full: false,
             checks: true,
         };
@@ -314,6 +320,12 @@ impl World {
                 let (agent, mut left) =
                     self.offered.remove(&accept.offer_ids[0].value).expect("a standing offer");
                 for operation in accept.operations {
+                    if operation.r#type() == offer::operation::Type::LaunchGroup {
+                        let group = operation.launch_group.unwrap();
+                        left.subtract(&used(&group.executor.resources)).expect("no more than was offered");
+                        self.group(group, &mut left);
+                        continue;
+                    }
                     assert_eq!(operation.r#type(), offer::operation::Type::Launch);
                     for info in operation.launch.unwrap().task_infos {
                         let used = used(&info.resources);
@@ -351,6 +363,39 @@ impl World {
         }
     }
 
+    fn group(&mut self, group: offer::operation::LaunchGroup, left: &mut Resources) {
+        let ids: Vec<_> = group.task_group.tasks.iter().map(|info| info.task_id.value.clone()).collect();
+        for info in group.task_group.tasks {
+            left.subtract(&used(&info.resources)).expect("no more than was offered");
+            let id = info.task_id.value.clone();
+            self.tasks.insert(id.clone(), Running { info, state: TaskState::TaskStaging });
+            self.groups.insert(id, (ids.clone(), group.executor.clone()));
+        }
+        for id in ids {
+            self.say(&id, TaskState::TaskStarting, "");
+            self.say(&id, TaskState::TaskRunning, "");
+        }
+    }
+
+    /// The TaskInfo of a task that runs.
+    pub fn info(&self, task: &str) -> &TaskInfo {
+        &self.tasks[task].info
+    }
+    pub fn task_ids(&self) -> Vec<String> {
+        self.tasks.keys().cloned().collect()
+    }
+    /// An agent's health check found something.
+    pub fn healthy(&mut self, task: &str, healthy: bool) {
+        let event = self.status_of(task, TaskState::TaskRunning, "", true, Some(healthy));
+        self.event(event::Type::Update, event);
+        self.drain();
+    }
+    /// A task ends well.
+    pub fn done(&mut self, task: &str) {
+        self.finish(task, TaskState::TaskFinished, "");
+        self.drain();
+    }
+
     fn reconcile(&mut self, tasks: Vec<call::reconcile::Task>) {
         let all = tasks.is_empty();
         let ids: Vec<String> = match all {
@@ -368,6 +413,14 @@ impl World {
         self.free[agent] += &used(&gone.info.resources);
         self.filtered.remove(&agent);
         self.status(task, state, message, true);
+        let Some((others, executor)) = self.groups.remove(task) else { return };
+        if !others.iter().any(|other| self.tasks.contains_key(other)) {
+            self.free[agent] += &used(&executor.resources);
+        }
+        if state != TaskState::TaskFinished {
+            // the default executor ends all of a group
+            others.iter().for_each(|other| self.finish(other, TaskState::TaskKilled, ""));
+        }
     }
     fn say(&mut self, task: &str, state: TaskState, message: &str) {
         if let Some(running) = self.tasks.get_mut(task) {
@@ -376,6 +429,19 @@ impl World {
         self.status(task, state, message, true);
     }
     fn status(&mut self, task: &str, state: TaskState, message: &str, uuid: bool) {
+        let checked = self.tasks.get(task).is_some_and(|task| task.info.health_check.is_some());
+        let healthy = (self.well && checked && state == TaskState::TaskRunning).then_some(true);
+        let event = self.status_of(task, state, message, uuid, healthy);
+        self.event(event::Type::Update, event);
+    }
+    fn status_of(
+        &mut self,
+        task: &str,
+        state: TaskState,
+        message: &str,
+        uuid: bool,
+        healthy: Option<bool>,
+    ) -> Event {
         let agent = self.tasks.get(task).map_or("agent-0".into(), |task| task.info.agent_id.value.clone());
         let status = TaskStatus {
             task_id: TaskId { value: task.into() },
@@ -383,12 +449,12 @@ impl World {
             message: Some(message.into()),
             agent_id: Some(AgentId { value: agent }),
             uuid: uuid.then(|| UUID.to_vec()),
+            healthy,
             unreachable_time: (state == TaskState::TaskUnreachable)
                 .then(|| TimeInfo { nanoseconds: self.time.as_nanos() as i64 }),
             ..Default::default()
         };
-        let update = Some(event::Update { status });
-        self.event(event::Type::Update, Event { update, ..Default::default() });
+        Event { update: Some(event::Update { status }), ..Default::default() }
     }
     fn event(&mut self, kind: event::Type, mut event: Event) {
         if !self.connected {

@@ -1,0 +1,101 @@
+//! What the tasks of a pod's instance report, and what that makes of the instance.
+
+use super::{Meaning, failure_of, is_failure};
+use crate::{
+    Orchestrator,
+    instances::{Condition, Instance},
+    parts::{condition_of, end_of, health_of},
+};
+use base::Time;
+use model::mesos::TaskStatus;
+
+impl Orchestrator {
+    pub(super) fn known_part(
+        &mut self,
+        now: Time,
+        status: &TaskStatus,
+        mut instance: Instance,
+        means: &Meaning,
+    ) {
+        let before = instance.clone();
+        let task = &status.task_id.value;
+        let failure = match means {
+            Meaning::Ended(end) if is_failure(status, end) => Some(failure_of(now, status, &instance)),
+            _ => None,
+        };
+        let Some(part) = instance.parts.iter_mut().find(|part| part.task == *task) else { return };
+        if part.ended.is_some() {
+            return;
+        }
+        match means {
+            Meaning::Ended(end) => part.ended = Some((*end).to_owned()),
+            Meaning::Becomes(to) => {
+                let backwards = part.condition == Condition::Running && *to < Condition::Running;
+                if !backwards {
+                    part.condition = *to;
+                }
+                if *to == Condition::Running {
+                    part.started_at.get_or_insert(now.as_millis());
+                }
+            }
+        }
+        if status.healthy.is_some() {
+            part.healthy = status.healthy;
+        }
+        let container = status.container_status.as_ref().and_then(|c| c.container_id.as_ref());
+        if let Some(id) = container {
+            part.container_id = Some(id.value.clone());
+        }
+        self.say_update(now, status, &instance);
+        if let Some(failure) = failure {
+            self.put_failure(&instance.app.clone(), failure);
+        }
+        if let Some(end) = end_of(&instance.parts) {
+            let failed = matches!(end, "Failed" | "Error" | "Dropped" | "Gone") && !super::is_stale(status);
+            if !instance.ending && (failed || end == "Finished") {
+                self.back_off(now, &instance.app);
+            }
+            self.forget(&instance.id);
+            return self.say_instance(now, &instance, end);
+        }
+        self.sum_up(now, status, &mut instance);
+        if instance == before {
+            return;
+        }
+        let changed = instance.condition != before.condition;
+        let health = (instance.healthy != before.healthy).then_some(instance.healthy).flatten();
+        self.put_instance(instance.clone());
+        if changed {
+            self.say_instance(now, &instance, instance.condition.as_str());
+        }
+        if let Some(healthy) = health {
+            self.say_health(now, &instance, healthy);
+        }
+        self.watch(now, &instance);
+        self.dirty.insert(instance.app);
+    }
+
+    /// What all containers together are.
+    fn sum_up(&self, now: Time, status: &TaskStatus, instance: &mut Instance) {
+        let given_up = instance.condition == Condition::UnreachableInactive;
+        if let Some(condition) = condition_of(&instance.parts)
+            && !(given_up && condition == Condition::Unreachable)
+        {
+            instance.condition = condition;
+        }
+        if instance.condition == Condition::Running {
+            instance.started_at.get_or_insert(now.as_millis());
+        }
+        if matches!(instance.condition, Condition::Unreachable | Condition::UnreachableInactive) {
+            let since = status.unreachable_time.as_ref().map(|at| at.nanoseconds.max(0) as u64 / 1_000_000);
+            instance.unreachable_since.get_or_insert(since.unwrap_or(now.as_millis()));
+        } else {
+            instance.unreachable_since = None;
+        }
+        let spec = self.spec_of(instance);
+        let containers = spec.iter().filter_map(|spec| spec.pod.as_ref()).flat_map(|pod| &pod.containers);
+        let looked_at: Vec<&str> =
+            containers.filter(|c| c.health.is_some()).map(|c| c.name.as_str()).collect();
+        instance.healthy = health_of(&instance.parts, &looked_at);
+    }
+}
