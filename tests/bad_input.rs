@@ -102,7 +102,7 @@ fn wrong_requests_are_refused_by_field_and_value() {
             "a role with a blank",
             br#"{"type":"SUBSCRIBE","subscribe":{"framework_info":{"user":"r","name":"x","roles":["a b"],"capabilities":[{"type":"MULTI_ROLE"}]}}}"#,
             200,
-            "cannot contain blanks",
+            "contains backspace or whitespace",
         ),
         ("application/x-protobuf", "no protobuf", b"\xff\xff\xff", 400, "Failed to parse body into Call protobuf"),
         ("text/plain", "a wrong media type", b"{}", 415, "Expecting 'Content-Type' of application/json"),
@@ -177,7 +177,7 @@ fn tasks_that_cannot_be_are_refused_each_with_its_reason() {
         ("a/b", 0.1, "'a/b' contains invalid characters"),
         ("..", 0.1, "'..' is disallowed"),
         ("", 0.1, "empty"),
-        ("negative", -1.0, "negative"),
+        ("negative", -1.0, "Invalid scalar resource: value <= 0"),
         ("none", 0.0, "resources"),
         ("huge", 1e9, "is more than available cpus:"),
     ] {

@@ -73,22 +73,20 @@ impl Orchestrator {
     /// Tells the master of roles that came up; those that nobody has any more are kept until the next session.
     pub(crate) fn roles_changed(&mut self) {
         let wanted = self.roles_wanted();
-        if wanted.is_subset(&self.session.roles) {
+        // what comes up while a subscription is on its way is told once it is there
+        if !self.session.subscribed || wanted.is_subset(&self.session.roles) {
             return;
         }
         self.session.roles.extend(wanted);
         // the update wakes all roles
         self.session.suppressed = false;
         self.session.look = true;
-        if self.session.subscribed {
-            let update =
-                call::UpdateFramework { framework_info: self.framework_info(), ..Default::default() };
-            self.call(Call {
-                r#type: Some(call::Type::UpdateFramework as i32),
-                update_framework: Some(update),
-                ..Default::default()
-            });
-        }
+        let update = call::UpdateFramework { framework_info: self.framework_info(), ..Default::default() };
+        self.call(Call {
+            r#type: Some(call::Type::UpdateFramework as i32),
+            update_framework: Some(update),
+            ..Default::default()
+        });
     }
 
     /// A master can be reached: asks to be taken.
@@ -134,6 +132,7 @@ impl Orchestrator {
         } else {
             self.emit(now.time, "scheduler_registered_event", json!({ "frameworkId": id, "master": at }));
         }
+        self.roles_changed();
         self.reconcile(now.time);
         let ending: Vec<_> = self.instances.iter().filter(|i| i.ending).map(|i| i.id.clone()).collect();
         for id in ending {

@@ -34,11 +34,13 @@ impl Allocator {
             let terms = &self.frameworks[ix].terms;
             let subscribed = terms.roles.iter().any(|other| **other == *role);
             let suppressed = terms.suppressed.iter().any(|other| **other == *role);
+            let mut woken = false;
             if let Some(seat) = self.tree.clients.get_mut(client.0) {
+                woken = (subscribed && !suppressed) && (!seat.subscribed || seat.suppressed);
                 (seat.subscribed, seat.suppressed) = (subscribed, suppressed);
             }
             self.reseat(client);
-            if other {
+            if other || woken {
                 self.want(client);
             }
         }

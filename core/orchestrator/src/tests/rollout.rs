@@ -200,3 +200,18 @@ fn many_apps_at_once_and_one_by_one() {
         println!("{n} apps: put {put:?}, run {all:?}; one by one {each:?}; delete {:?}", started.elapsed());
     }
 }
+
+#[test]
+fn the_master_is_told_of_every_role() {
+    let mut world = World::new(1);
+    let tree = |id: &str| json!({ "id": id, "enforceRole": true, "apps": [{ "id": "a", "cmd": "x" }] });
+    world.command(group("/", &tree("/ads")));
+    assert_eq!(world.roles, ["*", "ads"]);
+    // one that comes up while there is no master is told to the next
+    world.disconnect();
+    world.command(group("/", &tree("/web")));
+    world.connect();
+    assert_eq!(world.roles, ["*", "ads", "web"]);
+    world.restart();
+    assert_eq!(world.roles, ["*", "ads", "web"]);
+}

@@ -52,6 +52,8 @@ pub struct World {
     pub odd_offers: Option<&'static str>,
     /// Whether tasks with a health check by Mesos are said to be healthy at once.
     pub well: bool,
+    /// The roles that the master was told last.
+    pub roles: Vec<String>,
     /// Whether the store refuses.
     pub full: bool,
     /// Whether invariants are checked after each step.
@@ -87,6 +89,7 @@ impl World {
             unready: false,
             odd_offers: None,
             well: false,
+            roles: Vec::new(),
             full: false,
             checks: true,
         };
@@ -310,6 +313,7 @@ impl World {
                     ..Default::default()
                 };
                 self.suppressed = false;
+                self.roles = call.subscribe.unwrap().framework_info.roles;
                 self.event(
                     event::Type::Subscribed,
                     Event { subscribed: Some(subscribed), ..Default::default() },
@@ -351,6 +355,9 @@ impl World {
             Type::Revive => {
                 self.suppressed = false;
                 self.filtered.clear();
+            }
+            Type::UpdateFramework => {
+                self.roles = call.update_framework.unwrap().framework_info.roles;
             }
             Type::Suppress => self.suppressed = true,
             Type::Kill => {
