@@ -296,7 +296,7 @@ impl Orchestrator {
             }
             let gone = self
                 .specs_below(at)
-                .filter(|(id, s)| !s.spec.pod.is_some() && parent(id) == at && !named.contains(*id));
+                .filter(|(id, s)| s.spec.pod.is_none() && parent(id) == at && !named.contains(*id));
             gone.for_each(|(id, _)| drop(draft.changes.apps.insert(id.clone(), None)));
         }
         if let Some(groups) = &update.groups {
@@ -345,7 +345,7 @@ impl Orchestrator {
         if !self.groups.contains_key(at) {
             return Err(no_group(at));
         }
-        for (id, state) in self.specs_below(at).filter(|(_, state)| !state.spec.pod.is_some()) {
+        for (id, state) in self.specs_below(at).filter(|(_, state)| state.spec.pod.is_none()) {
             let mut fields = state.app.as_object().cloned().unwrap_or_default();
             let wanted = (state.spec.instances as f64 * by).ceil();
             if wanted > INSTANCES_MAX {

@@ -42,11 +42,11 @@ pub struct WhyAgent {
 impl Orchestrator {
     /// All apps, by id.
     pub fn apps(&self) -> impl Iterator<Item = (&String, &AppState)> {
-        self.apps.iter().filter(|(_, state)| !state.spec.pod.is_some())
+        self.apps.iter().filter(|(_, state)| state.spec.pod.is_none())
     }
     /// One app.
     pub fn app(&self, id: &str) -> Option<&AppState> {
-        self.apps.get(id).filter(|state| !state.spec.pod.is_some())
+        self.apps.get(id).filter(|state| state.spec.pod.is_none())
     }
     /// All pods, by id.
     pub fn pods(&self) -> impl Iterator<Item = (&String, &AppState)> {
@@ -58,7 +58,7 @@ impl Orchestrator {
     }
     /// Apps in a group, at any depth.
     pub fn apps_below<'a>(&'a self, group: &'a str) -> impl Iterator<Item = (&'a String, &'a AppState)> {
-        self.specs_below(group).filter(|(_, state)| !state.spec.pod.is_some())
+        self.specs_below(group).filter(|(_, state)| state.spec.pod.is_none())
     }
     /// One group.
     pub fn group(&self, id: &str) -> Option<&GroupState> {
