@@ -194,6 +194,55 @@ async fn too_much_memory_is_reported_as_that() {
 }
 
 #[tokio::test]
+async fn a_group_holds_its_containers_together_and_each_to_its_own() {
+    let Some(mut w) = World::isolated().await else { return };
+    let mut group = spec(w.dir.path(), "group", "");
+    (group.program, group.group) = (Program::Hold, true);
+    group.limits = Limits { cpus: 0.2, mem: 96 * MIB, ..Default::default() };
+    let around = group.id.clone();
+    w.launcher.launch(group).await;
+    w.launched().await;
+    let inner = |w: &World, name: &str, script: &str| {
+        let mut inner = spec(w.dir.path(), name, script);
+        inner.id = around.nested(name);
+        inner
+    };
+    let look = inner(&w, "look", "cat /proc/self/cgroup");
+    w.launcher.launch(look).await;
+    w.launched().await;
+    assert_eq!(w.terminated().await, Termination::Exited(0));
+    assert!(w.stdout("look").lines().any(|l| l.ends_with("/group/look")), "{}", w.stdout("look"));
+    let own = inner(&w, "own", "head -c 200m /dev/zero | tail");
+    w.launcher.launch(own).await;
+    w.launched().await;
+    let how = w.terminated().await;
+    assert!(matches!(how, Termination::OutOfMemory { limit, .. } if limit == 64 * MIB), "{how:?}");
+    let mut shared = inner(&w, "shared", "head -c 200m /dev/zero | tail");
+    shared.shares_memory = true;
+    w.launcher.launch(shared).await;
+    w.launched().await;
+    let how = w.terminated().await;
+    assert!(matches!(how, Termination::OutOfMemory { limit, .. } if limit == 96 * MIB), "{how:?}");
+    // A client's container without anything of its own joins the groups of the task around it.
+    let task = inner(&w, "task", "exec sleep 1000");
+    let task_id = task.id.clone();
+    w.launcher.launch(task).await;
+    w.launched().await;
+    let mut joins = inner(&w, "joins", "cat /proc/self/cgroup");
+    (joins.id, joins.shares_groups) = (task_id.nested("joins"), true);
+    w.launcher.launch(joins).await;
+    w.launched().await;
+    assert_eq!(w.terminated().await, Termination::Exited(0));
+    assert!(w.stdout("joins").lines().any(|l| l.ends_with("/group/task")), "{}", w.stdout("joins"));
+    w.launcher.destroy(task_id).await;
+    assert_eq!(w.terminated().await, Termination::Signaled(9));
+    w.launcher.limit(around.clone(), Limits { cpus: 0.1, mem: 64 * MIB, ..Default::default() }).await;
+    w.launcher.destroy(around).await;
+    assert_eq!(w.terminated().await, Termination::Signaled(9));
+    w.stop().await;
+}
+
+#[tokio::test]
 async fn an_agent_that_comes_back_learns_every_exit() {
     let mut w = World::posix().await;
     w.launcher.launch(spec(w.dir.path(), "going", "sleep 1000")).await;
