@@ -165,9 +165,8 @@ impl Agent {
         task.ordered = true;
         task.end_at = end_of(task, now.time);
         if task.state == TaskState::TaskStaging && task.pending.is_empty() {
-            // Its updates so far were acknowledged.
+            // Its updates so far were acknowledged, that it runs among them: there is no news.
             task.state = TaskState::TaskRunning;
-            self.report(now, key, |s| s.set_state(TaskState::TaskRunning));
         }
         self.begin_watching(key, now.time);
         let Some(task) = self.tasks.get_mut(key) else { return };

@@ -163,6 +163,7 @@ impl Agent {
         self.conclude(now, &key, state, |s| {
             s.set_reason(reason);
             s.set_source(mesos::task_status::Source::Agent);
+            s.container_status = None;
             s.message = Some(if killed { "Task killed during launch".to_owned() } else { why.to_owned() });
         });
         self.group_member_over(&key, now, out);
