@@ -156,6 +156,10 @@ impl Tree {
         self.seat(ix, false);
         let Some(client) = self.clients.remove(ix.0) else { return };
         let mut at = client.node;
+        // What it gave back may not have reached its role's place yet, and its role may be forgotten now.
+        if !self.stale {
+            self.rekey_path(at);
+        }
         self.nodes[at].members -= 1;
         while let Some(parent) = self.nodes[at].parent {
             if self.nodes[at].members > 0 || self.nodes[at].children > 0 {

@@ -191,7 +191,7 @@ impl Tree {
         }
     }
     /// Brings a node's own clients and every node up to the root to their places among their siblings.
-    fn rekey_path(&mut self, leaf: NodeIx) {
+    pub(super) fn rekey_path(&mut self, leaf: NodeIx) {
         let node = &mut self.nodes[leaf];
         let share = self.kinds.share(&node.own_sums, &self.total, 1.0);
         let key = Key { share, allocations: node.own_allocations, order: 0 };
