@@ -345,3 +345,40 @@ fn a_second_one_is_refused_and_the_first_goes_on() {
     dev.until("/v2/apps/stays", |v| v["app"]["tasksRunning"] == 1);
     dev.signal(Signal::TERM);
 }
+
+#[test]
+fn old_sandboxes_are_removed_and_running_ones_are_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let master = Role::start(dir.path(), &["master", "--port=0"], &[]);
+    let address = master.url("master").trim_start_matches("http://").to_owned();
+    let words = [
+        "agent",
+        "--port=0",
+        &format!("--master={address}"),
+        "--isolation=posix/cpu,posix/mem",
+        "--gc_delay=1ms",
+        "--kill-tasks-on-exit",
+    ];
+    let mut agent = Role::start(dir.path(), &words, &[]);
+    let run = |words: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(["--master", &address, "run", "--cpus=0.1", "--mem=32", "--"]).args(words);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let mut long = run(&["sleep", "600"]).spawn().expect("it runs");
+    let find = |name: &str| {
+        let found = Command::new("find").arg(dir.path().join("agent")).args(["-name", name]).output();
+        String::from_utf8_lossy(&found.expect("find runs").stdout).lines().count()
+    };
+    real::eventually("a sandbox", || (find("stdout") > 0).then_some(()));
+    let sandboxes = find("stdout");
+    assert!(run(&["sh", "-c", "echo gone > trace"]).status().expect("it runs").success());
+    real::eventually("the sandbox of what ended is gone", || (find("trace") == 0).then_some(()));
+    assert_eq!(find("stdout"), sandboxes, "what runs keeps its own");
+    long.kill().expect("it ends");
+    long.wait().expect("it ended");
+    let pid = agent.0.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+    agent.0.wait().expect("the agent ends, and its tasks with it");
+}

@@ -159,6 +159,7 @@ pub fn agent(data: &[u8]) {
         switch_user: true,
         boot_id: "boot".into(),
         completed_tasks_max: 10,
+        keep: agent::Keep::default(),
         executors: Default::default(),
     };
     let mut agent = Agent::new(config, &Records::new(), Now::new(clock.time, &mut clock.rng));

@@ -1,5 +1,6 @@
 //! What an agent is told at its start.
 
+use crate::Keep;
 use base::Duration;
 use model::mesos::{Attribute, DomainInfo, Resource};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -34,6 +35,8 @@ pub struct Config {
     pub boot_id: String,
     /// Ended tasks kept for reading.
     pub completed_tasks_max: usize,
+    /// How long sandboxes are kept.
+    pub keep: Keep,
     /// How long executors may take.
     pub executors: ExecutorTimes,
 }

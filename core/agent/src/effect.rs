@@ -53,7 +53,7 @@ pub enum Effect {
         /// What goes, with all that is in it.
         remove: Vec<Removal>,
     },
-    /// Remove a sandbox that nobody may want any more.
+    /// Remove a sandbox that nobody may want any more: answered by `Discarded`.
     Discard {
         /// Its absolute path.
         directory: String,

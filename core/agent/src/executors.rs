@@ -341,6 +341,7 @@ impl Agent {
         self.executor_containers.remove(&executor.container);
         self.saves.extend(records::forget_executor(&executor));
         self.saves.then(Then::Forget { container: executor.container.clone() });
+        self.becomes_garbage(&executor.directory);
         self.completed_executors.push_back(executor);
         while self.completed_executors.len() > self.config.completed_tasks_max {
             self.completed_executors.pop_front();

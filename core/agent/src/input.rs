@@ -117,6 +117,18 @@ pub enum Input {
         /// Which.
         stream: StreamId,
     },
+    /// How full the disk of the sandboxes is.
+    DiskUsed {
+        /// From 0 to 1.
+        part: f64,
+    },
+    /// The answer to `Discard`.
+    Discarded {
+        /// Which.
+        directory: String,
+        /// Whether nothing is there any more.
+        gone: bool,
+    },
     /// End all tasks and leave the cluster.
     Unregister,
     /// The deadline has come.

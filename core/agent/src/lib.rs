@@ -7,6 +7,7 @@ mod config;
 mod deliver;
 mod effect;
 mod executors;
+mod garbage;
 mod guests;
 mod input;
 mod invariants;
@@ -24,6 +25,7 @@ mod view;
 
 pub use config::{Config, ExecutorTimes, VERSION};
 pub use effect::Effect;
+pub use garbage::Keep;
 pub use guests::{Attachable, ContainerCall, Guest};
 pub use input::{Input, ProbeId};
 pub use operations::Removal;
@@ -71,6 +73,7 @@ pub struct Agent {
     completed_executors: VecDeque<Executor>,
     probes: BTreeMap<ProbeId, (checks::Kind, (String, String))>,
     saves: saves::Saves,
+    garbage: garbage::Garbage,
     next_probe: u64,
     next_update: u64,
     resource_version: Vec<u8>,
@@ -105,6 +108,7 @@ impl Agent {
             completed_executors: VecDeque::new(),
             probes: BTreeMap::new(),
             saves: saves::Saves::default(),
+            garbage: garbage::Garbage::new(config.keep),
             next_probe: 0,
             next_update: 0,
             resource_version: now.rng.uuid().as_bytes().to_vec(),
@@ -167,6 +171,7 @@ impl Agent {
         self.registration_due(now, out);
         let at = now.time;
         self.operations_due(at, out);
+        self.garbage_due(at, out);
         let keys: Vec<_> = self
             .tasks
             .iter()
@@ -218,9 +223,15 @@ impl Machine for Agent {
                 self.container_call((request, codec), container, call, out);
             }
             Input::StreamClosed { stream } => self.stream_closed(stream),
+            Input::DiskUsed { part } => {
+                self.disk_used(part);
+                self.garbage_due(at, out);
+            }
+            Input::Discarded { directory, gone } => self.discarded(&directory, gone),
             Input::Unregister => self.unregister(&mut now, out),
             Input::Tick => {}
         }
+        self.keep_garbage(at);
         self.flush(at, out);
     }
 
@@ -231,7 +242,8 @@ impl Machine for Agent {
         let executors = self.executors.values().filter_map(Executor::deadline).min();
         let executors = executors.map(|at| (at, "an executor"));
         let operations = self.operations_deadline().map(|at| (at, "an operation"));
-        [tasks, executors, registration, save, operations].into_iter().flatten().min()
+        let garbage = self.garbage.deadline().map(|at| (at, "an old sandbox"));
+        [tasks, executors, registration, save, operations, garbage].into_iter().flatten().min()
     }
 
     fn check(&self) {

@@ -31,6 +31,7 @@ const RESOURCES: &str = "resources";
 const OPERATION: &str = "operations/";
 const BEGUN: &str = "begun/";
 const KILL: &str = "kills/";
+const GARBAGE: &str = "garbage";
 
 /// What was durable.
 #[derive(Debug, Default)]
@@ -52,6 +53,8 @@ pub(crate) struct Recovered {
     pub begun: BTreeMap<ContainerId, Time>,
     /// By container: how its task is being ended.
     pub kills: BTreeMap<ContainerId, Ending>,
+    /// Sandboxes that are over, and since when.
+    pub garbage: Vec<(String, Time)>,
     /// Unacknowledged updates in the order in which they were made.
     pub updates: Vec<(u64, StatusUpdate)>,
     pub broken: u64,
@@ -161,6 +164,9 @@ impl Recovered {
             } else if let Some(id) = key.strip_prefix(BEGUN) {
                 let at = <[u8; 8]>::try_from(value.as_slice()).map(u64::from_be_bytes);
                 at.map(|at| found.begun.insert(ContainerId(id.to_owned()), Time::from_nanos(at))).is_ok()
+            } else if let Some(directory) = key.strip_prefix(GARBAGE) {
+                let since = <[u8; 8]>::try_from(value.as_slice()).map(u64::from_be_bytes);
+                since.map(|at| found.garbage.push((directory.to_owned(), Time::from_nanos(at)))).is_ok()
             } else if let Some(id) = key.strip_prefix(KILL) {
                 Ending::read(value).map(|k| found.kills.insert(ContainerId(id.to_owned()), k)).is_some()
             } else if let Some(number) = key.strip_prefix(UPDATE) {
@@ -246,6 +252,15 @@ pub(crate) fn driver(executor: &Executor, driver: &Upid) -> Change {
 pub(crate) fn forget_executor(executor: &Executor) -> [Change; 2] {
     let place = format!("{}/{}", executor.framework, executor.container);
     [Change::Delete { key: format!("{EXECUTOR}{place}") }, Change::Delete { key: format!("{DRIVER}{place}") }]
+}
+
+/// A sandbox is over; its path begins with a slash.
+pub(crate) fn garbage(directory: &str, since: Time) -> Change {
+    Change::Put { key: format!("{GARBAGE}{directory}"), value: since.as_nanos().to_be_bytes().to_vec() }
+}
+
+pub(crate) fn forget_garbage(directory: &str) -> Change {
+    Change::Delete { key: format!("{GARBAGE}{directory}") }
 }
 
 fn guest_key(guest: &Guest) -> String {

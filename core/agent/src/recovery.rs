@@ -84,6 +84,10 @@ impl Agent {
             }
             self.tasks.insert(key, task);
         }
+        for (directory, since) in found.garbage {
+            // The clock may have been set back since: then it is kept from now on.
+            self.garbage.read(directory, since.min(self.started));
+        }
         self.checkpointed = found.resources;
         for operation in found.operations {
             let pending = crate::operations::Pending::new(operation);
@@ -134,11 +138,15 @@ impl Agent {
                 self.saves.extend(records::forget_task(&task));
             }
             self.containers.remove(&task.container);
+            if task.runner == Runner::Agent && !task.ghost {
+                self.becomes_garbage(&task.directory);
+            }
         }
         for key in self.executors.keys().filter(theirs).cloned().collect::<Vec<_>>() {
             let Some(executor) = self.executors.remove(&key) else { continue };
             self.executor_containers.remove(&executor.container);
             self.saves.extend(records::forget_executor(&executor));
+            self.becomes_garbage(&executor.directory);
         }
         for framework in frameworks {
             self.forget_framework(framework);

@@ -225,6 +225,9 @@ impl Agent {
         if task.is_played() && !task.ghost {
             self.saves.then(Then::Forget { container: task.container.clone() });
         }
+        if task.runner == crate::Runner::Agent && !task.ghost {
+            self.becomes_garbage(&task.directory);
+        }
         let executor = (key.0.clone(), task.executor_id().to_owned());
         self.completed.push_back(task);
         while self.completed.len() > self.config.completed_tasks_max {

@@ -1,6 +1,6 @@
 //! What readers see of an agent: plain references and counters. Never rendered text (`endpoints`).
 
-use crate::{Agent, Config, Executor, Framework, Guest, Runner, Task};
+use crate::{Agent, Config, Executor, Framework, Guest, Runner, Task, garbage};
 use base::Time;
 use model::{
     container::ContainerId,
@@ -84,7 +84,10 @@ impl Agent {
         let executors = executors.map(|e| (e.framework.as_str(), e.id(), e.directory.as_str()));
         let tasks = self.tasks.values().chain(self.completed.iter().rev());
         let alone = tasks.filter(|t| t.runner == Runner::Agent && !t.directory.is_empty());
-        alone.map(|t| (t.framework.as_str(), t.id(), t.directory.as_str())).chain(executors)
+        let old = self.garbage.directories();
+        let old =
+            old.filter_map(|d| garbage::owners(d).map(|(framework, executor)| (framework, executor, d)));
+        alone.map(|t| (t.framework.as_str(), t.id(), t.directory.as_str())).chain(executors).chain(old)
     }
     /// What has happened since the start.
     pub fn counters(&self) -> &Counters {

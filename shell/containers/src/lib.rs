@@ -19,5 +19,5 @@ pub use isolation::{Isolation, NAMES as ISOLATORS};
 pub use launcher::main as launcher_main;
 pub use probe::probe;
 pub use protocol::Frame;
-pub use sandbox::make as make_sandbox;
+pub use sandbox::{make as make_sandbox, remove as remove_sandbox};
 pub use volumes::change as change_volumes;

@@ -2,7 +2,7 @@
 
 use model::container::ContainerSpec;
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::{self as unix, PermissionsExt as _},
     path::Path,
 };
@@ -53,4 +53,48 @@ fn link(spec: &ContainerSpec) -> Result<(), String> {
         unix::symlink(target, link).map_err(|e| e.to_string())?;
     }
     Ok(())
+}
+
+/// Removes a sandbox, and the directory of its executor with the last. What is not there is removed already.
+pub fn remove(directory: &str) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let Some(runs) = Path::new(directory).parent().filter(|p| p.ends_with("runs")) else { return Ok(()) };
+    let latest = runs.join("latest");
+    if latest.symlink_metadata().is_ok() && !latest.exists() {
+        fs::remove_file(&latest)?;
+    }
+    // The directory of the executor too, unless it holds another run.
+    for holder in runs.ancestors().take(2) {
+        if fs::remove_dir(holder).is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_executors_directory_goes_with_its_last_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let executors = dir.path().join("frameworks/F/executors");
+        let run = |executor: &str, id: &str| executors.join(executor).join("runs").join(id);
+        for (executor, id) in [("a", "1"), ("a", "2"), ("b", "3")] {
+            fs::create_dir_all(run(executor, id)).unwrap();
+            fs::write(run(executor, id).join("stdout"), "out").unwrap();
+        }
+        unix::symlink(run("a", "2"), run("a", "latest")).unwrap();
+        remove(run("a", "1").to_str().unwrap()).unwrap();
+        assert!(run("a", "latest/stdout").exists());
+        remove(run("a", "2").to_str().unwrap()).unwrap();
+        assert!(!executors.join("a").exists() && run("b", "3").exists());
+        remove(run("b", "3").to_str().unwrap()).unwrap();
+        assert!(!executors.join("b").exists() && executors.exists());
+        remove(run("b", "3").to_str().unwrap()).unwrap();
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     machine::{self, Share},
     messages::{Came, sort},
 };
-use agent::{Agent, Config, Effect, Input};
+use agent::{Agent, Config, Effect, Input, Keep};
 use anyhow::Context as _;
 use base::{Duration, Now};
 use containers::{Ended, Isolation, Launcher, Options};
@@ -24,6 +24,7 @@ use web::{
 };
 
 const COMPLETED_TASKS_MAX: usize = 1000;
+const DISK_WATCH_INTERVAL: Duration = Duration::from_secs(60);
 /// Where `dev` says which part of the machine an agent has; no flag.
 pub(crate) const SHARE: &str = "share";
 
@@ -68,6 +69,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         switch_user: values.on("switch_user"),
         boot_id: machine::boot_id(),
         completed_tasks_max: COMPLETED_TASKS_MAX,
+        keep: keep(values)?,
         executors: executor_times(values),
     };
     if let Some(why) = Agent::misfit(&config, &records) {
@@ -118,6 +120,8 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let containers::Known { running, starting, ended } = known;
     driven.send(Input::Recovered { running, starting, ended }).await;
     driven.send(Input::MasterDetected(Some(Upid::new("master", master)))).await;
+    let pause = values.duration("disk_watch_interval").unwrap_or(DISK_WATCH_INTERVAL);
+    tokio::spawn(watch_disk(driven.clone(), work_dir.clone(), pause, stop.clone()));
     let inbox = driven.clone();
     let mut in_process = here.register(address);
     let streams = hub.clone();
@@ -191,6 +195,34 @@ fn executor_times(values: &Values) -> agent::ExecutorTimes {
         registration_timeout: time("executor_registration_timeout", default.registration_timeout),
         reregistration_timeout: time("executor_reregistration_timeout", default.reregistration_timeout),
         shutdown_grace_period: time("executor_shutdown_grace_period", default.shutdown_grace_period),
+    }
+}
+
+fn keep(values: &Values) -> anyhow::Result<Keep> {
+    let default = Keep::default();
+    let headroom = match values.get("gc_disk_headroom") {
+        Some(text) => text.parse().ok().filter(|part| (0.0..=1.0).contains(part)).with_context(|| {
+            format!("{}: '{text}' is wrong: a part of the disk from 0 to 1", values.flag("gc_disk_headroom"))
+        })?,
+        None => default.headroom,
+    };
+    Ok(Keep { delay: values.duration("gc_delay").unwrap_or(default.delay), headroom })
+}
+
+/// Tells how full the disk is, now and then.
+async fn watch_disk(driven: Driven<Agent>, path: std::path::PathBuf, pause: Duration, mut stop: Stop) {
+    loop {
+        match rustix::fs::statvfs(&path) {
+            Ok(disk) if disk.f_blocks > 0 => {
+                let part = disk.f_blocks.saturating_sub(disk.f_bfree) as f64 / disk.f_blocks as f64;
+                driven.send(Input::DiskUsed { part }).await;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "how full the disk of the sandboxes is can't be seen"),
+        }
+        if tokio::time::timeout(pause, stop.wait_for(|stop| *stop)).await.is_ok() {
+            return;
+        }
     }
 }
 
@@ -281,10 +313,18 @@ async fn obey(driven: &Driven<Agent>, launcher: &Launcher, order: Effect) {
             driven.send(Input::VolumesChanged { operation, outcome }).await;
         }
         Effect::Discard { directory } => {
-            tokio::task::spawn_blocking(move || {
-                if let Err(error) = std::fs::remove_dir_all(&directory) {
-                    tracing::warn!(directory, %error, "a sandbox stays behind");
-                }
+            let driven = driven.clone();
+            tokio::spawn(async move {
+                let path = directory.clone();
+                let removed = tokio::task::spawn_blocking(move || containers::remove_sandbox(&path)).await;
+                let gone = match removed.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+                    Ok(()) => true,
+                    Err(error) => {
+                        tracing::warn!(directory, %error, "a sandbox stays behind");
+                        false
+                    }
+                };
+                driven.send(Input::Discarded { directory, gone }).await;
             });
         }
         Effect::Send(_)

@@ -138,6 +138,13 @@ pub const AGENT: Table = Table {
             "Isolators by Mesos' names, comma-separated; default: all that this machine allows",
         ),
         time("registration_backoff_factor", "100ms", "First wait between registration attempts"),
+        time(
+            "gc_delay",
+            "1weeks",
+            "How long sandboxes of ended tasks are kept at most; less the fuller the disk is",
+        ),
+        text("gc_disk_headroom", Some("0.1"), "Part of the disk that old sandboxes leave free"),
+        time("disk_watch_interval", "1mins", "Between two looks at how full the disk is"),
         switch("switch_user", "true", "Run tasks as their user"),
         switch("cgroups_enable_cfs", "false", "Hard processor limits through CFS quota"),
         text("cgroups_root", Some("mesos"), "Name of the root cgroup"),

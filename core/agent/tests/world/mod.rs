@@ -60,6 +60,7 @@ pub fn config() -> Config {
         switch_user: true,
         boot_id: "boot".into(),
         completed_tasks_max: 10,
+        keep: agent::Keep::default(),
         executors: Default::default(),
     }
 }
