@@ -86,13 +86,13 @@ pub fn master(data: &[u8]) {
             "SEND" => message(&record, Upid::new("master", at(5050)))
                 .map(|envelope| master::Input::Message(Box::new(envelope))),
             _ => record.request(number as u64).and_then(|arrived| {
-                match endpoints::master::route(&arrived, &master) {
+                match endpoints::master::route(&arrived, &master, &[]) {
                     Routed::Step(input) => Some(input),
                     Routed::Respond(response) => {
                         assert!(response.status() != 500, "{response:?}");
                         None
                     }
-                    Routed::Perform(none) => match none {},
+                    Routed::Perform(_) => None,
                 }
             }),
         };
@@ -110,7 +110,7 @@ pub fn master(data: &[u8]) {
                             given.insert("AGENT", registered.slave_id.value.clone());
                         }
                     }
-                    master::Effect::Link(_) => {}
+                    master::Effect::Link(_) | master::Effect::Operator(_) => {}
                 }
             }
         }
@@ -158,6 +158,7 @@ pub fn agent(data: &[u8]) {
         environment: Vec::new(),
         switch_user: true,
         boot_id: "boot".into(),
+        master_hostname: "localhost".into(),
         completed_tasks_max: 10,
         keep: agent::Keep::default(),
         executors: Default::default(),
@@ -197,7 +198,7 @@ pub fn agent(data: &[u8]) {
             "SEND" => message(&record, Upid::new("slave(1)", at(5051)))
                 .map(|envelope| agent::Input::Message(Box::new(envelope))),
             _ => record.request(number as u64).and_then(|arrived| {
-                match endpoints::agent::route(&arrived, &agent) {
+                match endpoints::agent::route(&arrived, &agent, &[]) {
                     Routed::Step(input) => Some(input),
                     Routed::Respond(response) => {
                         assert!(response.status() != 500, "{response:?}");

@@ -39,6 +39,8 @@ pub struct Config {
     pub keep: Keep,
     /// How long executors may take.
     pub executors: ExecutorTimes,
+    /// The name of the machine of the master, as readers are told it.
+    pub master_hostname: String,
 }
 
 /// How long executors may take.

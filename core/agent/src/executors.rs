@@ -266,6 +266,7 @@ impl Agent {
         let Some(executor) = self.executors.get_mut(key).filter(|e| e.phase != Phase::Ended) else { return };
         let asked = matches!(executor.phase, Phase::Ending { .. } | Phase::Forced);
         executor.phase = Phase::Ended;
+        self.counters.executors_ended += 1;
         executor.heartbeat_at = None;
         executor.queue.clear();
         let speaker = std::mem::replace(&mut executor.speaker, Speaker::Nobody);

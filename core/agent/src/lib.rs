@@ -30,13 +30,13 @@ pub use guests::{Attachable, ContainerCall, Guest};
 pub use input::{Input, ProbeId};
 pub use operations::Removal;
 pub use state::{Executor, Framework, Runner, Task};
-pub use view::Counters;
+pub use view::{COMMAND_EXECUTOR, Counters};
 
-use base::{Effects, Machine, Now, Time};
+use base::{Duration, Effects, Machine, Now, Time};
 use model::{
     container::ContainerId,
     link::{Envelope, Message, Upid},
-    mesos::{AgentInfo, agent::call::LaunchContainer},
+    mesos::{AgentInfo, FrameworkInfo, agent::call::LaunchContainer},
     resources::Resources,
     save::Records,
 };
@@ -71,6 +71,8 @@ pub struct Agent {
     waits: BTreeMap<ContainerId, Vec<guests::Wait>>,
     completed: VecDeque<Task>,
     completed_executors: VecDeque<Executor>,
+    completed_frameworks: VecDeque<FrameworkInfo>,
+    recovery_time: Option<Duration>,
     probes: BTreeMap<ProbeId, (checks::Kind, (String, String))>,
     saves: saves::Saves,
     garbage: garbage::Garbage,
@@ -106,6 +108,8 @@ impl Agent {
             operations: BTreeMap::new(),
             completed: VecDeque::new(),
             completed_executors: VecDeque::new(),
+            completed_frameworks: VecDeque::new(),
+            recovery_time: None,
             probes: BTreeMap::new(),
             saves: saves::Saves::default(),
             garbage: garbage::Garbage::new(config.keep),

@@ -58,6 +58,7 @@ impl Agent {
             return;
         }
         self.registration.recovered = true;
+        self.recovery_time = Some(now.time.since(self.started));
         self.end_strangers(&known, out);
         for key in self.played_tasks() {
             self.recover_task(&key, &known, now, out);

@@ -231,7 +231,7 @@ impl Agent {
     }
 }
 
-fn capabilities() -> Vec<agent_info::Capability> {
+pub(crate) fn capabilities() -> Vec<agent_info::Capability> {
     use agent_info::capability::Type;
     [
         Type::MultiRole,

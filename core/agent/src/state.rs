@@ -135,6 +135,10 @@ impl Task {
             Runner::Executor(id) | Runner::Group { executor: id, .. } => id,
         }
     }
+    /// Whether it is or was a task, not merely an update about one.
+    pub fn is_real(&self) -> bool {
+        !self.ghost
+    }
     /// Whether the master hears of it in a list of tasks.
     pub(crate) fn is_known(&self) -> bool {
         !self.ghost || is_terminal(self.state)
@@ -237,6 +241,18 @@ impl Executor {
     /// Whether its container may still run.
     pub fn is_live(&self) -> bool {
         self.phase != Phase::Ended
+    }
+    /// Whether it takes tasks.
+    pub fn is_running(&self) -> bool {
+        self.phase == Phase::Running
+    }
+    /// Whether it has yet to say that it is there.
+    pub fn is_registering(&self) -> bool {
+        matches!(self.phase, Phase::Starting | Phase::Registering { .. })
+    }
+    /// Whether it is being ended.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.phase, Phase::Ending { .. } | Phase::Forced)
     }
     pub(crate) fn deadline(&self) -> Option<Time> {
         let phase = match self.phase {

@@ -139,6 +139,7 @@ impl Agent {
         why: &str,
         out: &mut Effects<Effect>,
     ) {
+        self.counters.launches_failed += 1;
         if let Some(key) = self.executor_containers.get(container).cloned() {
             self.executor_launch_failed(now, &key, why, out);
             return;

@@ -5,7 +5,7 @@ use crate::{
     Agent, Effect,
     calls::Word,
     records,
-    state::{Pending, Task, is_terminal},
+    state::{Pending, Runner, Task, is_terminal},
 };
 use base::{Duration, Effects, Now, Time};
 use model::mesos::{
@@ -20,6 +20,8 @@ const RETRY_MAX: Duration = Duration::from_secs(600);
 const PENDING_MAX: usize = 64;
 /// Statuses kept of one task for reading: as many as the master keeps.
 const STATUSES_MAX: usize = 16;
+/// Frameworks without tasks that are kept for reading.
+const COMPLETED_FRAMEWORKS_MAX: usize = 50;
 
 type Key = (String, String);
 
@@ -71,6 +73,9 @@ impl Agent {
         let Some(task) = self.tasks.get_mut(key) else { return };
         let before = task.state;
         if !is_terminal(before) {
+            if is_terminal(status.state()) && !is_terminal(task.state) {
+                *self.counters.ended.entry(status.state().as_str_name()).or_default() += 1;
+            }
             task.state = status.state();
         }
         if task.pending.len() >= PENDING_MAX && !is_terminal(status.state()) {
@@ -243,9 +248,14 @@ impl Agent {
         let holds = |key: &Key| key.0 == framework;
         if !self.tasks.keys().any(holds)
             && !self.executors.keys().any(holds)
-            && self.frameworks.remove(framework).is_some()
+            && let Some(over) = self.frameworks.remove(framework)
         {
             self.saves.push(records::forget_framework(framework));
+            self.completed_frameworks.retain(|info| info.id != over.info.id);
+            self.completed_frameworks.push_back(over.info);
+            while self.completed_frameworks.len() > COMPLETED_FRAMEWORKS_MAX {
+                self.completed_frameworks.pop_front();
+            }
         }
     }
 
@@ -265,6 +275,7 @@ impl Agent {
         fill: impl FnOnce(&mut TaskStatus),
     ) {
         if let Some(task) = self.tasks.get_mut(key) {
+            self.counters.executors_ended += u64::from(!task.ended && task.runner == Runner::Agent);
             task.ended = true;
             task.health = None;
             task.end_at = None;

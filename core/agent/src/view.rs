@@ -5,7 +5,7 @@ use base::Time;
 use model::{
     container::ContainerId,
     link::Upid,
-    mesos::{self, AgentInfo},
+    mesos::{self, AgentInfo, FrameworkInfo},
     resources::Resources,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -27,7 +27,17 @@ pub struct Counters {
     pub records_broken: u64,
     /// The machine was rebooted since the agent last ran.
     pub rebooted: bool,
+    /// Containers that could not be made.
+    pub launches_failed: u64,
+    /// Executors that ended, those that the agent plays included.
+    pub executors_ended: u64,
+    /// Ended tasks by state.
+    pub ended: BTreeMap<&'static str, u64>,
 }
+
+/// What upstream adds for the executor that runs a command task. The agent plays that executor itself; readers are
+/// told the same amounts.
+pub const COMMAND_EXECUTOR: [(&str, f64); 2] = [("cpus", 0.1), ("mem", 32.0)];
 
 impl Agent {
     /// Its settings.
@@ -89,6 +99,18 @@ impl Agent {
             old.filter_map(|d| garbage::owners(d).map(|(framework, executor)| (framework, executor, d)));
         alone.map(|t| (t.framework.as_str(), t.id(), t.directory.as_str())).chain(executors).chain(old)
     }
+    /// What frameworks without a task here said of themselves, the oldest first.
+    pub fn completed_frameworks(&self) -> &VecDeque<FrameworkInfo> {
+        &self.completed_frameworks
+    }
+    /// What it can do.
+    pub fn capabilities(&self) -> Vec<mesos::agent_info::Capability> {
+        crate::registration::capabilities()
+    }
+    /// How long it took after the start to know the past.
+    pub fn recovery_time(&self) -> Option<base::Duration> {
+        self.recovery_time
+    }
     /// What has happened since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters
@@ -100,6 +122,9 @@ impl Agent {
             if let Ok(used) = Resources::from_messages(&task.info.resources) {
                 sum += &used;
             }
+        }
+        for _ in self.tasks.values().filter(|t| t.is_live() && t.runner == Runner::Agent) {
+            sum += &Resources::scalars(COMMAND_EXECUTOR);
         }
         for executor in self.executors.values().filter(|e| e.is_live()) {
             sum += &Resources::from_messages(&executor.info.resources).unwrap_or_default();

@@ -42,7 +42,7 @@ fn decode_json<T: FromJson>(body: &[u8]) -> Result<T, String> {
 
 /// Parses JSON with upstream's error texts: what is left over after a whole value, or what follows the first wrong
 /// character.
-fn parse(body: &[u8]) -> Result<serde_json::Value, String> {
+pub fn parse(body: &[u8]) -> Result<serde_json::Value, String> {
     let mut stream = serde_json::Deserializer::from_slice(body).into_iter::<serde_json::Value>();
     match stream.next() {
         Some(Ok(value)) => {

@@ -30,18 +30,35 @@ pub(crate) fn not_found() -> Response<Bytes> {
     render(Answer::text(404, "404 Not Found."))
 }
 
+/// 400 with its reason.
+pub(crate) fn bad_request(why: impl Into<String>) -> Response<Bytes> {
+    render(Answer::text(400, why))
+}
+
+/// 200 without a body.
+pub(crate) fn empty() -> Response<Bytes> {
+    render(Answer::new(200, Body::Empty))
+}
+
 /// 405 as libprocess says it.
-pub(crate) fn wrong_method(allowed: &str, received: &http::Method) -> Response<Bytes> {
-    let text =
-        format!("405 Method Not Allowed. Expecting one of {{ '{allowed}' }}, but received '{received}'.");
+pub(crate) fn wrong_method(allowed: &[&str], received: &http::Method) -> Response<Bytes> {
+    let quoted: Vec<_> = allowed.iter().map(|name| format!("'{name}'")).collect();
+    let text = format!(
+        "405 Method Not Allowed. Expecting one of {{ {} }}, but received '{received}'.",
+        quoted.join(", ")
+    );
     let mut answer = Answer::text(405, text);
-    answer.headers.push(("allow", allowed.to_owned()));
+    answer.headers.push(("allow", allowed.join(", ")));
     render(answer)
 }
 
 /// JSON, or `callback(json)` where the query asks for it.
 pub(crate) fn json(value: &serde_json::Value, query: Option<&str>) -> Response<Bytes> {
-    let text = value.to_string();
+    json_text(value.to_string(), query)
+}
+
+/// The same, already written.
+pub(crate) fn json_text(text: String, query: Option<&str>) -> Response<Bytes> {
     match parameter(query, "jsonp") {
         Some(callback) => {
             let mut response = render(Answer::json(200, format!("{callback}({text})")));
@@ -50,6 +67,17 @@ pub(crate) fn json(value: &serde_json::Value, query: Option<&str>) -> Response<B
         }
         None => render(Answer::json(200, text)),
     }
+}
+
+/// What follows the name of an endpoint in a path, by libprocess' rule: the longest name that begins the path wins,
+/// slashes around it don't count, and what follows is nobody's business.
+pub(crate) fn endpoint<'n>(path: &str, names: &[&'n str]) -> Option<(&'n str, String)> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    (1..=parts.len()).rev().find_map(|length| {
+        let name = parts[..length].join("/");
+        let name = names.iter().find(|known| **known == name)?;
+        Some((*name, parts[length..].join("/")))
+    })
 }
 
 /// A parameter of a query or form, decoded.
@@ -96,5 +124,16 @@ mod tests {
         assert_eq!(parameter(Some("a=%zz"), "a").as_deref(), Some("%zz"));
         assert_eq!(parameter(None, "a"), None);
         assert_eq!(parameters(Some("a%5B%5D=1&b=2&a[]=%33"), "a[]"), ["1", "3"]);
+    }
+
+    #[test]
+    fn the_longest_name_wins() {
+        let names = ["api/v1", "api/v1/scheduler", "tasks"];
+        let found = |path| endpoint(path, &names).map(|(name, rest)| (name.to_owned(), rest));
+        assert_eq!(found("/api/v1/scheduler/"), Some(("api/v1/scheduler".into(), String::new())));
+        assert_eq!(found("/api/v1/nope"), Some(("api/v1".into(), "nope".into())));
+        assert_eq!(found("//tasks//x/y"), Some(("tasks".into(), "x/y".into())));
+        assert_eq!(found("/api"), None);
+        assert_eq!(found("/"), None);
     }
 }

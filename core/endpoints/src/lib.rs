@@ -4,8 +4,13 @@
 
 pub mod agent;
 mod answer;
+pub mod files;
+pub mod logging;
 pub mod master;
+pub mod metrics;
+mod mime;
 mod nouns;
+mod operator;
 pub mod orchestrator;
 mod pages;
 
@@ -35,4 +40,42 @@ pub enum Routed<I, P = std::convert::Infallible> {
     Step(I),
     /// Done by the shell, which needs the world for it.
     Perform(P),
+}
+
+/// What the shell does for a request of a master or an agent. Each has its own `render` for what came of it.
+#[derive(Debug)]
+pub enum Perform {
+    /// Something about a file.
+    Files(files::Ask),
+    /// Metrics, for which the machine's numbers are gathered already.
+    Metrics(metrics::Ask),
+    /// How much is logged.
+    Logging(logging::Ask),
+    /// What containers use.
+    Containers(agent::containers::Ask),
+    /// Launch a session in a container and stream what it says.
+    Session {
+        /// Its container.
+        container: model::container::ContainerId,
+        /// What the agent is asked.
+        call: ::agent::ContainerCall,
+        /// How it is written.
+        style: agent::Style,
+    },
+    /// Stream what a container says.
+    Output {
+        /// Which.
+        container: model::container::ContainerId,
+        /// How it is written.
+        style: agent::Style,
+    },
+}
+
+/// How a read that is offered by both APIs is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// In the v0 shape, with the query of the request.
+    V0(Option<String>),
+    /// As an answer of the operator API.
+    V1(model::request::Codec),
 }

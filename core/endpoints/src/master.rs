@@ -1,43 +1,100 @@
-//! The master's HTTP surface: scheduler API, read endpoints, teardown.
+//! The master's HTTP surface: which process and endpoint a path means. Scheduler API, operator API, older endpoints.
 //!
 //! Paths and checks: apache/mesos@c1b42f79:src/master/http.cpp, and recordings of the original.
 
+mod changes;
+mod messages;
+mod metrics;
+mod operator;
 mod reads;
+mod registry;
+mod resources;
+mod state;
 
-use crate::{Arrived, Routed, answer, pages, render};
+pub(crate) use state::flags;
+
+use crate::{
+    Arrived, Perform, Routed,
+    answer::{self, endpoint, json_text, not_found},
+    files::{self, Attached, Role},
+    logging, nouns, pages, render,
+};
 use api::{call, recordio};
 use bytes::Bytes;
 use http::Method;
-use master::{Input, Master};
+use master::{Input, Master, VERSION};
 use model::{
-    mesos::scheduler::{Call, Event, call::Type},
+    mesos::{
+        master::Event as Said,
+        scheduler::{Call, Event, call::Type},
+    },
     request::{Answer, Codec},
 };
 
-/// Routes a request.
-pub fn route(arrived: &Arrived, master: &Master) -> Routed<Input> {
-    let request = &arrived.request;
-    let path = request.uri().path();
-    let inner = path.strip_prefix("/master").filter(|rest| rest.starts_with('/')).unwrap_or(path);
-    if pages::asked(request, "/") {
-        return Routed::Respond(pages::master(&|path| {
-            pages::json_of(route(&pages::inner(arrived, path), master))
-        }));
+/// Routes a request. `attached` are files that may be read.
+pub fn route(arrived: &Arrived, master: &Master, attached: &[Attached]) -> Routed<Input, Perform> {
+    if pages::asked(&arrived.request, "/") {
+        let read = |path: &str| pages::json_of(route(&pages::inner(arrived, path), master, attached));
+        return Routed::Respond(pages::master(&read));
     }
-    if inner == "/api/v1/scheduler" {
-        return scheduler(arrived);
+    let path = arrived.request.uri().path();
+    let query = arrived.request.uri().query();
+    let (process, rest) = path.strip_prefix('/').and_then(|p| p.split_once('/')).unwrap_or((&path[1..], ""));
+    let whole = rest.trim_end_matches('/');
+    match process {
+        "version" if whole.is_empty() => return Routed::Respond(json_text(nouns::version(VERSION), query)),
+        "metrics" | "system" => {
+            let name = format!("{process}/{whole}");
+            let known = ["metrics/snapshot", "metrics/prometheus", "system/stats.json"];
+            if known.contains(&name.as_str()) {
+                let values = || metrics::all(master);
+                return crate::metrics::route(&name, query, Role::Master, master.started(), values);
+            }
+        }
+        "files" => {
+            if ["browse", "read", "download", "debug"].contains(&whole) {
+                return files::route(whole, query, Role::Master, attached);
+            }
+        }
+        "logging" if whole == "toggle" => return logging::toggle(query, Role::Master),
+        "registrar(1)" | "registrar%281%29" if whole == "registry" => {
+            return Routed::Respond(reads::registry(master, query));
+        }
+        "__processes__" => return Routed::Respond(json_text("[]".to_owned(), query)),
+        "profiler" if ["start", "stop"].contains(&whole) => {
+            let why =
+                "Perftools is disabled. To enable perftools, configure libprocess with --enable-perftools.\n";
+            return Routed::Respond(answer::bad_request(why));
+        }
+        "master" => return own(arrived, rest, master, attached),
+        _ => return own(arrived, path, master, attached),
     }
-    if inner == "/teardown" {
-        return teardown(arrived);
+    Routed::Respond(not_found())
+}
+
+/// Endpoints of the master itself, with `/master` before them or without.
+fn own(arrived: &Arrived, path: &str, master: &Master, attached: &[Attached]) -> Routed<Input, Perform> {
+    let query = arrived.request.uri().query();
+    const APIS: [&str; 3] = ["api/v1", "api/v1/scheduler", "redirect"];
+    let names = [&APIS[..], &changes::NAMES[..], &reads::NAMES[..]].concat();
+    match endpoint(path, &names) {
+        Some(("api/v1", _)) => operator::route(arrived, master, attached),
+        Some(("api/v1/scheduler", _)) => scheduler(arrived),
+        // The one path that must be exact: a client that follows redirects would come here again.
+        Some(("redirect", rest)) if rest.is_empty() && !path.ends_with('/') => {
+            Routed::Respond(reads::redirect(master))
+        }
+        Some(("redirect", _)) | None => Routed::Respond(not_found()),
+        Some((name, rest)) if changes::NAMES.contains(&name) => changes::route(arrived, name, &rest, master),
+        Some((name, rest)) => reads::route(name, &rest, query, master),
     }
-    Routed::Respond(reads::read(request, path, inner, master))
 }
 
 /// Rows 3 to 10 of the order of checks: what can be said without knowing any framework.
-fn scheduler(arrived: &Arrived) -> Routed<Input> {
+fn scheduler(arrived: &Arrived) -> Routed<Input, Perform> {
     let request = &arrived.request;
     if request.method() != Method::POST {
-        return Routed::Respond(answer::wrong_method("POST", request.method()));
+        return Routed::Respond(answer::wrong_method(&["POST"], request.method()));
     }
     let refuse = |(status, why): (u16, String)| Routed::Respond(render(Answer::text(status, why)));
     let decoded: Call = match call::decode(request.headers(), request.body()) {
@@ -62,21 +119,12 @@ fn scheduler(arrived: &Arrived) -> Routed<Input> {
     Routed::Step(Input::Scheduler { request: arrived.id, accept, stream_id, call: Box::new(decoded) })
 }
 
-fn teardown(arrived: &Arrived) -> Routed<Input> {
-    if arrived.request.method() != Method::POST {
-        return Routed::Respond(answer::wrong_method("POST", arrived.request.method()));
-    }
-    let form = String::from_utf8_lossy(arrived.request.body());
-    match answer::parameter(Some(form.trim()), "frameworkId") {
-        Some(framework_id) => Routed::Step(Input::Teardown { request: arrived.id, framework_id }),
-        None => Routed::Respond(render(Answer::text(
-            400,
-            "Missing 'frameworkId' query parameter in the request body",
-        ))),
-    }
-}
-
 /// One event as a record of a scheduler stream.
 pub fn frame(event: &Event, codec: Codec) -> Bytes {
     recordio::frame(&call::encode(event, codec)).into()
+}
+
+/// One event as a record of an operator's stream.
+pub fn operator_event(event: &std::sync::Arc<Said>, codec: Codec) -> Bytes {
+    operator::frame(event, codec)
 }

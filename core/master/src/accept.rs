@@ -88,6 +88,9 @@ impl Master {
             launched: false,
         };
         for operation in operations {
+            if let Some(framework) = self.frameworks.get_mut(framework_id) {
+                framework.count(metric(operation.r#type()));
+            }
             match operation.r#type() {
                 Type::Launch => {
                     for task in operation.launch.map_or_else(Vec::new, |l| l.task_infos) {
@@ -141,6 +144,9 @@ impl Master {
                 fault.get_or_insert_with(|| format!("Duplicate offer {} in offer list", id.value));
             } else if own {
                 offers.extend(self.forget_offer(&id.value));
+                if let Some(framework) = self.frameworks.get_mut(framework_id) {
+                    framework.count("offers/accepted");
+                }
             } else {
                 fault.get_or_insert_with(|| format!("Offer {} is no longer valid", id.value));
             }
@@ -290,6 +296,23 @@ fn complete(task: &mut TaskInfo, framework_id: &str) {
             (None, Some(_)) => check.set_type(health_check::Type::Http),
             _ => {}
         }
+    }
+}
+
+/// Where a framework's operations of a type are counted.
+fn metric(kind: Type) -> &'static str {
+    match kind {
+        Type::Launch => "operations/launch",
+        Type::LaunchGroup => "operations/launch_group",
+        Type::Reserve => "operations/reserve",
+        Type::Unreserve => "operations/unreserve",
+        Type::Create => "operations/create",
+        Type::Destroy => "operations/destroy",
+        Type::GrowVolume => "operations/grow_volume",
+        Type::ShrinkVolume => "operations/shrink_volume",
+        Type::CreateDisk => "operations/create_disk",
+        Type::DestroyDisk => "operations/destroy_disk",
+        Type::Unknown => "operations/unknown",
     }
 }
 

@@ -47,6 +47,7 @@ impl Master {
                 }
             }
             Message::StatusUpdateMessage(m) => {
+                self.counters.count("messages_status_update");
                 if self.speaks_for(
                     &from,
                     &m.update.slave_id.as_ref().map_or(String::new(), |id| id.value.clone()),
@@ -55,17 +56,20 @@ impl Master {
                 }
             }
             Message::UpdateSlaveMessage(m) => {
+                self.counters.count("messages_update_slave");
                 if self.speaks_for(&from, &m.slave_id.value) {
                     self.update_agent(*m, at, out);
                 }
             }
             Message::UpdateOperationStatusMessage(m) => {
+                self.counters.count("messages_operation_status_update");
                 let id = m.slave_id.as_ref().map_or(String::new(), |id| id.value.clone());
                 if self.speaks_for(&from, &id) {
                     self.operation_update(&id, *m, at, out);
                 }
             }
             Message::ExitedExecutorMessage(m) => {
+                self.counters.count("messages_exited_executor");
                 if self.speaks_for(&from, &m.slave_id.value) {
                     let (framework, executor) = (&m.framework_id.value, &m.executor_id.value);
                     self.forget_executor(framework, &m.slave_id.value, executor, at);
@@ -78,6 +82,7 @@ impl Master {
                 }
             }
             Message::ExecutorToFrameworkMessage(m) => {
+                self.counters.count("messages_executor_to_framework");
                 if self.speaks_for(&from, &m.slave_id.value) {
                     let message =
                         event::Message { agent_id: m.slave_id, executor_id: m.executor_id, data: m.data };
@@ -90,6 +95,7 @@ impl Master {
                 }
             }
             Message::UnregisterSlaveMessage(m) => {
+                self.counters.count("messages_unregister_slave");
                 if self.speaks_for(&from, &m.slave_id.value) {
                     self.lose_agent(&m.slave_id.value, Loss::Unregistered, at, out);
                 }
@@ -120,6 +126,7 @@ impl Master {
             Message::ReregisterSlaveMessage(m) => (m.slave.clone(), false),
             _ => return,
         };
+        self.counters.count(if fresh { "messages_register_slave" } else { "messages_reregister_slave" });
         // Whether it is remote could not be told; its tasks go on until the master is given a domain.
         if info.domain.is_some() && self.config.domain.is_none() {
             self.counters.messages_dropped += 1;
@@ -131,9 +138,11 @@ impl Master {
             _ => return,
         };
         if let Err(why) = total(&info, checkpointed) {
-            let message = format!("Agent's resources are invalid: {why}");
-            let refusal = internal::ShutdownMessage { message: Some(message) };
-            out.push(Effect::Send(Box::new(Envelope { from: self.me(), to: from, message: refusal.into() })));
+            self.turn_away(from, format!("Agent's resources are invalid: {why}"), out);
+            return;
+        }
+        if let Some(why) = self.unwanted(&info, &from) {
+            self.turn_away(from, why.to_owned(), out);
             return;
         }
         let id = if fresh {
@@ -172,6 +181,20 @@ impl Master {
         }
     }
 
+    /// Why an operator does not want this agent.
+    fn unwanted(&self, info: &AgentInfo, pid: &Upid) -> Option<&'static str> {
+        let gone = info.id.as_ref().is_some_and(|id| self.policy.gone.contains_key(&id.value));
+        if gone {
+            return Some("Agent has been marked gone");
+        }
+        self.policy.is_down(&crate::messages::machine(info, pid)).then_some("Machine is `DOWN`")
+    }
+
+    fn turn_away(&self, agent: Upid, why: String, out: &mut Effects<Effect>) {
+        let refusal = internal::ShutdownMessage { message: Some(why) };
+        out.push(Effect::Send(Box::new(Envelope { from: self.me(), to: agent, message: refusal.into() })));
+    }
+
     /// The agent is in the registry: it is told so, and offers may be made of it.
     pub(crate) fn admitted(
         &mut self,
@@ -199,12 +222,18 @@ impl Master {
             _ => return,
         };
         let (info, frameworks) = (m.slave, m.frameworks);
+        if let Some(why) = self.unwanted(&info, &pid) {
+            self.turn_away(pid, why.to_owned(), out);
+            return;
+        }
         self.recovering.remove(id);
         self.timers.cancel(&Timer::Reregister(id.to_owned()));
         let was_unreachable = self.unreachable.remove(id).is_some();
         self.next_observer += 1;
         let observer = format!("slave-observer({})", self.next_observer);
         let total = total(&info, &m.checkpointed_resources).unwrap_or_default();
+        let new = !self.agents.contains_key(id);
+        let drain_started = self.agents.get(id).and_then(|a| a.drain_started);
         if let Some(before) = self.agents.get(id) {
             for offer in before.offers.clone() {
                 self.rescind(&offer, at, out);
@@ -220,6 +249,7 @@ impl Master {
         let agent = Agent {
             registered,
             reregistered: (!fresh).then_some(at),
+            drain_started,
             tasks,
             operations,
             killed,
@@ -240,6 +270,7 @@ impl Master {
         for framework in frameworks {
             self.recover_framework(framework, at);
         }
+        self.counters.count(if fresh { "slave_registrations" } else { "slave_reregistrations" });
         let (mut reconciliations, mut shut_down) = Default::default();
         if !fresh {
             let gone = Gone { unreachable: was_unreachable, away: was_away };
@@ -267,6 +298,10 @@ impl Master {
         self.send_ping(id, at, out);
         self.refresh_frameworks_on(id, out);
         self.kill_again(id, out);
+        self.tell_draining(id, out);
+        if new {
+            self.publish_agent_added(id, out);
+        }
     }
 
     /// Executors that an agent lists. Those of ended frameworks are shut down with their framework.
@@ -338,7 +373,11 @@ impl Master {
             },
         };
         self.allocator.add_agent(id, terms, &used);
-        self.allocator.activate_agent(id);
+        if self.policy.is_deactivated(id) {
+            self.allocator.deactivate_agent(id);
+        } else {
+            self.allocator.activate_agent(id);
+        }
     }
 
     /// Compares the tasks that an agent lists with those that are known of it. Which it lacks, and which frameworks it is
@@ -565,13 +604,21 @@ impl Master {
         self.timers.cancel(&Timer::Ping(id.to_owned()));
         let batch = match loss {
             Loss::Unreachable => registry::unreachable(id),
-            Loss::Unregistered | Loss::Replaced => registry::remove_agent(id),
+            Loss::Unregistered | Loss::Replaced | Loss::MarkedGone | Loss::MachineDown => {
+                registry::remove_agent(id)
+            }
         };
+        if matches!(loss, Loss::Unreachable) {
+            self.counters.count("slave_unreachable_scheduled");
+        }
         self.save(batch, Then::LoseAgent { id: id.to_owned(), loss }, out);
     }
 
     pub(crate) fn agent_lost(&mut self, id: &str, loss: Loss, now: Time, out: &mut Effects<Effect>) {
         self.leaving.remove(id);
+        if self.agents.contains_key(id) {
+            self.count_removal(loss);
+        }
         let Some(agent) = self.agents.get(id) else { return };
         let (offers, tasks, host) = (agent.offers.clone(), agent.tasks.clone(), agent.info.hostname.clone());
         for offer in offers {
@@ -579,6 +626,7 @@ impl Master {
         }
         let mut told: BTreeSet<String> = self.frameworks.keys().cloned().collect();
         for (framework, task) in tasks {
+            let aware = self.frameworks.get(&framework).is_some_and(crate::frameworks::partition_aware);
             let (state, message) = match loss {
                 Loss::Unreachable => (TaskState::TaskUnreachable, "health check timed out".to_owned()),
                 Loss::Unregistered => {
@@ -588,18 +636,31 @@ impl Master {
                     TaskState::TaskLost,
                     format!("Agent {host} removed: a new agent registered at the same address"),
                 ),
+                Loss::MarkedGone if aware => {
+                    (TaskState::TaskGoneByOperator, "Agent has been marked gone".to_owned())
+                }
+                Loss::MarkedGone => (TaskState::TaskLost, "Agent has been marked gone".to_owned()),
+                Loss::MachineDown => {
+                    (TaskState::TaskLost, format!("Agent {host} removed: Operator initiated 'Machine DOWN'"))
+                }
             };
-            self.lose_task(&framework, &task, state, Reason::AgentRemoved, &message, now, out);
+            let reason = match loss {
+                Loss::MarkedGone => Reason::AgentRemovedByOperator,
+                _ => Reason::AgentRemoved,
+            };
+            self.lose_task(&framework, &task, state, reason, &message, now, out);
         }
         let news = match loss {
             Loss::Unreachable => Some((OperationState::OperationUnreachable, "Agent was marked unreachable")),
-            Loss::Unregistered | Loss::Replaced => None,
+            Loss::MarkedGone => Some((OperationState::OperationGoneByOperator, "Agent has been marked gone")),
+            Loss::Unregistered | Loss::Replaced | Loss::MachineDown => None,
         };
         self.lose_operations(id, news, out);
         self.forget_executors(id, None, now);
         self.agents.remove(id);
         self.timers.cancel(&Timer::Ping(id.to_owned()));
         self.allocator.remove_agent(id);
+        self.publish_agent_removed(id, out);
         if matches!(loss, Loss::Unreachable) {
             self.unreachable.insert(id.to_owned(), now);
         }
@@ -608,6 +669,21 @@ impl Master {
             let failure =
                 event::Failure { agent_id: Some(AgentId { value: id.to_owned() }), ..Default::default() };
             self.event(&framework, failure_event(failure), out);
+        }
+    }
+}
+
+impl Master {
+    fn count_removal(&mut self, loss: Loss) {
+        self.counters.count("slave_removals");
+        match loss {
+            Loss::Unreachable => {
+                self.counters.count("slave_unreachable_completed");
+                self.counters.count("slave_removals/reason_unhealthy");
+            }
+            Loss::Unregistered => self.counters.count("slave_removals/reason_unregistered"),
+            Loss::Replaced => self.counters.count("slave_removals/reason_registered"),
+            Loss::MarkedGone | Loss::MachineDown => {}
         }
     }
 }
@@ -624,6 +700,8 @@ pub(crate) enum Loss {
     Unreachable,
     Unregistered,
     Replaced,
+    MarkedGone,
+    MachineDown,
 }
 
 /// The role that a task's resources are allocated to.

@@ -11,11 +11,13 @@ mod filters;
 mod invariants;
 mod marks;
 mod quota;
+mod reads;
 mod roles;
 mod sorter;
 mod terms;
 
 pub use constraints::{Constraints, Traits};
+pub(crate) use quota::QUOTA_KINDS_MAX;
 pub use quota::Quota;
 pub use terms::{
     AgentTerms, AgentWhy, FrameworkCaps, FrameworkTerms, Offerable, Options, Order, Quantities, Stage,

@@ -23,7 +23,7 @@ impl Master {
         call: Call,
         out: &mut Effects<Effect>,
     ) {
-        self.counters.calls += 1;
+        self.count_call(&call);
         if call.r#type() == call::Type::Subscribe {
             if let Some(subscribe) = call.subscribe {
                 self.subscribe(now, request, accept, subscribe, out);
@@ -51,6 +51,52 @@ impl Master {
                 out.push(Http::Reply { request, answer: Answer::accepted() });
                 self.act(now, &id, call, out);
             }
+        }
+    }
+
+    /// Counts it as upstream's metrics do, and whose it was.
+    pub(crate) fn count_call(&mut self, call: &Call) {
+        self.counters.calls += 1;
+        let launches = |accept: &call::Accept| {
+            use model::mesos::offer::operation::Type;
+            accept.operations.iter().any(|o| matches!(o.r#type(), Type::Launch | Type::LaunchGroup))
+        };
+        let (message, name) = match call.r#type() {
+            call::Type::Accept if call.accept.as_ref().is_some_and(launches) => {
+                (Some("messages_launch_tasks"), "calls/accept")
+            }
+            call::Type::Accept => (None, "calls/accept"),
+            call::Type::AcceptInverseOffers => (None, "calls/accept_inverse_offers"),
+            call::Type::DeclineInverseOffers => (None, "calls/decline_inverse_offers"),
+            call::Type::Acknowledge => (Some("messages_status_update_acknowledgement"), "calls/acknowledge"),
+            call::Type::AcknowledgeOperationStatus => (
+                Some("messages_operation_status_update_acknowledgement"),
+                "calls/acknowledge_operation_status",
+            ),
+            call::Type::Decline => (Some("messages_decline_offers"), "calls/decline"),
+            call::Type::Kill => (Some("messages_kill_task"), "calls/kill"),
+            call::Type::Message => (Some("messages_framework_to_executor"), "calls/message"),
+            call::Type::Reconcile => (Some("messages_reconcile_tasks"), "calls/reconcile"),
+            call::Type::ReconcileOperations => {
+                (Some("messages_reconcile_operations"), "calls/reconcile_operations")
+            }
+            call::Type::Request => (Some("messages_resource_request"), "calls/request"),
+            call::Type::Revive => (Some("messages_revive_offers"), "calls/revive"),
+            call::Type::Suppress => (Some("messages_suppress_offers"), "calls/suppress"),
+            call::Type::Shutdown => (None, "calls/shutdown"),
+            call::Type::Teardown => (Some("messages_unregister_framework"), "calls/teardown"),
+            call::Type::UpdateFramework => (None, "calls/update_framework"),
+            // Counted where it is taken: only then the framework is known.
+            call::Type::Subscribe | call::Type::Unknown => return,
+        };
+        if let Some(message) = message {
+            self.counters.count(message);
+        }
+        let id = call.framework_id.as_ref().map_or("", |id| id.value.as_str());
+        let Some(framework) = self.frameworks.get_mut(id) else { return };
+        framework.count(name);
+        if let Some(principal) = &framework.info.principal {
+            self.counters.principal(principal);
         }
     }
 
@@ -212,6 +258,7 @@ impl Master {
         lost.iter().for_each(|offer| self.rescind(offer, now, out));
         if changed {
             self.tell_agents_of(id, out);
+            self.publish_framework(id, false, out);
         }
     }
 }

@@ -41,6 +41,8 @@ pub struct Config {
     pub completed_frameworks_max: usize,
     /// Ended tasks kept for each framework.
     pub completed_tasks_max: usize,
+    /// Open event streams of operators; with one more the oldest is closed.
+    pub operator_subscribers_max: usize,
 }
 
 impl Config {
@@ -60,6 +62,7 @@ impl Config {
             weights: Vec::new(),
             completed_frameworks_max: 50,
             completed_tasks_max: 1000,
+            operator_subscribers_max: 1000,
         }
     }
 }

@@ -79,9 +79,9 @@ impl Master {
             }
         };
         let Some(id) = call.framework_id.clone().filter(|id| self.is_registered(id, from)) else { return };
-        self.counters.calls += 1;
         let mut call = call;
         call.set_type(kind);
+        self.count_call(&call);
         if validate::call(&call).is_some() {
             self.counters.messages_dropped += 1;
             return;
@@ -101,7 +101,7 @@ impl Master {
             self.counters.messages_dropped += 1;
             return;
         }
-        self.counters.calls += 1;
+        self.count_call(&call);
         if let Some(subscribe) = call.subscribe.filter(|_| call.r#type == Some(call::Type::Subscribe.into()))
         {
             let call::Subscribe { framework_info, suppressed_roles, offer_constraints } = subscribe;

@@ -2,16 +2,19 @@
 
 use model::{
     link::{Envelope, Upid},
-    mesos::scheduler,
+    mesos::{master, scheduler},
     request::Http,
     save::{Change, SaveId},
 };
+use std::sync::Arc;
 
 /// What a master asks of the shell.
 #[derive(Debug)]
 pub enum Effect {
     /// Something on its HTTP surface.
     Http(Http<scheduler::Event>),
+    /// Something on the operator's event streams.
+    Operator(Http<Arc<master::Event>>),
     /// A message to an agent.
     Send(Box<Envelope>),
     /// Hold a connection to this agent, and say when it breaks.

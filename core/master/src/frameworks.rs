@@ -1,7 +1,7 @@
 //! Frameworks: subscription, failover, heartbeats, disconnection, the end. Never their tasks' launch (`tasks`).
 
 use crate::{
-    Effect, Framework, Master, Session, Stream,
+    Effect, EventCounts, Framework, Master, Session, Stream,
     allocator::{Constraints, FrameworkCaps, FrameworkTerms},
     config::{HEARTBEAT_INTERVAL, TIMEOUT_MAX},
     registry, roles,
@@ -215,9 +215,21 @@ impl Master {
             }
         };
         self.timers.cancel(&Timer::Failover(id.clone()));
+        let known = self.frameworks.contains_key(&id);
+        self.counters.count(if known {
+            "messages_reregister_framework"
+        } else {
+            "messages_register_framework"
+        });
+        if let Some(principal) = &terms.info.principal {
+            self.counters.principal(principal);
+        }
         if let Some(framework) = self.frameworks.get_mut(&id) {
             self.allocator.update_framework(&id, terms.for_allocator());
             self.allocator.activate_framework(&id);
+            if framework.recovered {
+                framework.registered = at;
+            }
             framework.info = terms.info;
             framework.constraints = terms.constraints;
             framework.driver = match &session {
@@ -233,8 +245,12 @@ impl Master {
             self.frameworks.insert(id.clone(), framework(terms, Some(session), at, false));
             self.adopt_operations(&id);
         }
+        if let Some(framework) = self.frameworks.get_mut(&id) {
+            framework.count("calls/subscribe");
+        }
         self.welcome(&id, &who, again, at, out);
         self.tell_agents_of(&id, out);
+        self.publish_framework(&id, !known, out);
     }
 
     fn welcome(&mut self, id: &str, who: &Newcomer, again: bool, now: Time, out: &mut Effects<Effect>) {
@@ -309,6 +325,7 @@ impl Master {
     }
 
     pub(crate) fn stream_closed(&mut self, stream: StreamId, now: Time, out: &mut Effects<Effect>) {
+        self.operator_gone(stream);
         let its =
             |f: &&Framework| f.session.as_ref().and_then(Session::stream).is_some_and(|s| s.id == stream);
         let found = self.frameworks.values().find(its);
@@ -387,12 +404,16 @@ impl Master {
                 let mut status = crate::updates::of_master(&task, TaskState::TaskKilled, now);
                 status.message = Some(format!("Framework {id} removed"));
                 status.set_reason(Reason::FrameworkRemoved);
+                (status.container_status, status.healthy) = (None, None);
+                self.counters.ended(TaskState::TaskKilled);
+                self.publish_task_updated(id, status.state, &status, out);
                 task.statuses.push(status);
             }
             framework.complete(task, self.config.completed_tasks_max);
         }
         self.allocator.remove_framework(id);
         framework.unregistered = Some(now);
+        self.publish_framework_removed(&framework, out);
         self.completed_frameworks.push_back(framework);
         while self.completed_frameworks.len() > self.config.completed_frameworks_max {
             self.completed_frameworks.pop_front();
@@ -419,9 +440,9 @@ impl Master {
     }
 
     pub(crate) fn heartbeat(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
-        let stream = self.frameworks.get(id).and_then(|f| f.session.as_ref()).and_then(Session::stream);
-        if let Some(stream) = stream {
-            out.push(Http::Send { stream: stream.id, event: heartbeat() });
+        let http = matches!(self.frameworks.get(id).and_then(|f| f.session.as_ref()), Some(Session::Http(_)));
+        if http {
+            self.event(id, heartbeat(), out);
             self.timers.set(Timer::Heartbeat(id.to_owned()), now + HEARTBEAT_INTERVAL);
         }
     }
@@ -478,6 +499,8 @@ fn framework(terms: Terms, session: Option<Session>, now: Time, recovered: bool)
         operations: BTreeMap::new(),
         operation_ids: BTreeMap::new(),
         recovered,
+        counts: BTreeMap::new(),
+        events: EventCounts::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Everything that can happen to a master.
 
+use crate::OperatorCall;
 use model::{
     link::Envelope,
     mesos::{offer::Operation, scheduler},
@@ -39,6 +40,13 @@ pub enum Input {
         operation: Box<Operation>,
         /// Who asks, if that is known.
         principal: Option<String>,
+    },
+    /// A call of the operator API that changes something or opens its event stream, valid in its shape.
+    Operator {
+        /// The waiting request.
+        request: RequestId,
+        /// The call.
+        call: OperatorCall,
     },
     /// A client has closed its event stream, or was cut.
     StreamClosed {

@@ -4,32 +4,42 @@
 mod accept;
 mod agents;
 pub mod allocator;
+mod breakdown;
 mod calls;
 mod config;
+mod counters;
 mod drivers;
 mod effect;
 mod frameworks;
 mod input;
 mod invariants;
+mod messages;
 mod offers;
 mod operations;
+mod operator;
+mod policy;
 mod reconcile;
 mod registry;
 mod saves;
 mod speak;
 mod state;
+mod subscribers;
 mod tasks;
 mod timers;
 mod updates;
 mod validate;
 mod view;
 
+pub use breakdown::Breakdown;
 pub use config::{Config, HEARTBEAT_INTERVAL, VERSION};
+pub use counters::{Counters, EventCounts};
 pub use effect::Effect;
 pub use input::Input;
+pub use operator::{OperatorCall, Quantities};
+pub use policy::Policy;
 pub use state::{Agent, Framework, OperationUuid, Outstanding, Session, Stream, is_terminal, roles};
+pub use subscribers::Subscribers;
 pub use validate::call as validate_call;
-pub use view::Counters;
 
 use allocator::Allocator;
 use base::{Effects, Machine, Now, Time};
@@ -60,6 +70,9 @@ pub struct Master {
     allocator: Allocator,
     timers: Timers,
     saves: Saves,
+    policy: Policy,
+    operator: operator::Queue,
+    subscribers: Subscribers,
     next_framework: u64,
     next_agent: u64,
     next_offer: u64,
@@ -86,6 +99,9 @@ impl Master {
             allocator: Allocator::new(config.allocation.clone()),
             timers: Timers::default(),
             saves: Saves::default(),
+            policy: recovered.policy,
+            operator: operator::Queue::default(),
+            subscribers: Subscribers::default(),
             next_framework: 0,
             next_agent: 0,
             next_offer: 0,
@@ -93,12 +109,18 @@ impl Master {
             counters: Counters { registry_records_broken: broken as u64, ..Counters::default() },
             config,
         };
-        for (role, weight) in master.config.weights.clone() {
-            master.allocator.set_weight(&role, weight);
+        if master.policy.weights.is_empty() {
+            master.policy.weights = master.config.weights.iter().cloned().collect();
+        }
+        for (role, weight) in &master.policy.weights {
+            master.allocator.set_weight(role, *weight);
+        }
+        for config in master.policy.quotas.values().cloned().collect::<Vec<_>>() {
+            master.bind_quota(&config);
         }
         for info in recovered.agents {
             let Some(id) = info.id.as_ref().map(|id| id.value.clone()) else { continue };
-            if !master.unreachable.contains_key(&id) {
+            if !master.unreachable.contains_key(&id) && !master.policy.gone.contains_key(&id) {
                 master.timers.set(Timer::Reregister(id.clone()), now.time + master.config.reregister_timeout);
                 master.recovering.insert(id, info);
             }
@@ -124,6 +146,7 @@ impl Master {
                 Timer::Ping(agent) => self.ping(&agent, now, out),
                 Timer::Offer(offer) => self.rescind(&offer, now, out),
                 Timer::Reregister(agent) => self.give_up_waiting(&agent, out),
+                Timer::OperatorHeartbeat(stream) => self.operator_heartbeat(stream, now, out),
                 Timer::SaveAgain => self.save_again(out),
             }
         }
@@ -147,6 +170,7 @@ impl Machine for Master {
             Input::Operation { request, agent_id, operation, principal } => {
                 self.operator_operation(&mut now, request, &agent_id, *operation, principal.as_deref(), out);
             }
+            Input::Operator { request, call } => self.operator_call(request, call, at, out),
             Input::StreamClosed { stream } => self.stream_closed(stream, at, out),
             Input::Message(envelope) => self.message(&mut now, *envelope, out),
             Input::Exited { peer } => self.exited(peer, at, out),
@@ -154,6 +178,7 @@ impl Machine for Master {
             Input::SaveFailed { save, why } => self.save_failed(save, &why, at, out),
             Input::Tick => {}
         }
+        self.look_for_drained(at, out);
         self.make_offers(&mut now, out);
     }
 

@@ -17,6 +17,7 @@ impl Master {
         if !self.allocator.is_dirty() && !due {
             return;
         }
+        self.counters.allocations += 1;
         let mut events: BTreeMap<Arc<str>, Vec<Offer>> = BTreeMap::new();
         for set_aside in self.allocator.allocate(now.time, now.rng) {
             let framework = self.frameworks.get_mut(&*set_aside.framework);
@@ -49,6 +50,7 @@ impl Master {
                 url: Some(url),
                 resources,
                 attributes: agent.info.attributes.clone(),
+                unavailability: self.policy.unavailability(&agent.machine()).copied(),
                 domain: agent.info.domain.clone(),
                 executor_ids: agent
                     .executors
@@ -58,9 +60,9 @@ impl Master {
                     .collect(),
                 allocation_info: multi_role
                     .then(|| AllocationInfo { role: Some(set_aside.role.to_string()) }),
-                ..Default::default()
             };
             framework.offers.insert(id.clone());
+            framework.count("offers/sent");
             agent.offers.insert(id.clone());
             if let Some(timeout) = self.config.offer_timeout {
                 self.timers.set(Timer::Offer(id.clone()), now.time + timeout);
@@ -123,6 +125,9 @@ impl Master {
             ..Default::default()
         };
         self.event(&framework, event, out);
+        if let Some(framework) = self.frameworks.get_mut(&*framework) {
+            framework.count("offers/rescinded");
+        }
         self.take_back(id, None, now);
     }
 
@@ -137,6 +142,9 @@ impl Master {
         for offer in decline.offer_ids {
             if self.offers.get(&offer.value).is_some_and(|o| &*o.framework == framework) {
                 self.take_back(&offer.value, Some(refuse), now);
+                if let Some(framework) = self.frameworks.get_mut(framework) {
+                    framework.count("offers/declined");
+                }
             }
         }
     }

@@ -45,7 +45,9 @@ impl Master {
                 let task = framework.unreachable_tasks.get(&one.task_id.value)?;
                 self.unreachable.get(&task.agent_id.value)
             });
-            let (state, message) = if agent.is_some_and(|a| self.agents.contains_key(a)) {
+            let (state, message) = if agent.is_some_and(|a| self.policy.gone.contains_key(a)) {
+                (TaskState::TaskGoneByOperator, "Reconciliation: Task is gone")
+            } else if agent.is_some_and(|a| self.agents.contains_key(a)) {
                 (TaskState::TaskGone, "Reconciliation: Task is unknown to the agent")
             } else if since.is_some() {
                 (TaskState::TaskUnreachable, "Reconciliation: Task is unreachable")

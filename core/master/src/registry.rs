@@ -1,5 +1,6 @@
 //! What a master must not forget: which agents it admitted, which frameworks live, which ended. Keys and values of it.
 
+use crate::Policy;
 use model::{
     mesos::{AgentInfo, FrameworkInfo},
     save::{Change, Records},
@@ -22,6 +23,8 @@ pub struct Recovered {
     pub frameworks: Vec<FrameworkInfo>,
     /// Ids of frameworks that had ended.
     pub completed: Vec<String>,
+    /// What operators decided.
+    pub policy: Policy,
 }
 
 impl Recovered {
@@ -40,6 +43,8 @@ impl Recovered {
                 recovered.unreachable.push(id.to_owned());
             } else if let Some(id) = key.strip_prefix(COMPLETED) {
                 recovered.completed.push(id.to_owned());
+            } else if recovered.policy.read(key, value) == Some(false) {
+                broken += 1;
             }
         }
         (recovered, broken)

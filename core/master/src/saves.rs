@@ -4,6 +4,7 @@ use crate::{
     Effect, Master,
     agents::Loss,
     frameworks::{Newcomer, Terms},
+    operator::Decision,
     timers::Timer,
 };
 use base::{Duration, Effects, Now, Time};
@@ -32,6 +33,8 @@ pub(crate) enum Then {
     LoseAgent { id: String, loss: Loss },
     /// Give up waiting for an agent of the registry.
     NeverCameBack { id: String },
+    /// Do what an operator asked for, and answer; nobody waits for what the master does by itself.
+    Operator { request: Option<RequestId>, decision: Decision },
 }
 
 /// Batches in flight.
@@ -44,6 +47,10 @@ pub(crate) struct Saves {
 }
 
 impl Saves {
+    /// How many are in flight or to be tried again.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len() + self.refused.len()
+    }
     /// Agents that are being admitted: their repeated messages need not be saved again.
     pub fn admitting(&self, pid: &model::link::Upid) -> bool {
         self.waiting
@@ -84,6 +91,7 @@ impl Master {
             }
             Then::LoseAgent { id, loss } => self.agent_lost(&id, loss, now.time, out),
             Then::NeverCameBack { id } => self.never_came_back(&id, now.time),
+            Then::Operator { request, decision } => self.carry_out(request, decision, now.time, out),
         }
     }
 
@@ -97,6 +105,11 @@ impl Master {
             Then::Subscribe { who: Newcomer::Http { request, .. }, .. }
             | Then::UpdateFramework { request: Some(request), .. } => {
                 self.refuse_for_the_store(request, why, out);
+                return;
+            }
+            Then::Operator { request: Some(request), .. } => {
+                self.refuse_for_the_store(request, why, out);
+                self.next_operator_call(now, out);
                 return;
             }
             // A driver asks again.

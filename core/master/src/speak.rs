@@ -18,7 +18,11 @@ pub(crate) const NOBODY: &str = "@0.0.0.0:0";
 impl Master {
     /// An event for a framework, if it is connected.
     pub(crate) fn event(&self, framework: &str, event: Event, out: &mut Effects<Effect>) {
-        match self.frameworks.get(framework).and_then(|f| f.session.as_ref()) {
+        let Some(known) = self.frameworks.get(framework) else { return };
+        if known.session.is_some() {
+            known.events.count(event.r#type());
+        }
+        match known.session.as_ref() {
             Some(Session::Http(stream)) => out.push(Http::Send { stream: stream.id, event }),
             Some(Session::Driver(pid)) => {
                 if let Some(message) = self.as_message(framework, event) {
@@ -37,7 +41,11 @@ impl Master {
         pid: Option<String>,
         out: &mut Effects<Effect>,
     ) {
-        match self.frameworks.get(framework).and_then(|f| f.session.as_ref()) {
+        let Some(known) = self.frameworks.get(framework) else { return };
+        if known.session.is_some() {
+            known.events.count(event::Type::Update);
+        }
+        match known.session.as_ref() {
             Some(Session::Http(stream)) => {
                 let mut status = update.status;
                 status.agent_id = update.slave_id.or(status.agent_id);

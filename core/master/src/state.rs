@@ -1,12 +1,12 @@
 //! What a master knows: frameworks, agents, offers and tasks as plain values. Handlers stand beside their concern.
 
-use crate::allocator::Constraints;
+use crate::{EventCounts, allocator::Constraints};
 use base::Time;
 use model::{
     link::Upid,
     mesos::{
         self, AgentInfo, ExecutorInfo, FrameworkInfo, Offer, Operation, Task, TaskState, agent_info,
-        framework_info::capability::Type as Cap,
+        framework_info::capability::Type as Cap, scheduler::OfferConstraints,
     },
     request::{Codec, StreamId},
     resources::Resources,
@@ -82,6 +82,10 @@ pub struct Framework {
     pub constraints: Option<Arc<Constraints>>,
     /// Known only from agents or the registry: it has not subscribed since this master started.
     pub recovered: bool,
+    /// What it called and what became of that, by metric.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// What it was told.
+    pub events: EventCounts,
 }
 
 impl Framework {
@@ -97,6 +101,10 @@ impl Framework {
     pub fn roles(&self) -> Vec<String> {
         roles(&self.info)
     }
+    /// What it asked of the agents that it is offered.
+    pub fn offer_constraints(&self) -> OfferConstraints {
+        self.constraints.as_ref().map(|c| c.said().clone()).unwrap_or_default()
+    }
     /// Whether offers are made to it.
     pub fn is_active(&self) -> bool {
         self.session.is_some() && !self.deactivated
@@ -105,6 +113,10 @@ impl Framework {
     pub fn agents(&self) -> BTreeSet<&str> {
         let tasks = self.tasks.values().map(|t| t.agent_id.value.as_str());
         tasks.chain(self.executors.iter().map(|(agent, _)| agent.as_str())).collect()
+    }
+    /// Counts one more.
+    pub fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
     }
     /// Keeps an ended task for reading.
     pub fn complete(&mut self, task: Task, max: usize) {
@@ -157,6 +169,8 @@ pub struct Agent {
     pub executors: BTreeMap<(String, String), ExecutorInfo>,
     /// Operations that are not forgotten.
     pub operations: BTreeMap<OperationUuid, Operation>,
+    /// When an operator began to drain it, if this master saw that.
+    pub drain_started: Option<Time>,
     /// Sent back with tasks, so that the agent knows the state of its resources is the one meant.
     pub resource_version: Option<mesos::Uuid>,
 }

@@ -89,7 +89,7 @@ impl Master {
         if let Some(executor) = info.executor.clone().filter(|_| new) {
             self.add_executor(accepted, executor);
         }
-        self.add_task(accepted, info);
+        self.add_task(accepted, info, out);
     }
 
     /// Sends a group to its agent: all of its tasks, or none.
@@ -140,7 +140,7 @@ impl Master {
         if new {
             self.add_executor(accepted, executor);
         }
-        tasks.into_iter().for_each(|task| self.add_task(accepted, task));
+        tasks.into_iter().for_each(|task| self.add_task(accepted, task, out));
     }
 
     /// Takes what a launch needs out of what was accepted. Of what is shared it may take more than was offered.
@@ -165,10 +165,11 @@ impl Master {
         }
     }
 
-    fn add_task(&mut self, accepted: &Accepted, info: TaskInfo) {
+    fn add_task(&mut self, accepted: &Accepted, info: TaskInfo, out: &mut Effects<Effect>) {
         self.counters.launched += 1;
         let id = info.task_id.value.clone();
         let task = as_task(&accepted.framework, info);
+        self.publish_task_added(&task, out);
         if let Some(framework) = self.frameworks.get_mut(&*accepted.framework) {
             framework.tasks.insert(id.clone(), task);
         }

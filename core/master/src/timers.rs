@@ -1,6 +1,7 @@
 //! What is due when: one ordered set, so that the next deadline is at hand however many timers run.
 
 use base::Time;
+use model::request::StreamId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Something that happens by itself.
@@ -16,6 +17,8 @@ pub enum Timer {
     Offer(String),
     /// This agent of the registry did not come back after the master's restart.
     Reregister(String),
+    /// A heartbeat for an operator's event stream.
+    OperatorHeartbeat(StreamId),
     /// What the store refused is tried again.
     SaveAgain,
 }

@@ -22,13 +22,13 @@ impl Master {
         now: Time,
         out: &mut Effects<Effect>,
     ) {
-        self.counters.updates += 1;
         let framework_id = update.framework_id.value.clone();
         let task_id = update.status.task_id.value.clone();
         let Some(framework) = self.frameworks.get_mut(&framework_id) else {
             self.counters.updates_dropped += 1;
             return;
         };
+        self.counters.updates += 1;
         let mut update = update;
         let mut status = update.status.clone();
         status.uuid = update.uuid.clone().filter(|u| !u.is_empty());
@@ -42,6 +42,7 @@ impl Master {
             status.timestamp = Some(update.timestamp);
         }
         let mut freed = None;
+        let mut moved = false;
         if let Some(task) = framework.tasks.get_mut(&task_id) {
             let latest =
                 update.latest_state.and_then(|s| TaskState::try_from(s).ok()).unwrap_or(status.state());
@@ -52,6 +53,8 @@ impl Master {
                 }
                 task.set_state(latest);
             }
+            // Each state once, also where the agent is ahead of what was acknowledged.
+            moved = task.status_update_state != Some(status.state);
             task.status_update_state = Some(status.state);
             task.status_update_uuid.clone_from(&status.uuid);
             if task.statuses.len() == STATUSES_MAX {
@@ -64,8 +67,14 @@ impl Master {
         if let Some(task) = freed {
             self.free(&framework_id, &task, now);
         }
-        let Some(framework) = self.frameworks.get(&framework_id) else { return };
+        let Some(framework) = self.frameworks.get_mut(&framework_id) else { return };
+        if is_terminal(status.state()) && moved {
+            framework.count(terminal_metric(status.state()));
+        }
         let state = for_framework(status.state(), partition_aware(framework));
+        if moved {
+            self.publish_task_updated(&framework_id, status.state, &status, out);
+        }
         status.set_state(state);
         update.status = status;
         self.forward(&framework_id, update, pid, out);
@@ -77,7 +86,11 @@ impl Master {
         acknowledge: call::Acknowledge,
         out: &mut Effects<Effect>,
     ) {
-        let Some(agent) = self.agents.get(&acknowledge.agent_id.value) else { return };
+        let Some(agent) = self.agents.get(&acknowledge.agent_id.value) else {
+            self.counters.count("invalid_status_update_acknowledgements");
+            return;
+        };
+        self.counters.count("valid_status_update_acknowledgements");
         if !agent.connected {
             // The agent repeats the update when it is back, and the framework acknowledges it again.
             return;
@@ -159,6 +172,13 @@ impl Master {
         }
         if !ended_before {
             self.free(framework_id, &before, now);
+            if is_terminal(state) {
+                self.counters.ended(state);
+                if let Some(framework) = self.frameworks.get_mut(framework_id) {
+                    framework.count(terminal_metric(state));
+                }
+            }
+            self.publish_task_updated(framework_id, state.into(), &status, out);
             self.say(framework_id, status, Some(NOBODY), out);
         }
     }
@@ -180,6 +200,20 @@ pub(crate) fn of_master(task: &Task, state: TaskState, now: Time) -> TaskStatus 
     status.set_state(state);
     status.set_source(Source::Master);
     status
+}
+
+/// Where a framework's ended tasks are counted.
+fn terminal_metric(state: TaskState) -> &'static str {
+    match state {
+        TaskState::TaskFinished => "tasks/terminal/task_finished",
+        TaskState::TaskFailed => "tasks/terminal/task_failed",
+        TaskState::TaskKilled => "tasks/terminal/task_killed",
+        TaskState::TaskError => "tasks/terminal/task_error",
+        TaskState::TaskDropped => "tasks/terminal/task_dropped",
+        TaskState::TaskGone => "tasks/terminal/task_gone",
+        TaskState::TaskGoneByOperator => "tasks/terminal/task_gone_by_operator",
+        _ => "tasks/terminal/task_lost",
+    }
 }
 
 /// The states that only PARTITION_AWARE frameworks know are TASK_LOST to all others.

@@ -1,45 +1,11 @@
 //! What readers see of a master: plain references and counters. Never rendered text (`endpoints`).
 
-use crate::{Agent, Config, Framework, Master, Outstanding, allocator::Allocator};
-use base::Time;
-use model::{
-    mesos::{AgentInfo, TaskState},
-    resources::Resources,
+use crate::{
+    Agent, Config, Counters, Framework, Master, Outstanding, Policy, Subscribers, allocator::Allocator,
 };
+use base::Time;
+use model::{mesos::AgentInfo, resources::Resources};
 use std::collections::{BTreeMap, VecDeque};
-
-/// What has happened since the start.
-#[derive(Clone, Debug, Default)]
-pub struct Counters {
-    /// Scheduler calls.
-    pub calls: u64,
-    /// Offers made.
-    pub offers: u64,
-    /// Operations on resources that were applied.
-    pub operations: u64,
-    /// Tasks sent to agents.
-    pub launched: u64,
-    /// Status updates received.
-    pub updates: u64,
-    /// Of those, for unknown frameworks.
-    pub updates_dropped: u64,
-    /// Messages from processes that may not say them.
-    pub messages_dropped: u64,
-    /// Reconciliation calls.
-    pub reconciliations: u64,
-    /// Batches that the store refused.
-    pub saves_failed: u64,
-    /// Records of the registry that did not parse at the start.
-    pub registry_records_broken: u64,
-    /// Ended tasks by state.
-    pub ended: BTreeMap<&'static str, u64>,
-}
-
-impl Counters {
-    pub(crate) fn ended(&mut self, state: TaskState) {
-        *self.ended.entry(state.as_str_name()).or_default() += 1;
-    }
-}
 
 impl Master {
     /// Its settings.
@@ -81,6 +47,18 @@ impl Master {
     /// Who is next, and why somebody is not.
     pub fn allocator(&self) -> &Allocator {
         &self.allocator
+    }
+    /// What operators decided.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+    /// Who listens to the operator's events.
+    pub fn subscribers(&self) -> &Subscribers {
+        &self.subscribers
+    }
+    /// Batches that are not durable yet.
+    pub fn saves_waiting(&self) -> usize {
+        self.saves.waiting()
     }
     /// What has happened since the start.
     pub fn counters(&self) -> &Counters {

@@ -11,6 +11,7 @@ mod probe;
 mod protocol;
 mod sandbox;
 mod switchboard;
+mod usage;
 mod volumes;
 
 pub use client::{AttachedInput, AttachedOutput, Ended, Known, Launcher, Options};
@@ -20,4 +21,5 @@ pub use launcher::main as launcher_main;
 pub use probe::probe;
 pub use protocol::Frame;
 pub use sandbox::{make as make_sandbox, remove as remove_sandbox};
+pub use usage::Meter;
 pub use volumes::change as change_volumes;

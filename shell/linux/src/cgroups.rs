@@ -94,7 +94,11 @@ impl Cgroups {
         &self.controllers
     }
 
-    fn dir(&self, controller: Controller, id: &str) -> PathBuf {
+    pub(crate) fn is_unified(&self) -> bool {
+        self.unified
+    }
+
+    pub(crate) fn dir(&self, controller: Controller, id: &str) -> PathBuf {
         // A nested container's id is its parent's, a dot and its own.
         let id = id.replace('.', "/");
         if self.unified {

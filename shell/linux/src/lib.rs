@@ -6,3 +6,4 @@ pub mod cgroups;
 pub mod process;
 pub mod spawn;
 pub mod terminal;
+pub mod usage;

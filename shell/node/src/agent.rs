@@ -4,17 +4,17 @@ use crate::{
     Running, Stop, address,
     attach::Desk,
     driver::{Driven, Saver, drive, now, system_rng},
-    files,
     flags::Values,
     hub::{Hub, Style},
     machine::{self, Share},
     messages::{Came, sort},
+    perform::Tools,
 };
 use agent::{Agent, Config, Effect, Input, Keep};
 use anyhow::Context as _;
 use base::{Duration, Now};
-use containers::{Ended, Isolation, Launcher, Options};
-use endpoints::{Arrived, Routed, agent::Perform};
+use containers::{Ended, Isolation, Launcher, Meter, Options};
+use endpoints::{Arrived, Perform, Routed};
 use model::{container::ContainerSpec, link::Upid, request::Answer};
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::sync::mpsc;
@@ -71,6 +71,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         completed_tasks_max: COMPLETED_TASKS_MAX,
         keep: keep(values)?,
         executors: executor_times(values),
+        master_hostname: machine::name_of(master.ip()),
     };
     if let Some(why) = Agent::misfit(&config, &records) {
         anyhow::bail!(why);
@@ -82,6 +83,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         cgroup_mount: cgroup_mount.into(),
         cgroups_root,
     };
+    let tools = Tools { more: Arc::new(Vec::new), meter: Some(Meter::new(&options)) };
     let (launcher, known, words) =
         Launcher::start(options.clone()).await.context("the launcher does not start")?;
     let mut rng = system_rng();
@@ -140,8 +142,12 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         }
     });
     let desk = Desk { driven: driven.clone(), hub: hub.clone(), launcher: now_living };
+    let attached: Arc<[_]> = crate::levels::attached(values.get("log_dir"), "agent").into();
+    let leaving = driven.clone();
+    let leave: crate::Leave = Box::new(move || Box::pin(leave(leaving)));
     let handler = move |mut incoming: web::Incoming| {
         let (driven, hub, desk) = (driven.clone(), hub.clone(), desk.clone());
+        let (tools, attached) = (tools.clone(), attached.clone());
         async move {
             if let Some(upload) = incoming.upload.take()
                 && endpoints::agent::is_api(incoming.request.uri().path())
@@ -157,7 +163,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                 Came::Request(incoming) => incoming,
             };
             let arrived = Arrived { id: incoming.id, peer: Some(incoming.peer), request: incoming.request };
-            let routed = endpoints::agent::route(&arrived, &driven.read());
+            let routed = endpoints::agent::route(&arrived, &driven.read(), &attached);
             match routed {
                 Routed::Respond(response) => Reply::Full(response),
                 Routed::Perform(Perform::Session { container, call, style }) => {
@@ -169,7 +175,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                     })
                 }
                 Routed::Perform(Perform::Output { container, style }) => desk.output(container, style).await,
-                Routed::Perform(perform) => Reply::Full(files::perform(perform).await),
+                Routed::Perform(perform) => Reply::Full(tools.perform(perform).await),
                 Routed::Step(input) => {
                     let answer = hub.expect(arrived.id);
                     driven.send(input).await;
@@ -181,7 +187,30 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let server = tokio::spawn(web::serve(listener, Limits::default(), stop, handler));
     tracing::info!(%address, %master, "agent serves");
     let kill = values.on("kill-tasks-on-exit").then_some(launcher);
-    Ok(Running { address, tasks: vec![task, server], launcher: kill })
+    Ok(Running { address, tasks: vec![task, server], launcher: kill, leave: Some(leave) })
+}
+
+/// How long tasks and the farewell may take when an agent leaves.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
+const LEAVE_PAUSE: Duration = Duration::from_millis(50);
+
+/// Ends all tasks and tells the master; ends when no container runs any more.
+async fn leave(driven: Driven<Agent>) {
+    driven.send(Input::Unregister).await;
+    let gone = async {
+        loop {
+            tokio::time::sleep(LEAVE_PAUSE).await;
+            let agent = driven.read();
+            let live = agent.tasks().values().any(|t| t.is_live())
+                || agent.executors().values().any(|e| e.is_live());
+            if !live {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(LEAVE_TIMEOUT, gone).await.is_err() {
+        tracing::warn!("not all tasks ended in {LEAVE_TIMEOUT:?} (LEAVE_TIMEOUT)");
+    }
 }
 
 fn remove_of(removals: &[agent::Removal]) -> Vec<(String, bool)> {

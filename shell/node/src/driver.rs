@@ -1,11 +1,12 @@
 //! One loop per machine: inputs and deadlines in, steps, effects out. Never decides anything.
 
 pub use crate::clock::now;
+use crate::measure::Timings;
 use base::{Effects, Machine, Now, Rng};
 use model::save::{Change, SaveId};
 use std::{
     sync::{Arc, RwLock, RwLockReadGuard},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, watch};
 
@@ -37,6 +38,10 @@ impl<M: Machine> Driven<M> {
             tracing::debug!("an input came after its machine had stopped");
         }
     }
+    /// Inputs that wait.
+    pub fn waiting(&self) -> usize {
+        self.inbox.max_capacity() - self.inbox.capacity()
+    }
     /// The inbox itself, for those that keep it.
     pub fn inbox(&self) -> mpsc::Sender<M::Input> {
         self.inbox.clone()
@@ -58,10 +63,27 @@ pub fn system_rng() -> Rng {
 /// not block. The loop ends when `stop` turns true.
 pub fn drive<M>(
     machine: M,
+    rng: Rng,
+    tick: fn() -> M::Input,
+    stop: watch::Receiver<bool>,
+    make_perform: impl FnOnce(Driven<M>) -> Box<dyn FnMut(M::Effect) + Send>,
+) -> (Driven<M>, tokio::task::JoinHandle<()>)
+where
+    M: Machine + Send + Sync + 'static,
+    M::Input: Send,
+    M::Effect: Send,
+{
+    drive_observed(machine, rng, tick, stop, make_perform, |_, _| {})
+}
+
+/// The same; `observe` sees the machine after each batch, and how long its steps took.
+pub fn drive_observed<M>(
+    machine: M,
     mut rng: Rng,
     tick: fn() -> M::Input,
     mut stop: watch::Receiver<bool>,
     make_perform: impl FnOnce(Driven<M>) -> Box<dyn FnMut(M::Effect) + Send>,
+    mut observe: impl FnMut(&M, Duration) + Send + 'static,
 ) -> (Driven<M>, tokio::task::JoinHandle<()>)
 where
     M: Machine + Send + Sync + 'static,
@@ -90,9 +112,11 @@ where
             {
                 let Ok(mut machine) = shared.write() else { std::process::abort() };
                 let time = now();
+                let began = Instant::now();
                 for input in batch.drain(..) {
                     machine.step(Now::new(time, &mut rng), input, &mut effects);
                 }
+                observe(&machine, began.elapsed());
             }
             for effect in effects.drain() {
                 perform(effect);
@@ -114,20 +138,32 @@ impl Saver {
         inbox: mpsc::Sender<I>,
         done: fn(SaveId, Result<(), String>) -> I,
     ) -> Self {
+        Self::start_timed(store, inbox, done, Timings::default())
+    }
+
+    /// The same; `took` gets the milliseconds of each commit.
+    pub fn start_timed<I: Send + 'static>(
+        store: Arc<store::Store>,
+        inbox: mpsc::Sender<I>,
+        done: fn(SaveId, Result<(), String>) -> I,
+        took: Timings,
+    ) -> Self {
         let (waiting, mut saves) = mpsc::unbounded_channel::<(SaveId, Vec<Change>)>();
         let (commits, mut outcomes) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Some((save, batch)) = saves.recv().await {
+                let began = Instant::now();
                 let outcome = store.commit(1, batch);
-                if commits.send((save, outcome)).is_err() {
+                if commits.send((save, began, outcome)).is_err() {
                     return;
                 }
             }
         });
         tokio::spawn(async move {
             let mut refused = false;
-            while let Some((save, outcome)) = outcomes.recv().await {
+            while let Some((save, began, outcome)) = outcomes.recv().await {
                 let outcome = outcome.await.map_err(|e| e.to_string());
+                took.note(began.elapsed());
                 // Once, however often it is tried again.
                 match &outcome {
                     Err(why) if !refused => {

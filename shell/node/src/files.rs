@@ -1,67 +1,75 @@
-//! Reads of sandboxes for `/files/*`. Which paths may be read is decided before (`endpoints::agent`).
+//! Reads of files and directories for `/files/*` and the operator APIs. Which may be read is decided before
+//! (`endpoints::files`); here it is made sure that a path does not lead elsewhere.
 
 use bytes::Bytes;
-use endpoints::agent::{Entry, Perform, render_listing, render_part};
-use http::{HeaderValue, Response, header};
-use model::request::Answer;
+use endpoints::files::{Ask, Entry, Found, What, render_found, within};
+use http::Response;
 use std::{
     fs, io,
     io::{Read as _, Seek as _, SeekFrom},
     os::unix::fs::MetadataExt as _,
+    path::Path,
 };
 
 /// Does it and renders the answer.
-pub async fn perform(perform: Perform) -> Response<Bytes> {
-    let done = tokio::task::spawn_blocking(move || match perform {
-        Perform::Browse { path } => list(&path).map(|all| render_listing(&all)),
-        Perform::Read { path, offset, length } => {
-            part(&path, offset, length).map(|(d, o)| render_part(&d, o))
-        }
-        Perform::Download { path } => download(&path),
-        Perform::Session { .. } | Perform::Output { .. } => Err(io::Error::other("this is no file")),
-    })
-    .await;
-    match done {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
-            endpoints::render(Answer::text(404, "File not found.\n"))
-        }
-        Ok(Err(error)) => endpoints::render(Answer::text(500, format!("{error}\n"))),
-        Err(error) => endpoints::render(Answer::text(500, format!("{error}\n"))),
-    }
+pub async fn perform(ask: Ask) -> Response<Bytes> {
+    let asked = ask.clone();
+    let found = tokio::task::spawn_blocking(move || find(&asked)).await;
+    let found = found.unwrap_or_else(|error| Found::Failed(error.to_string()));
+    render_found(&ask, found)
 }
 
-fn list(path: &str) -> io::Result<Vec<Entry>> {
+fn find(ask: &Ask) -> Found {
+    let said = if ask.rest.is_empty() { ask.root.clone() } else { format!("{}/{}", ask.root, ask.rest) };
+    let Ok(root) = fs::canonicalize(&ask.root) else { return Found::Missing };
+    if !ask.rest.is_empty() && !root.is_dir() {
+        return Found::Missing;
+    }
+    let real = match fs::canonicalize(&said) {
+        Ok(real) => real,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Missing,
+        Err(error) => {
+            return Found::Failed(format!("Failed to determine canonical path of '{said}': {error}"));
+        }
+    };
+    if !within(&root.to_string_lossy(), &real.to_string_lossy()) {
+        return Found::Outside(said);
+    }
+    let done = match ask.what {
+        What::Browse => list(&real).map(Found::Entries),
+        _ if real.is_dir() => return Found::Directory,
+        What::Read { offset, length } => part(&real, offset, length),
+        What::Download => fs::read(&real).map(|data| {
+            let name = real.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Found::Whole { name, data }
+        }),
+    };
+    done.unwrap_or_else(|error| {
+        Found::Failed(format!("Failed to open file at '{}': {error}", real.display()))
+    })
+}
+
+/// Of a file, nothing is in it. Links are followed, as upstream does.
+fn list(path: &Path) -> io::Result<Vec<Entry>> {
+    if !path.is_dir() {
+        return Ok(Vec::new());
+    }
     let mut all = Vec::new();
     for entry in fs::read_dir(path)? {
         let entry = entry?;
-        let Ok(meta) = entry.metadata() else { continue };
+        let Ok(meta) = fs::metadata(entry.path()) else { continue };
         all.push(Entry {
-            path: format!("{}/{}", path.trim_end_matches('/'), entry.file_name().to_string_lossy()),
+            name: entry.file_name().to_string_lossy().into_owned(),
             nlink: meta.nlink(),
             size: meta.size(),
-            mtime: meta.mtime() as f64,
-            mode: mode(&meta),
+            mtime_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
+            mode: meta.mode(),
             uid: name_of("/etc/passwd", meta.uid()),
             gid: name_of("/etc/group", meta.gid()),
         });
     }
-    all.sort_by(|a, b| a.path.cmp(&b.path));
+    all.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(all)
-}
-
-fn mode(meta: &fs::Metadata) -> String {
-    let kind = if meta.is_dir() {
-        'd'
-    } else if meta.is_symlink() {
-        'l'
-    } else {
-        '-'
-    };
-    let bits = meta.mode();
-    let letters = "rwxrwxrwx".chars().enumerate();
-    let rights: String = letters.map(|(i, c)| if bits & (0o400 >> i) != 0 { c } else { '-' }).collect();
-    format!("{kind}{rights}")
 }
 
 fn name_of(file: &str, id: u32) -> String {
@@ -72,26 +80,13 @@ fn name_of(file: &str, id: u32) -> String {
     found.map_or(id.clone(), |f| f[0].to_owned())
 }
 
-fn part(path: &str, offset: Option<u64>, length: u64) -> io::Result<(Vec<u8>, u64)> {
+fn part(path: &Path, offset: Option<u64>, length: u64) -> io::Result<Found> {
     let mut file = fs::File::open(path)?;
-    let meta = file.metadata()?;
-    if meta.is_dir() {
-        return Err(io::Error::other("Cannot read from a directory."));
-    }
-    let Some(offset) = offset else { return Ok((Vec::new(), meta.len())) };
-    file.seek(SeekFrom::Start(offset))?;
+    let size = file.metadata()?.len();
     let mut data = Vec::new();
-    file.take(length).read_to_end(&mut data)?;
-    Ok((data, offset))
-}
-
-fn download(path: &str) -> io::Result<Response<Bytes>> {
-    let mut response = Response::new(Bytes::from(fs::read(path)?));
-    let name = path.rsplit('/').next().unwrap_or("file");
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    if let Ok(value) = HeaderValue::try_from(format!("attachment; filename={name}")) {
-        headers.insert(header::CONTENT_DISPOSITION, value);
+    if let Some(offset) = offset.filter(|offset| *offset < size) {
+        file.seek(SeekFrom::Start(offset))?;
+        file.take(length).read_to_end(&mut data)?;
     }
-    Ok(response)
+    Ok(Found::Part { data, size })
 }

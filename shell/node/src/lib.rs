@@ -10,14 +10,18 @@ mod driver;
 mod files;
 pub mod flags;
 mod hub;
+mod levels;
 mod machine;
 mod master;
+mod measure;
 mod messages;
 mod orchestrator;
+mod perform;
 mod ready;
 mod tables;
 mod upstream;
 
+use anyhow::Context as _;
 use clap::{Args as _, FromArgMatches as _, Subcommand as _};
 use containers::Launcher;
 use flags::{Table, Values};
@@ -39,12 +43,17 @@ const STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(8);
 /// Threads that drive machines and sockets.
 const THREADS_MAX: usize = 4;
 
+/// What an agent does before it goes for good.
+pub(crate) type Leave = Box<dyn FnOnce() -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
 /// A role that serves.
 pub(crate) struct Running {
     pub address: SocketAddr,
     pub tasks: Vec<JoinHandle<()>>,
     /// To be ended with its tasks when the role stops.
     pub launcher: Option<Launcher>,
+    /// Ends all of its tasks and leaves the cluster; completes when that is done.
+    pub leave: Option<Leave>,
 }
 
 pub(crate) async fn answered(answer: oneshot::Receiver<Reply>) -> Reply {
@@ -113,33 +122,24 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
     }
 }
 
-pub(crate) fn log(level: &str, quiet: bool) {
-    let level = match level.to_ascii_lowercase().as_str() {
-        "warning" => "warn".to_owned(),
-        "fatal" => "error".to_owned(),
-        other => other.to_owned(),
-    };
-    let filter = if quiet { "off".to_owned() } else { level };
-    let filter = tracing_subscriber::EnvFilter::try_new(filter).unwrap_or_else(|_| "info".into());
-    let logging =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    // No escape sequences in files.
-    let logging =
-        logging.with_ansi(cli::Output::detect(false).progress && std::env::var_os("NO_COLOR").is_none());
-    // A second role in this process uses the first one's.
-    logging.try_init().unwrap_or_default();
-}
-
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?)
 }
 
 fn role(table: &Table, values: Values) -> anyhow::Result<()> {
-    log(values.get("logging_level").unwrap_or("info"), values.on("quiet"));
+    let file = match values.get("log_dir") {
+        Some(dir) => {
+            let path = levels::path(dir, table.role);
+            Some(levels::open(&path).with_context(|| format!("--log_dir: can't write {}", path.display()))?)
+        }
+        None => None,
+    };
+    levels::begin(values.get("logging_level").unwrap_or("info"), values.on("quiet"), file);
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         let mut told = Told::listen()?;
+        let mut leaving = signal(SignalKind::user_defined1())?;
         let (tell, stop) = watch::channel(false);
         let running = match table.role {
             "master" => master::start(&values, &Local::default(), stop).await?,
@@ -155,7 +155,17 @@ fn role(table: &Table, values: Values) -> anyhow::Result<()> {
             };
             ready::write(file, &said)?;
         }
-        told.wait().await;
+        let mut running = running;
+        let leave = running.leave.take();
+        tokio::select! {
+            () = told.wait() => {}
+            _ = leaving.recv(), if leave.is_some() => {
+                tracing::info!("told to leave: all tasks end");
+                if let Some(leave) = leave {
+                    leave().await;
+                }
+            }
+        }
         halt(tell, vec![running]).await;
         anyhow::Ok(())
     });
@@ -164,7 +174,7 @@ fn role(table: &Table, values: Values) -> anyhow::Result<()> {
 }
 
 fn run_dev(dev: dev::Dev) -> anyhow::Result<()> {
-    log(&dev.logging_level, false);
+    levels::begin(&dev.logging_level, false, None);
     let runtime = runtime()?;
     let outcome = runtime.block_on(dev::run(dev));
     runtime.shutdown_background();

@@ -88,6 +88,16 @@ fn keep(total: u64, kept: u64) -> u64 {
     total - kept.min(total / 2)
 }
 
+/// The name of an address as the table of hosts has it, else the address.
+pub fn name_of(ip: std::net::IpAddr) -> String {
+    let text = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let named = text.lines().find_map(|line| {
+        let mut words = line.split('#').next()?.split_whitespace();
+        (words.next()?.parse() == Ok(ip)).then(|| words.next().map(str::to_owned))?
+    });
+    named.unwrap_or_else(|| ip.to_string())
+}
+
 /// The name of this boot; differs after each.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()

@@ -2,15 +2,17 @@
 
 use crate::{
     Running, Stop, address,
-    driver::{Saver, drive, now, system_rng},
+    driver::{Driven, Saver, drive_observed, now, system_rng},
     flags::Values,
     hub::{Hub, Style},
+    measure::{StoreDir, Timings},
     messages::{Came, sort},
+    perform::{More, Tools},
 };
 use anyhow::Context as _;
 use base::Now;
 use endpoints::{Arrived, Routed};
-use master::{Config, Effect, Input, Master};
+use master::{Config, Effect, Input, Master, OperatorCall};
 use model::link::Upid;
 use std::{path::Path, sync::Arc};
 use web::{
@@ -24,8 +26,10 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let listener = web::bind(address, &values.flag("port")).await?;
     let advertised = address::advertised(values, listener.local_addr()?, None)?;
     let dir = Path::new(values.get("work_dir").unwrap_or("./mesolite-data/master"));
+    let began = std::time::Instant::now();
     let store = Arc::new(store::Store::open(dir)?);
     let records = store.records("")?;
+    let fetched = began.elapsed();
     let mut config = Config::at(advertised);
     config.flags = values.all().clone();
     config.cluster = values.get("cluster").map(str::to_owned);
@@ -45,6 +49,8 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         small("max_completed_frameworks").unwrap_or(config.completed_frameworks_max);
     config.completed_tasks_max =
         small("max_completed_tasks_per_framework").unwrap_or(config.completed_tasks_max);
+    config.operator_subscribers_max =
+        small("max_operator_event_stream_subscribers").unwrap_or(config.operator_subscribers_max);
     config.allocation = crate::allocation::options(values)?;
     config.domain = crate::allocation::domain(values)?;
     config.weights = weights(values.get("weights").unwrap_or_default())?;
@@ -53,29 +59,45 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let (link, mut exits) = Link::new(advertised, here.clone());
     let (hub, mut closed) =
         Hub::new(Style { frame: endpoints::master::frame, media_type: api::call::media_type });
-    let performing = (hub.clone(), link.clone());
-    let (driven, task) = drive(
+    let operator_style =
+        Style { frame: endpoints::master::operator_event, media_type: api::call::media_type };
+    let (operator, mut operator_closed) = Hub::new(operator_style);
+    let performing = (hub.clone(), operator.clone(), link.clone());
+    let (allocations, commits) = (Timings::default(), Timings::default());
+    let (timed, committed) = (allocations.clone(), commits.clone());
+    let mut runs = 0;
+    let (driven, task) = drive_observed(
         machine,
         rng,
         || Input::Tick,
         stop.clone(),
         |driven| {
-            let saver = Saver::start(store, driven.inbox(), |save, outcome| match outcome {
+            let done = |save, outcome| match outcome {
                 Ok(()) => Input::Saved { save },
                 Err(why) => Input::SaveFailed { save, why },
-            });
-            let (hub, link) = performing;
+            };
+            let saver = Saver::start_timed(store, driven.inbox(), done, committed);
+            let (hub, operator, link) = performing;
             Box::new(move |effect| match effect {
                 Effect::Http(http) => hub.perform(http),
+                Effect::Operator(http) => operator.perform(http),
                 Effect::Send(envelope) => link.send(*envelope),
                 Effect::Link(Upid { address, .. }) => link.link(address),
                 Effect::Save { save, batch } => saver.save(save, batch),
             })
         },
+        move |master: &Master, took| {
+            // A step divides resources at most once; the whole batch is an upper bound of what that took.
+            if master.counters().allocations != runs {
+                runs = master.counters().allocations;
+                timed.note(took);
+            }
+        },
     );
+    let tools = Tools { more: more(&driven, allocations, commits, fetched, dir), meter: None };
     let inbox = driven.clone();
     let mut in_process = here.register(advertised);
-    let streams = hub.clone();
+    let (streams, operators) = (hub.clone(), operator.clone());
     tokio::spawn(async move {
         loop {
             let input = tokio::select! {
@@ -84,14 +106,20 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                     streams.forget(stream);
                     Input::StreamClosed { stream }
                 }
+                Some(stream) = operator_closed.recv() => {
+                    operators.forget(stream);
+                    Input::StreamClosed { stream }
+                }
                 Some(envelope) = in_process.recv() => Input::Message(Box::new(envelope)),
                 else => return,
             };
             inbox.send(input).await;
         }
     });
+    let attached: Arc<[_]> = crate::levels::attached(values.get("log_dir"), "master").into();
     let handler = move |incoming: web::Incoming| {
-        let (driven, hub) = (driven.clone(), hub.clone());
+        let (driven, hub, operator) = (driven.clone(), hub.clone(), operator.clone());
+        let (tools, attached) = (tools.clone(), attached.clone());
         async move {
             let known = |id: &str| id == "master" || id.starts_with("slave-observer(");
             let incoming = match sort(incoming, known) {
@@ -103,21 +131,53 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                 Came::Request(incoming) => incoming,
             };
             let arrived = Arrived { id: incoming.id, peer: Some(incoming.peer), request: incoming.request };
-            let routed = endpoints::master::route(&arrived, &driven.read());
+            let routed = endpoints::master::route(&arrived, &driven.read(), &attached);
             match routed {
                 Routed::Respond(response) => Reply::Full(response),
                 Routed::Step(input) => {
-                    let answer = hub.expect(arrived.id);
+                    let subscribes =
+                        matches!(input, Input::Operator { call: OperatorCall::Subscribe(_), .. });
+                    let answer =
+                        if subscribes { operator.expect(arrived.id) } else { hub.expect(arrived.id) };
                     driven.send(input).await;
                     crate::answered(answer).await
                 }
-                Routed::Perform(never) => match never {},
+                Routed::Perform(perform) => Reply::Full(tools.perform(perform).await),
             }
         }
     };
     let server = tokio::spawn(web::serve(listener, Limits::default(), stop, handler));
     tracing::info!(address = %advertised, "master serves");
-    Ok(Running { address: advertised, tasks: vec![task, server], launcher: None })
+    Ok(Running { address: advertised, tasks: vec![task, server], launcher: None, leave: None })
+}
+
+/// What is known here beside what the machine counts.
+fn more(
+    driven: &Driven<Master>,
+    allocations: Timings,
+    commits: Timings,
+    fetched: std::time::Duration,
+    dir: &Path,
+) -> More {
+    let (driven, dir) = (driven.clone(), StoreDir(dir.to_owned()));
+    Arc::new(move || {
+        let waiting = driven.waiting() as f64;
+        let mut named = vec![
+            ("master/event_queue_messages".to_owned(), waiting),
+            ("master/event_queue_dispatches".to_owned(), 0.0),
+            ("master/event_queue_http_requests".to_owned(), 0.0),
+            // The allocator runs within the master's steps: nothing ever waits for it.
+            ("allocator/event_queue_dispatches".to_owned(), 0.0),
+            ("allocator/mesos/event_queue_dispatches".to_owned(), 0.0),
+            ("registrar/queued_operations".to_owned(), driven.read().saves_waiting() as f64),
+            ("registrar/registry_size_bytes".to_owned(), dir.bytes() as f64),
+            ("registrar/state_fetch_ms".to_owned(), fetched.as_secs_f64() * 1000.0),
+            ("registrar/state_store_ms".to_owned(), commits.last()),
+        ];
+        allocations.tell("allocator/mesos/allocation_run_ms", &mut named);
+        Timings::default().tell("allocator/mesos/allocation_run_latency_ms", &mut named);
+        named
+    })
 }
 
 fn weights(text: &str) -> anyhow::Result<Vec<(String, f64)>> {

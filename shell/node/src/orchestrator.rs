@@ -158,7 +158,7 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     };
     let server = tokio::spawn(web::serve(listener, Limits::default(), stop, handler));
     tracing::info!(%address, "orchestrator serves");
-    Ok(Running { address, tasks: vec![task, server], launcher: None })
+    Ok(Running { address, tasks: vec![task, server], launcher: None, leave: None })
 }
 
 fn listed(values: &Values, name: &str) -> Vec<String> {

@@ -85,7 +85,9 @@ pub const MASTER: Table = Table {
         text("weights", None, "role=weight list, for example 'ads=2,search=1.5'"),
         number("max_completed_frameworks", "50", "Ended frameworks kept for reading"),
         number("max_completed_tasks_per_framework", "1000", "Ended tasks kept for each framework"),
+        number("max_operator_event_stream_subscribers", "1000", "Open event streams of operators"),
         text("logging_level", Some("INFO"), "Least level that is logged: ERROR, WARNING, INFO, DEBUG"),
+        text("log_dir", None, "Also log to a file in this directory, which can be read at /files/read"),
         switch("quiet", "false", "No log on stderr"),
         READY_FILE,
     ],
@@ -162,6 +164,7 @@ pub const AGENT: Table = Table {
         ),
         text("executor_environment_variables", None, "JSON object of variables added to every task"),
         text("logging_level", Some("INFO"), "Least level that is logged: ERROR, WARNING, INFO, DEBUG"),
+        text("log_dir", None, "Also log to a file in this directory, which can be read at /files/read"),
         switch("quiet", "false", "No log on stderr"),
         switch(
             "systemd_enable_support",

@@ -27,7 +27,6 @@ const MASTER: &[Group] = &[
             "firewall_rules",
             "max_executors_per_agent",
             "max_executors_per_slave",
-            "max_operator_event_stream_subscribers",
             "max_unreachable_tasks_per_framework",
             "offer_constraints_re2_max_mem",
             "offer_constraints_re2_max_program_size",
@@ -60,7 +59,7 @@ const MASTER: &[Group] = &[
     ),
     (
         "the log goes to stderr; let the service manager keep it, and set --logging_level",
-        &["external_log_file", "initialize_driver_logging", "log_dir", "logbufsecs"],
+        &["external_log_file", "initialize_driver_logging", "logbufsecs"],
     ),
     ("modules are not loaded; what they added is built in or comes with a later version", &["hooks"]),
     (
@@ -213,7 +212,7 @@ const AGENT: &[Group] = &[
     ),
     (
         "the log goes to stderr; let the service manager keep it, and set --logging_level",
-        &["external_log_file", "initialize_driver_logging", "log_dir", "logbufsecs"],
+        &["external_log_file", "initialize_driver_logging", "logbufsecs"],
     ),
     ("this needs no tuning here; leave it out", &["fetcher_cache_dir", "fetcher_cache_size"]),
     (

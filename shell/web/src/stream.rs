@@ -96,7 +96,9 @@ impl StreamHandle {
         if state.over || state.closed {
             return Err(SendError::Gone);
         }
-        if state.bytes + bytes.len() > self.0.bytes_max || state.queue.len() >= self.0.events_max {
+        // One event may be larger than the bound, when nothing else waits: a snapshot of all that there is.
+        let full = state.bytes + bytes.len() > self.0.bytes_max && !state.queue.is_empty();
+        if full || state.queue.len() >= self.0.events_max {
             self.0.end(state);
             self.0.cut();
             return Err(SendError::Slow);

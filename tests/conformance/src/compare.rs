@@ -58,6 +58,9 @@ const STEERING: [&str; 15] = [
     "resources",
 ];
 
+/// Flags of upstream's that it leaves unset and that have a value here, as COMPAT.md says.
+const SET_HERE: [&str; 1] = ["offer_timeout"];
+
 /// A comparison under way.
 pub struct Comparison<'b> {
     pub bound: &'b mut Bindings,
@@ -155,6 +158,7 @@ impl<'b> Comparison<'b> {
         }
         for (key, value) in got {
             let known = wanted.contains_key(key)
+                || (flags && SET_HERE.contains(&key.as_str()))
                 || wanted.keys().any(|k| k.contains("${") && self.bound.fill(k).is_ok_and(|k| k == *key))
                 || by_chance.is_some_and(|names| names.contains(&key.as_str()));
             if !known {

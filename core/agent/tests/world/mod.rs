@@ -59,6 +59,7 @@ pub fn config() -> Config {
         environment: vec![("FROM_AGENT".into(), "1".into())],
         switch_user: true,
         boot_id: "boot".into(),
+        master_hostname: "localhost".into(),
         completed_tasks_max: 10,
         keep: agent::Keep::default(),
         executors: Default::default(),

@@ -49,7 +49,7 @@ pub fn input_codec(request: &http::Request<Bytes>, agent: &Agent) -> Result<Code
         return Err(refuse(503, "Agent has not finished recovery"));
     }
     if request.method() != http::Method::POST {
-        return Err(crate::answer::wrong_method("POST", request.method()));
+        return Err(crate::answer::wrong_method(&["POST"], request.method()));
     }
     let headers = request.headers();
     let Some(messages) = headers.get("message-content-type") else {

@@ -1,10 +1,10 @@
-//! The agent's API, `POST /api/v1`: media types, validation, and the calls about containers.
+//! The agent's API, `POST /api/v1`: media types, validation, and the calls about containers. Reads are in `operator`.
 //!
 //! Order of checks and texts: apache/mesos@c1b42f79:src/slave/{http,validation}.cpp, and recordings of the original.
 //! Never: whether a container may be launched (the agent decides), nor the bytes that attached clients exchange (`attach`).
 
-use super::Perform;
-use crate::{Arrived, Routed, answer, render};
+use super::operator;
+use crate::{Arrived, Perform, Routed, answer, files::Attached, render};
 use agent::{Agent, Attachable, ContainerCall, Input, Launch};
 use api::call;
 use bytes::Bytes;
@@ -50,14 +50,14 @@ impl Style {
 pub(super) type Refused = (u16, String);
 
 /// Routes a call.
-pub(super) fn route(arrived: &Arrived, agent: &Agent) -> Routed<Input, Perform> {
+pub(super) fn route(arrived: &Arrived, agent: &Agent, attached: &[Attached]) -> Routed<Input, Perform> {
     let refuse = |(status, why): Refused| Routed::Respond(render(Answer::text(status, why)));
     let request = &arrived.request;
     if !agent.is_recovered() {
         return refuse((503, "Agent has not finished recovery".to_owned()));
     }
     if request.method() != Method::POST {
-        return Routed::Respond(answer::wrong_method("POST", request.method()));
+        return Routed::Respond(answer::wrong_method(&["POST"], request.method()));
     }
     let (codec, style) = match content(request.headers()).and_then(|c| Ok((c, style(request.headers())?))) {
         Ok(found) => found,
@@ -67,7 +67,13 @@ pub(super) fn route(arrived: &Arrived, agent: &Agent) -> Routed<Input, Perform> 
     let media = http::HeaderValue::from_static(call::media_type(codec));
     headers.insert(header::CONTENT_TYPE, media);
     match call::decode::<Call>(&headers, request.body()) {
-        Ok(call) => called(arrived, agent, call, style),
+        Ok(call) => match operator::missing(&call) {
+            Some(why) => refuse((400, format!("Failed to validate agent::Call: {why}"))),
+            None => called(arrived, agent, call, style, attached),
+        },
+        Err((400, why)) if why == "Failed to parse body into Call protobuf" => {
+            refuse((400, "Failed to parse body into a protobuf object".to_owned()))
+        }
         Err(refusal) => refuse(refusal),
     }
 }
@@ -135,16 +141,19 @@ fn takes(headers: &HeaderMap, name: &str, media: &str) -> bool {
     })
 }
 
-fn called(arrived: &Arrived, agent: &Agent, call: Call, style: Style) -> Routed<Input, Perform> {
+fn called(
+    arrived: &Arrived,
+    agent: &Agent,
+    call: Call,
+    style: Style,
+    attached: &[Attached],
+) -> Routed<Input, Perform> {
     let refuse = |status, why: String| Routed::Respond(render(Answer::text(status, why)));
     let invalid = |why: String| refuse(400, format!("Failed to validate agent::Call: {why}"));
     let step = |id: &mesos::ContainerId, call: ContainerCall| {
         let container = ContainerId::of_message(id);
         Routed::Step(Input::Container { request: arrived.id, codec: style.codec, container, call })
     };
-    if call.r#type.is_none() {
-        return invalid("Expecting 'type' to be present".to_owned());
-    }
     let kind = call.r#type();
     let name = kind.as_str_name().to_ascii_lowercase();
     let absent = || invalid(format!("Expecting '{name}' to be present"));
@@ -224,7 +233,7 @@ fn called(arrived: &Arrived, agent: &Agent, call: Call, style: Style) -> Routed<
         }
         // There are no images to prune.
         Type::PruneImages => Routed::Respond(render(Answer::new(200, Body::Empty))),
-        _ => refuse(501, format!("{} is not supported yet", kind.as_str_name())),
+        _ => operator::read(call, style.codec, agent, attached),
     }
 }
 

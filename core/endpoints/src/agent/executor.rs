@@ -20,7 +20,7 @@ use model::{
 pub(super) fn route<P>(arrived: &Arrived) -> Routed<Input, P> {
     let request = &arrived.request;
     if request.method() != Method::POST {
-        return Routed::Respond(answer::wrong_method("POST", request.method()));
+        return Routed::Respond(answer::wrong_method(&["POST"], request.method()));
     }
     let refuse = |(status, why): (u16, String)| Routed::Respond(render(Answer::text(status, why)));
     let decoded: Call = match call::decode(request.headers(), request.body()) {

@@ -173,6 +173,10 @@ impl Filters {
             on_agent.into_iter().flat_map(BTreeMap::keys).copied().filter(|c| which(*c)).collect();
         clients.into_iter().for_each(|client| self.forget(agent, client));
     }
+    /// On how many agents a client has declined something.
+    pub(super) fn agents_refused_by(&self, client: ClientIx) -> usize {
+        self.clients.get(client.0 as usize).map_or(0, |agents| agents.iter().count())
+    }
     /// When the next refusal ends.
     pub(super) fn next_end(&self) -> Option<Time> {
         self.ends.first_key_value().map(|(until, _)| *until)

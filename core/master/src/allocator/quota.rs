@@ -8,7 +8,7 @@ use model::resources::{Amount, Item, Name, Resources};
 use std::{borrow::Cow, collections::BTreeMap};
 
 /// Kinds that quotas can name; a quota that would need more is refused.
-pub(super) const QUOTA_KINDS_MAX: usize = 16;
+pub(crate) const QUOTA_KINDS_MAX: usize = 16;
 
 /// Thousandths by kind; they wrap as shares do.
 pub(super) type Amounts = [i64; QUOTA_KINDS_MAX];

@@ -1,0 +1,352 @@
+//! `/state` and its parts: agents, frameworks, roles and the whole, in the v0 shapes that tools index. Written straight
+//! into text: with many tasks a tree of values would cost several times the answer.
+//!
+//! Which keys there are: apache/mesos@c1b42f79:src/master/readonly_handler.cpp.
+
+use crate::{nouns, operator};
+use api::json::Writer;
+use master::{Agent, Framework, Master, Quantities, VERSION, is_terminal};
+use model::{
+    mesos::AgentInfo,
+    resources::{Format, Resources, to_float},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+fn drain_info(w: &mut Writer, master: &Master, id: &str) {
+    if let Some(info) = master.policy().draining.get(id) {
+        nouns::message(w, "drain_info", info);
+    }
+}
+
+/// The members that every list of agents has.
+fn slave_members(w: &mut Writer, master: &Master, agent: &Agent) {
+    let id = agent.info.id.as_ref().map_or("", |i| i.value.as_str());
+    nouns::text(w, "id", id);
+    nouns::text(w, "hostname", &agent.info.hostname);
+    w.key("port");
+    w.integer(i128::from(agent.info.port()));
+    nouns::attributes(w, "attributes", &agent.info.attributes);
+    if let Some(domain) = &agent.info.domain {
+        nouns::message(w, "domain", domain);
+    }
+    nouns::text(w, "pid", &agent.pid.to_string());
+    nouns::number(w, "registered_time", agent.registered.as_secs_f64());
+    if let Some(time) = agent.reregistered {
+        nouns::number(w, "reregistered_time", time.as_secs_f64());
+    }
+    nouns::resources(w, "resources", &agent.total);
+    nouns::resources(w, "used_resources", &master.used_on(agent));
+    nouns::resources(w, "offered_resources", &master.offered_on(agent));
+    nouns::reserved(w, "reserved_resources", &agent.total);
+    nouns::resources(w, "unreserved_resources", &agent.total.unreserved());
+    nouns::truth(w, "active", master.is_active(agent));
+    nouns::truth(w, "deactivated", master.policy().is_deactivated(id));
+    nouns::text(w, "version", &agent.version);
+    nouns::texts(w, "capabilities", agent.capabilities.iter().map(|c| c.r#type().as_str_name()));
+    drain_info(w, master, id);
+    if let Some(started) = agent.drain_started {
+        nouns::number(w, "estimated_drain_start_time", started.as_secs_f64());
+    }
+}
+
+fn recovered_slaves(w: &mut Writer, master: &Master) {
+    let listed = master.recovering().values();
+    nouns::list(w, "recovered_slaves", listed, |w, info: &AgentInfo| {
+        w.open();
+        nouns::text(w, "id", info.id.as_ref().map_or("", |id| id.value.as_str()));
+        nouns::text(w, "hostname", &info.hostname);
+        w.key("port");
+        w.integer(i128::from(info.port()));
+        nouns::attributes(w, "attributes", &info.attributes);
+        if let Some(domain) = &info.domain {
+            nouns::message(w, "domain", domain);
+        }
+        w.close();
+    });
+}
+
+/// `/slaves`: all of them, or one.
+pub(super) fn slaves(master: &Master, wanted: Option<&str>) -> String {
+    let listed = master.agents().iter().filter(|(id, _)| wanted.is_none_or(|w| w == *id));
+    nouns::object(|w| {
+        nouns::list(w, "slaves", listed, |w, (_, agent)| {
+            w.open();
+            slave_members(w, master, agent);
+            nouns::reserved_full(w, "reserved_resources_full", &agent.total);
+            let unreserved = agent.total.unreserved().to_messages_as(Format::Both);
+            nouns::full(w, "unreserved_resources_full", &unreserved);
+            nouns::full(w, "used_resources_full", &master.used_messages(agent));
+            nouns::full(w, "offered_resources_full", &master.offered_messages(agent));
+            w.close();
+        });
+        recovered_slaves(w, master);
+    })
+}
+
+fn used(master: &Master, framework: &Framework) -> Resources {
+    let mut sum = Resources::default();
+    for task in framework.tasks.values().filter(|t| !is_terminal(t.state())) {
+        if let Ok(used) = Resources::from_messages(&task.resources) {
+            sum += &used;
+        }
+    }
+    for (executor, _) in master.executors_of(framework) {
+        if let Ok(used) = Resources::from_messages(&executor.resources) {
+            sum += &used;
+        }
+    }
+    sum
+}
+
+/// The members that the summary has too. What is used and what is offered come back.
+fn framework_members(w: &mut Writer, master: &Master, framework: &Framework) -> (Resources, Resources) {
+    let used = used(master, framework);
+    let mut offered = Resources::default();
+    for offer in framework.offers.iter().filter_map(|id| master.offers().get(id)) {
+        offered += &offer.resources;
+    }
+    let info = &framework.info;
+    nouns::text(w, "id", framework.id());
+    nouns::text(w, "name", &info.name);
+    nouns::resources(w, "used_resources", &used);
+    nouns::resources(w, "offered_resources", &offered);
+    nouns::texts(w, "capabilities", info.capabilities.iter().map(|c| c.r#type().as_str_name()));
+    nouns::text(w, "hostname", info.hostname());
+    nouns::text(w, "webui_url", info.webui_url());
+    nouns::truth(w, "active", framework.is_active());
+    nouns::truth(w, "connected", framework.session.is_some());
+    nouns::truth(w, "recovered", framework.recovered);
+    (used, offered)
+}
+
+fn framework(w: &mut Writer, master: &Master, framework: &Framework) {
+    w.open();
+    let (mut all, offered) = framework_members(w, master, framework);
+    all += &offered;
+    let info = &framework.info;
+    nouns::text(w, "user", &info.user);
+    nouns::number(w, "failover_timeout", info.failover_timeout());
+    nouns::truth(w, "checkpoint", info.checkpoint());
+    nouns::number(w, "registered_time", framework.registered.as_secs_f64());
+    nouns::number(w, "unregistered_time", framework.unregistered.map_or(0.0, |t| t.as_secs_f64()));
+    if framework.reregistered != framework.registered {
+        nouns::number(w, "reregistered_time", framework.reregistered.as_secs_f64());
+    }
+    if let Some(principal) = &info.principal {
+        nouns::text(w, "principal", principal);
+    }
+    nouns::resources(w, "resources", &all);
+    if info
+        .capabilities
+        .iter()
+        .any(|c| c.r#type() == model::mesos::framework_info::capability::Type::MultiRole)
+    {
+        nouns::texts(w, "roles", info.roles.iter().map(String::as_str));
+    } else {
+        nouns::text(w, "role", info.role());
+    }
+    nouns::list(w, "tasks", framework.tasks.values(), nouns::task);
+    nouns::list(w, "unreachable_tasks", framework.unreachable_tasks.values(), nouns::task);
+    nouns::list(w, "completed_tasks", &framework.completed_tasks, nouns::task);
+    let offers = framework.offers.iter().filter_map(|id| master.offers().get(id));
+    nouns::list(w, "offers", offers, |w, outstanding| {
+        w.open();
+        nouns::text(w, "id", &outstanding.offer.id.value);
+        nouns::text(w, "framework_id", framework.id());
+        w.key("allocation_info");
+        w.open();
+        nouns::text(w, "role", &outstanding.role);
+        w.close();
+        nouns::text(w, "slave_id", &outstanding.agent);
+        nouns::resources(w, "resources", &outstanding.resources);
+        w.close();
+    });
+    nouns::list(w, "executors", master.executors_of(framework), |w, (info, agent)| {
+        nouns::executor(w, info, agent);
+    });
+    nouns::labels(w, info.labels.as_ref());
+    nouns::message(w, "offer_constraints", &framework.offer_constraints());
+    w.close();
+}
+
+/// `/frameworks`: all of them, or one.
+pub(super) fn frameworks(master: &Master, wanted: Option<&str>) -> String {
+    let keep = |f: &&Framework| wanted.is_none_or(|w| w == f.id());
+    nouns::object(|w| {
+        let live = master.frameworks().values().filter(keep);
+        nouns::list(w, "frameworks", live, |w, f| framework(w, master, f));
+        let completed = master.completed_frameworks().iter().filter(keep);
+        nouns::list(w, "completed_frameworks", completed, |w, f| framework(w, master, f));
+        nouns::texts(w, "unregistered_frameworks", []);
+    })
+}
+
+/// `/state`.
+pub(super) fn state(master: &Master) -> String {
+    let config = master.config();
+    let info = master.info();
+    let pid = info.pid.clone().unwrap_or_default();
+    let active = master.agents().values().filter(|a| master.is_active(a)).count();
+    nouns::object(|w| {
+        nouns::build(w, VERSION);
+        nouns::number(w, "start_time", master.started().as_secs_f64());
+        nouns::number(w, "elected_time", master.started().as_secs_f64());
+        nouns::text(w, "id", master.id());
+        nouns::text(w, "pid", &pid);
+        nouns::text(w, "hostname", &config.hostname);
+        nouns::texts(w, "capabilities", info.capabilities.iter().map(|c| c.r#type().as_str_name()));
+        nouns::number(w, "activated_slaves", active as f64);
+        nouns::number(w, "deactivated_slaves", (master.agents().len() - active) as f64);
+        nouns::number(w, "unreachable_slaves", master.unreachable().len() as f64);
+        if let Some(domain) = &info.domain {
+            nouns::message(w, "domain", domain);
+        }
+        if let Some(cluster) = &config.cluster {
+            nouns::text(w, "cluster", cluster);
+        }
+        nouns::text(w, "leader", &pid);
+        w.key("leader_info");
+        w.open();
+        nouns::text(w, "id", master.id());
+        nouns::text(w, "pid", &pid);
+        w.key("port");
+        w.integer(i128::from(info.port));
+        nouns::text(w, "hostname", &config.hostname);
+        if let Some(domain) = &info.domain {
+            nouns::message(w, "domain", domain);
+        }
+        w.close();
+        flags(w, &config.flags);
+        nouns::list(w, "slaves", master.agents().values(), |w, agent| {
+            w.open();
+            slave_members(w, master, agent);
+            w.close();
+        });
+        recovered_slaves(w, master);
+        nouns::list(w, "frameworks", master.frameworks().values(), |w, f| framework(w, master, f));
+        nouns::list(w, "completed_frameworks", master.completed_frameworks(), |w, f| framework(w, master, f));
+        nouns::texts(w, "orphan_tasks", []);
+        nouns::texts(w, "unregistered_frameworks", []);
+    })
+}
+
+/// A member with all flags that upstream names too.
+pub(crate) fn flags(w: &mut Writer, all: &BTreeMap<String, String>) {
+    w.key("flags");
+    w.open();
+    for (name, value) in operator::shown(all) {
+        nouns::text(w, name, value);
+    }
+    w.close();
+}
+
+const COUNTED: [&str; 10] = [
+    "TASK_STAGING",
+    "TASK_STARTING",
+    "TASK_RUNNING",
+    "TASK_KILLING",
+    "TASK_FINISHED",
+    "TASK_KILLED",
+    "TASK_FAILED",
+    "TASK_LOST",
+    "TASK_ERROR",
+    "TASK_UNREACHABLE",
+];
+
+#[derive(Default)]
+struct Counted<'a> {
+    states: BTreeMap<&'static str, u64>,
+    others: BTreeSet<&'a str>,
+}
+
+impl Counted<'_> {
+    fn write(&self, w: &mut Writer, ids: &str) {
+        for name in COUNTED {
+            w.key(name);
+            w.integer(i128::from(self.states.get(name).copied().unwrap_or_default()));
+        }
+        nouns::texts(w, ids, self.others.iter().copied());
+    }
+}
+
+/// `/state-summary`: one walk over all tasks of live frameworks.
+pub(super) fn summary(master: &Master) -> String {
+    let mut agents: BTreeMap<&str, Counted<'_>> = BTreeMap::new();
+    let mut frameworks: BTreeMap<&str, Counted<'_>> = BTreeMap::new();
+    for framework in master.frameworks().values() {
+        let tasks = framework.tasks.values().chain(framework.unreachable_tasks.values());
+        for task in tasks.chain(&framework.completed_tasks) {
+            let agent = agents.entry(&task.agent_id.value).or_default();
+            *agent.states.entry(task.state().as_str_name()).or_default() += 1;
+            agent.others.insert(framework.id());
+            let own = frameworks.entry(framework.id()).or_default();
+            *own.states.entry(task.state().as_str_name()).or_default() += 1;
+            own.others.insert(&task.agent_id.value);
+        }
+    }
+    let none = Counted::default();
+    nouns::object(|w| {
+        nouns::text(w, "hostname", &master.config().hostname);
+        if let Some(cluster) = &master.config().cluster {
+            nouns::text(w, "cluster", cluster);
+        }
+        nouns::list(w, "slaves", master.agents(), |w, (id, agent)| {
+            w.open();
+            slave_members(w, master, agent);
+            agents.get(id.as_str()).unwrap_or(&none).write(w, "framework_ids");
+            w.close();
+        });
+        nouns::list(w, "frameworks", master.frameworks().values(), |w, framework| {
+            w.open();
+            framework_members(w, master, framework);
+            frameworks.get(framework.id()).unwrap_or(&none).write(w, "slave_ids");
+            w.close();
+        });
+    })
+}
+
+fn quantities(w: &mut Writer, key: &str, all: &Quantities) {
+    w.key(key);
+    w.open();
+    for (name, milli) in all.0.iter().filter(|(_, milli)| **milli != 0) {
+        nouns::number(w, name, to_float(*milli));
+    }
+    w.close();
+}
+
+/// `/roles`.
+pub(super) fn roles(master: &Master) -> String {
+    let known = master.known_roles();
+    let found = master.breakdowns(&known);
+    let mut members: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for framework in master.frameworks().values() {
+        for role in framework.roles() {
+            members.entry(role).or_default().push(framework.id());
+        }
+    }
+    nouns::object(|w| {
+        nouns::list(w, "roles", &known, |w, name| {
+            let own = found.get(name).cloned().unwrap_or_default();
+            let quota = master.policy().quotas.get(name).cloned().unwrap_or_default();
+            w.open();
+            nouns::text(w, "name", name);
+            nouns::number(w, "weight", master.weight(name));
+            w.key("quota");
+            w.open();
+            nouns::text(w, "role", name);
+            quantities(w, "guarantee", &Quantities::of(&quota.guarantees));
+            quantities(w, "limit", &Quantities::of(&quota.limits));
+            quantities(w, "consumed", &own.consumed);
+            w.close();
+            let mut sum = own.allocated.clone();
+            sum.add_all(&own.offered);
+            quantities(w, "resources", &sum);
+            quantities(w, "allocated", &own.allocated);
+            quantities(w, "offered", &own.offered);
+            quantities(w, "reserved", &own.reserved);
+            let ids = members.get(name).map_or(&[][..], Vec::as_slice);
+            nouns::texts(w, "frameworks", ids.iter().copied());
+            w.close();
+        });
+    })
+}

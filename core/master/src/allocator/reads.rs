@@ -1,0 +1,16 @@
+//! What readers ask of the allocator beside explanations: counts for metrics. Never changes anything.
+
+use super::Allocator;
+
+impl Allocator {
+    /// How many pairs of a framework of this role and an agent have a refusal that holds.
+    pub fn filters_in(&self, role: &str) -> usize {
+        let clients = self.frameworks.iter().filter_map(|(_, framework)| framework.clients.get(role));
+        clients.map(|client| self.filters.agents_refused_by(*client)).sum()
+    }
+    /// Whether a framework asked for no offers in a role.
+    pub fn is_suppressed(&self, framework: &str, role: &str) -> bool {
+        let client = self.client_of(framework, role).and_then(|client| self.tree.clients.get(client.0));
+        client.is_some_and(|client| client.suppressed)
+    }
+}
