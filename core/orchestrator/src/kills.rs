@@ -1,11 +1,57 @@
 //! Ending instances: said to the master, and said again until the task is gone. Never decides which ones.
 
-use crate::{Orchestrator, config::KILL_RETRY, timers::Due};
+use crate::{
+    Orchestrator,
+    config::KILL_RETRY,
+    instances::{Instance, kill_order},
+    spec::Spec,
+    timers::Due,
+};
 use base::Time;
 use model::mesos::{
     AgentId, TaskId,
     scheduler::{Call, call},
 };
+use std::collections::{BTreeMap, VecDeque};
+
+/// Which of these go first: sick ones before well ones, then those of the fullest group where instances are to be
+/// spread, then by age (Constraints.selectInstancesToKill).
+pub(crate) fn choose<'a>(
+    candidates: impl Iterator<Item = &'a Instance>,
+    spec: &Spec,
+    count: usize,
+) -> Vec<String> {
+    let mut all: Vec<_> = candidates.map(|i| (kill_order(i, spec.oldest_first), i)).collect();
+    all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    let spread: Vec<&str> =
+        spec.constraints.iter().filter(|c| c.evens_out()).map(|c| c.field.as_str()).collect();
+    if spread.is_empty() {
+        return all.into_iter().take(count).map(|(_, instance)| instance.id.clone()).collect();
+    }
+    let place = |instance: &'a Instance| -> Vec<Option<&'a String>> {
+        spread.iter().map(|field| instance.placed.get(*field)).collect()
+    };
+    let mut held: BTreeMap<_, usize> = BTreeMap::new();
+    all.iter().for_each(|(_, instance)| *held.entry(place(instance)).or_default() += 1);
+    // by how sick they are, then by group: each group a line from the first to go to the last
+    let mut lines: BTreeMap<(bool, u8), BTreeMap<Vec<Option<&String>>, VecDeque<&Instance>>> =
+        BTreeMap::new();
+    for ((well, rank, ..), instance) in all {
+        lines.entry((well, rank)).or_default().entry(place(instance)).or_default().push_back(instance);
+    }
+    let mut chosen = Vec::new();
+    for groups in lines.values_mut() {
+        while chosen.len() < count {
+            groups.retain(|_, line| !line.is_empty());
+            let fullest = groups.keys().max_by_key(|group| held.get(*group).copied().unwrap_or(0)).cloned();
+            let Some(group) = fullest else { break };
+            let Some(instance) = groups.get_mut(&group).and_then(VecDeque::pop_front) else { break };
+            held.entry(group).and_modify(|held| *held -= 1);
+            chosen.push(instance.id.clone());
+        }
+    }
+    chosen
+}
 
 impl Orchestrator {
     /// Ends an instance; its place counts as taken until it is gone.

@@ -241,6 +241,15 @@ impl Orchestrator {
             (Type::Error, event) => {
                 self.refused(now.time, &event.error.map(|error| error.message).unwrap_or_default());
             }
+            (Type::Message, event) => {
+                if let Some(message) = event.message {
+                    let fields = serde_json::json!({
+                        "executorId": message.executor_id.value, "slaveId": message.agent_id.value,
+                        "message": message.data,
+                    });
+                    self.emit(now.time, "framework_message_event", fields);
+                }
+            }
             // offers are answered in the step that brings them; agents' losses come as statuses
             _ => {}
         }

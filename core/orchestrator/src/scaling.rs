@@ -4,7 +4,8 @@
 
 use crate::{
     Orchestrator,
-    instances::{Condition, Tally, kill_order},
+    instances::{Condition, Instance, Tally, kill_order},
+    kills::choose,
     plan::Kind,
     rolling::{Standing, moves},
     spec::Spec,
@@ -107,14 +108,9 @@ impl Orchestrator {
     }
 
     fn kill_some(&mut self, now: Time, spec: &Spec, count: u64) {
-        let mut all: Vec<_> = self
-            .instances
-            .of_app(&spec.id)
-            .filter(|i| !i.ending && i.condition != Condition::UnreachableInactive)
-            .map(|i| kill_order(i, spec.oldest_first))
-            .collect();
-        all.sort_unstable();
-        for (_, _, _, id) in all.into_iter().take(count as usize) {
+        let live = |i: &&Instance| !i.ending && i.condition != Condition::UnreachableInactive;
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        for id in choose(self.instances.of_app(&spec.id).filter(live), spec, count) {
             self.kill(now, &id);
         }
     }
@@ -155,7 +151,7 @@ impl Orchestrator {
         for fresh in [false, true] {
             let mut line = self.deployments.get_mut(deployment)?.old.remove(&spec.id).unwrap_or_default();
             if fresh {
-                let old = |i: &&crate::instances::Instance| i.config != spec.config_version && !i.ending;
+                let old = |i: &&Instance| i.config != spec.config_version && !i.ending;
                 let mut all: Vec<_> = self
                     .instances
                     .of_app(&spec.id)

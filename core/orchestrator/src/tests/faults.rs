@@ -1,0 +1,111 @@
+//! Upgrades while everything fails: tasks, agents, the master, the orchestrator itself. The promise of capacity is kept
+//! at every instant, and all of it converges.
+
+use super::{World, create, update};
+use crate::instances::Condition;
+use base::Rng;
+use serde_json::json;
+use std::collections::BTreeSet;
+
+const WANTED: u64 = 6;
+/// Share that stays, share on top, and what both mean for so many: the floor and the ceiling.
+const STRATEGIES: [(f64, f64, u64, u64); 4] =
+    [(0.5, 0.5, 3, 9), (1.0, 0.5, 6, 9), (0.5, 0.0, 3, 6), (1.0, 0.0, 6, 7)];
+
+fn well(world_running: &crate::Orchestrator) -> BTreeSet<String> {
+    let running = |i: &&crate::instances::Instance| i.condition == Condition::Running && !i.ending;
+    world_running.instances().filter(running).map(|i| i.id.clone()).collect()
+}
+
+/// Lets time pass and looks after each step: nobody who is well is ended below the floor, nothing exceeds the ceiling.
+fn watch(world: &mut World, seconds: u64, seed: u64) {
+    let (_, _, floor, ceiling) = STRATEGIES[seed as usize % STRATEGIES.len()];
+    let mut before = well(world.machine());
+    world.each_step(seconds, |machine| {
+        let now = well(machine);
+        let ended = machine.instances().filter(|i| i.ending && before.contains(&i.id)).count();
+        if ended > 0 {
+            assert!(
+                now.len() as u64 >= floor,
+                "seed {seed}: {} well ones left after {ended} were ended",
+                now.len()
+            );
+        }
+        let given_up =
+            machine.instances().filter(|i| i.condition == Condition::UnreachableInactive).count() as u64;
+        let all = machine.tally("/a").all - given_up;
+        assert!(all <= ceiling, "seed {seed}: {all} instances");
+        before = now;
+    });
+}
+
+#[test]
+fn the_promise_is_kept_whatever_fails() {
+    for seed in 0..60 {
+        let mut rng = Rng::from_number(seed);
+        let mut world = World::new(4);
+        let (minimum, over, ..) = STRATEGIES[seed as usize % STRATEGIES.len()];
+        let more = json!({ "instances": WANTED, "backoffSeconds": 1, "maxLaunchDelaySeconds": 2,
+            "upgradeStrategy": { "minimumHealthCapacity": minimum, "maximumOverCapacity": over },
+            "unreachableStrategy": { "inactiveAfterSeconds": 5, "expungeAfterSeconds": 30 } });
+        world.command(create("/a", more));
+        world.run(10);
+        assert_eq!(world.running("/a"), WANTED);
+        for version in 0..3 {
+            let answer = world.command(update("/a", json!({ "cmd": format!("v{version}") }), true));
+            assert_eq!(answer.status, 200);
+            for _ in 0..8 {
+                let tasks: Vec<_> = world.machine().instances().map(|i| i.task.clone()).collect();
+                let one = (!tasks.is_empty()).then(|| tasks[rng.below(tasks.len() as u64) as usize].clone());
+                match (rng.below(6), one) {
+                    (0, Some(task)) => world.fail(&task),
+                    (1, Some(task)) => world.unreachable(&task),
+                    (2, Some(task)) => {
+                        world.unreachable(&task);
+                        watch(&mut world, 2, seed);
+                        world.back(&task);
+                    }
+                    (3, _) => world.restart(),
+                    (4, _) => {
+                        world.disconnect();
+                        watch(&mut world, 1, seed);
+                        world.connect();
+                    }
+                    _ => {}
+                }
+                watch(&mut world, 1 + rng.below(3), seed);
+            }
+        }
+        world.run(120);
+        let spec = world.machine().app("/a").unwrap().spec.clone();
+        assert_eq!((world.running("/a"), world.machine().deployments().len()), (WANTED, 0), "seed {seed}");
+        assert_eq!(spec.cmd.as_deref(), Some("v2"));
+        assert!(world.machine().instances().all(|i| i.config == spec.config_version), "seed {seed}");
+        assert_eq!(world.tasks() as u64, WANTED, "seed {seed}: nothing runs that nobody knows");
+    }
+}
+
+#[test]
+fn what_goes_first_evens_out_groups() {
+    let mut world = World::new(3);
+    world.command(create("/a", json!({ "instances": 6, "constraints": [["hostname", "GROUP_BY", "3"]] })));
+    world.run(20);
+    let hosts = |world: &World| -> Vec<usize> {
+        (0..3)
+            .map(|n| world.machine().instances().filter(|i| i.host == format!("host-{n}")).count())
+            .collect()
+    };
+    assert_eq!(hosts(&world), [2, 2, 2]);
+    // those of one host are now the youngest, which would all go
+    let of_one: Vec<_> =
+        world.machine().instances().filter(|i| i.host == "host-0").map(|i| i.task.clone()).collect();
+    of_one.iter().for_each(|task| world.fail(task));
+    world.run(10);
+    assert_eq!(hosts(&world), [2, 2, 2]);
+    world.command(update("/a", json!({ "instances": 4 }), false));
+    world.run(20);
+    assert!(hosts(&world).iter().all(|held| *held > 0), "{:?}", hosts(&world));
+    world.command(update("/a", json!({ "instances": 3 }), false));
+    world.run(20);
+    assert_eq!(hosts(&world), [1, 1, 1]);
+}
