@@ -14,6 +14,9 @@ use model::mesos::{
 };
 use std::collections::{BTreeMap, VecDeque};
 
+/// By group, those in it, the first to go first.
+type Lines<'a> = BTreeMap<Vec<Option<&'a String>>, VecDeque<&'a Instance>>;
+
 /// Which of these go first: sick ones before well ones, then those of the fullest group where instances are to be
 /// spread, then by age (Constraints.selectInstancesToKill).
 pub(crate) fn choose<'a>(
@@ -34,8 +37,7 @@ pub(crate) fn choose<'a>(
     let mut held: BTreeMap<_, usize> = BTreeMap::new();
     all.iter().for_each(|(_, instance)| *held.entry(place(instance)).or_default() += 1);
     // by how sick they are, then by group: each group a line from the first to go to the last
-    let mut lines: BTreeMap<(bool, u8), BTreeMap<Vec<Option<&String>>, VecDeque<&Instance>>> =
-        BTreeMap::new();
+    let mut lines: BTreeMap<(bool, u8), Lines<'_>> = BTreeMap::new();
     for ((well, rank, ..), instance) in all {
         lines.entry((well, rank)).or_default().entry(place(instance)).or_default().push_back(instance);
     }
