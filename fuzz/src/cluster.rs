@@ -157,6 +157,7 @@ pub fn agent(data: &[u8]) {
         registration_backoff: Duration::from_millis(100),
         environment: Vec::new(),
         switch_user: true,
+        cpu_quota: false,
         boot_id: "boot".into(),
         master_hostname: "localhost".into(),
         completed_tasks_max: 10,

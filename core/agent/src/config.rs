@@ -31,6 +31,8 @@ pub struct Config {
     pub environment: Vec<(String, String)>,
     /// Run tasks as their user.
     pub switch_user: bool,
+    /// Whether tasks get no more processor time than they asked for, even where it is idle.
+    pub cpu_quota: bool,
     /// Differs after a reboot of the machine: then no container of before is there.
     pub boot_id: String,
     /// Ended tasks kept for reading.

@@ -94,7 +94,7 @@ impl Agent {
         spec.environment = self.environment(task, framework.info.checkpoint(), &command);
         spec.user = (self.config.switch_user && !user.is_empty()).then_some(user);
         spec.fetch = command.uris.iter().map(launch::fetch).collect();
-        spec.limits = launch::task_limits(&task.info);
+        spec.limits = launch::task_limits(&task.info, self.config.cpu_quota);
         spec.io = crate::guests::io(task.info.container.as_ref(), Io::Files);
         // Unless it says otherwise a task may use what its group has together.
         spec.shares_memory =

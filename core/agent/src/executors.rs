@@ -214,7 +214,7 @@ impl Agent {
         for task in tasks.filter(|t| t.is_live()) {
             sum += &Resources::from_messages(&task.info.resources).unwrap_or_default();
         }
-        launch::limits(&sum, &Default::default())
+        launch::limits(&sum, &Default::default(), self.config.cpu_quota)
     }
 
     pub(crate) fn executor_launched(

@@ -331,7 +331,7 @@ impl Agent {
         spec.session = guest.session;
         spec.io = io(info, if guest.session { Io::Pipes } else { Io::Files });
         let asked = Resources::from_messages(&guest.launch.resources).unwrap_or_default();
-        spec.limits = launch::limits(&asked, &guest.launch.limits);
+        spec.limits = launch::limits(&asked, &guest.launch.limits, self.config.cpu_quota);
         // Without anything of its own it uses what the container around it has.
         spec.shares_groups =
             parent.is_some() && guest.launch.resources.is_empty() && launch::shares_cgroups(info);

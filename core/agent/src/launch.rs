@@ -119,7 +119,7 @@ impl Agent {
         spec.environment = self.environment(task, framework.info.checkpoint(), &command);
         spec.user = (self.config.switch_user && !user.is_empty()).then_some(user);
         spec.fetch = command.uris.iter().map(fetch).collect();
-        spec.limits = task_limits(&task.info);
+        spec.limits = task_limits(&task.info, self.config.cpu_quota);
         spec.io = crate::guests::io(task.info.container.as_ref(), Io::Files);
         volumes(&mut spec, &task.info.resources, task.info.container.as_ref(), None, self);
         out.push(Effect::Launch(Box::new(spec)));
@@ -274,16 +274,17 @@ pub(crate) fn fetch(uri: &model::mesos::command_info::Uri) -> Fetch {
     }
 }
 
-pub(crate) fn task_limits(info: &TaskInfo) -> Limits {
-    limits(&Resources::from_messages(&info.resources).unwrap_or_default(), &info.limits)
+pub(crate) fn task_limits(info: &TaskInfo, quota: bool) -> Limits {
+    limits(&Resources::from_messages(&info.resources).unwrap_or_default(), &info.limits, quota)
 }
 
-pub(crate) fn limits(asked: &Resources, most: &HashMap<String, value::Scalar>) -> Limits {
+/// `quota` = what is asked for is the most, unless a limit says otherwise (`--cgroups_enable_cfs`).
+pub(crate) fn limits(asked: &Resources, most: &HashMap<String, value::Scalar>, quota: bool) -> Limits {
     let limit = |name: &str| most.get(name).map(|l| l.value);
     let bytes = |mib: f64| if mib.is_infinite() { u64::MAX } else { (mib * MIB) as u64 };
     Limits {
         cpus: asked.scalar("cpus"),
-        cpus_max: limit("cpus").filter(|c| c.is_finite()),
+        cpus_max: limit("cpus").or(quota.then(|| asked.scalar("cpus"))).filter(|c| c.is_finite()),
         mem: bytes(asked.scalar("mem")),
         mem_max: limit("mem").map(bytes),
     }
@@ -407,4 +408,19 @@ pub(crate) fn unfit(
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_what_was_asked_for_unless_a_limit_says_otherwise() {
+        let asked = Resources::scalars([("cpus", 0.5), ("mem", 64.0)]);
+        let most = |cpus: f64| HashMap::from([("cpus".to_owned(), value::Scalar { value: cpus })]);
+        let cpus = |most: &HashMap<_, _>, quota| limits(&asked, most, quota).cpus_max;
+        assert_eq!((cpus(&HashMap::new(), false), cpus(&HashMap::new(), true)), (None, Some(0.5)));
+        assert_eq!((cpus(&most(2.0), false), cpus(&most(2.0), true)), (Some(2.0), Some(2.0)));
+        assert_eq!((cpus(&most(f64::INFINITY), false), cpus(&most(f64::INFINITY), true)), (None, None));
+    }
 }

@@ -13,8 +13,6 @@ pub const STREAMS_MAX: usize = 1000;
 pub const AGENTS_EXPLAINED_MAX: usize = 200;
 /// A kill is repeated this often until the task has ended.
 pub const KILL_RETRY: Duration = Duration::from_secs(30);
-/// Every task is asked for this often.
-pub const RECONCILE_INTERVAL: Duration = Duration::from_secs(600);
 /// A failed save is tried again after this.
 pub const SAVE_RETRY: Duration = Duration::from_secs(1);
 /// Messages of statuses are cut at this many characters.
@@ -39,6 +37,10 @@ pub struct Config {
     pub hostname: String,
     /// Its own HTTP port.
     pub http_port: u16,
+    /// Where the master's pages lead; none = here.
+    pub webui_url: Option<String>,
+    /// Every task is asked for this often.
+    pub reconciliation_interval: Duration,
     /// The first service port given by itself.
     pub local_port_min: u16,
     /// The last service port given by itself.
@@ -95,6 +97,8 @@ impl Default for Config {
             failover_timeout: Duration::from_secs(604_800),
             hostname: "127.0.0.1".into(),
             http_port: 8080,
+            webui_url: None,
+            reconciliation_interval: Duration::from_secs(600),
             local_port_min: 10_000,
             local_port_max: 20_000,
             decline_offer_duration: Duration::from_secs(120),

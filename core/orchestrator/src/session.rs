@@ -1,6 +1,6 @@
 //! The session with the master: subscribing, wanting offers or not, asking after tasks. Never decides about apps.
 
-use crate::{Effect, Orchestrator, config::RECONCILE_INTERVAL, timers::Due};
+use crate::{Effect, Orchestrator, timers::Due};
 use base::{Now, Time};
 use model::mesos::{
     FrameworkId, FrameworkInfo,
@@ -59,7 +59,12 @@ impl Orchestrator {
             checkpoint: Some(config.checkpoint),
             hostname: Some(config.hostname.clone()),
             principal: config.principal.clone(),
-            webui_url: Some(format!("http://{}:{}", config.hostname, config.http_port)),
+            webui_url: Some(
+                config
+                    .webui_url
+                    .clone()
+                    .unwrap_or_else(|| format!("http://{}:{}", config.hostname, config.http_port)),
+            ),
             capabilities: able.map(|able| Capability { r#type: Some(able as i32) }).to_vec(),
             roles: self.session.roles.iter().cloned().collect(),
             ..Default::default()
@@ -153,7 +158,7 @@ impl Orchestrator {
 
     /// Asks after every task that is known, then after all there are.
     pub(crate) fn reconcile(&mut self, now: Time) {
-        self.timers.set(Due::Reconcile, now + RECONCILE_INTERVAL);
+        self.timers.set(Due::Reconcile, now + self.config.reconciliation_interval);
         if !self.session.subscribed {
             return;
         }

@@ -67,6 +67,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         environment: machine::environment(values.get("executor_environment_variables"))
             .map_err(anyhow::Error::msg)?,
         switch_user: values.on("switch_user"),
+        cpu_quota: values.on("cgroups_enable_cfs"),
         boot_id: machine::boot_id(),
         completed_tasks_max: COMPLETED_TASKS_MAX,
         keep: keep(values)?,

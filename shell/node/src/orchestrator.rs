@@ -62,6 +62,8 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
             "task_launch_confirm_timeout",
             defaults.task_launch_confirm_timeout,
         ),
+        webui_url: values.get("webui_url").map(str::to_owned),
+        reconciliation_interval: millis("reconciliation_interval", defaults.reconciliation_interval),
         env_vars_prefix: values.get("env_vars_prefix").map(str::to_owned),
         default_network_name: values.get("default_network_name").map(str::to_owned),
         mesos_bridge_name: values.get("mesos_bridge_name").map_or(defaults.mesos_bridge_name, str::to_owned),

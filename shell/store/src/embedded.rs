@@ -8,8 +8,9 @@ use crate::{
 use model::save::{Change, Records};
 use rustix::fs::{FlockOperation, flock};
 use std::{
-    fs::{File, OpenOptions},
+    fs::{File, OpenOptions, Permissions},
     io::{Read as _, Write as _},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread::JoinHandle,
@@ -17,6 +18,8 @@ use std::{
 };
 use tokio::sync::oneshot;
 
+/// Only the owner enters the directory.
+const DIRECTORY_MODE: u32 = 0o700;
 /// Bytes that are gathered into one write. A larger batch is written alone.
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
 
@@ -44,6 +47,9 @@ impl Store {
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
         let dir = dir.as_ref();
         std::fs::create_dir_all(dir).map_err(|e| trouble(dir, "create", &e))?;
+        // What is kept may hold secrets: the environment of tasks.
+        let own = Permissions::from_mode(DIRECTORY_MODE);
+        std::fs::set_permissions(dir, own).map_err(|e| trouble(dir, "close to others", &e))?;
         let lock = lock(dir)?;
         let log = Arc::new(Mutex::new(Log::open(dir)?));
         let (queue, waiting) = mpsc::sync_channel(COMMITS_WAITING_MAX);

@@ -4,7 +4,7 @@ use model::save::Change;
 use std::{
     fs::OpenOptions,
     io::{BufRead as _, BufReader, Write as _},
-    os::unix::fs::FileExt as _,
+    os::unix::fs::{FileExt as _, PermissionsExt as _},
     path::Path,
     process::{Command, Stdio},
 };
@@ -23,6 +23,16 @@ fn filled(dir: &Path, commits: usize) {
     for i in 0..commits {
         store.commit(1, put(&format!("k{i:03}"), &[i as u8; 100])).wait().unwrap();
     }
+}
+
+#[test]
+fn others_do_not_enter() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    std::fs::create_dir(&state).unwrap();
+    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let _store = Store::open(&state).unwrap();
+    assert_eq!(std::fs::metadata(&state).unwrap().permissions().mode() & 0o777, 0o700);
 }
 
 #[test]

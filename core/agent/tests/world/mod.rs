@@ -58,6 +58,7 @@ pub fn config() -> Config {
         registration_backoff: Duration::from_millis(100),
         environment: vec![("FROM_AGENT".into(), "1".into())],
         switch_user: true,
+        cpu_quota: false,
         boot_id: "boot".into(),
         master_hostname: "localhost".into(),
         completed_tasks_max: 10,
