@@ -2,12 +2,16 @@
 
 #[path = "life/away.rs"]
 mod away;
+#[path = "life/agents.rs"]
+mod agents;
 #[path = "life/calls.rs"]
 mod calls;
 #[path = "life/drivers.rs"]
 mod drivers;
 #[path = "life/operations.rs"]
 mod operations;
+#[path = "life/recordings.rs"]
+mod recordings;
 #[path = "life/world.rs"]
 mod world;
 
