@@ -420,19 +420,25 @@ impl Master {
         }
         let Some(agent) = self.agents.get_mut(id) else { return (Vec::new(), shut_down) };
         let before = std::mem::replace(&mut agent.tasks, kept.clone());
-        let mut missing = Vec::new();
+        let mut missing: BTreeMap<String, internal::ReconcileTasksMessage> = BTreeMap::new();
         for (framework_id, task_id) in before.difference(&kept) {
-            let task = self.frameworks.get(framework_id).and_then(|f| f.tasks.get(task_id));
+            let Some(framework) = self.frameworks.get(framework_id) else { continue };
+            let task = framework.tasks.get(task_id);
             let Some(task) = task.filter(|t| !is_terminal(t.state())) else { continue };
-            missing.push(internal::ReconcileTasksMessage {
+            let mut status = updates::of_master(task, task.state(), now);
+            status.message = Some("Reconciliation request".to_owned());
+            status.set_reason(Reason::Reconciliation);
+            let asked = missing.entry(framework_id.clone()).or_insert_with(|| internal::ReconcileTasksMessage {
                 framework_id: FrameworkId { value: framework_id.clone() },
-                statuses: vec![updates::of_master(task, task.state(), now)],
+                framework: Some(framework.info.clone()),
                 ..Default::default()
             });
+            asked.statuses.push(status);
             if let Some(agent) = self.agents.get_mut(id) {
                 agent.tasks.insert((framework_id.clone(), task_id.clone()));
             }
         }
+        let missing = missing.into_values().collect();
         (missing, shut_down)
     }
 

@@ -214,10 +214,12 @@ fn a_task_that_was_lost_with_its_agents_connection_does_not_come_back() {
     let task = w.master.frameworks()[&client.id.value].tasks["t"].clone();
     w.step(master::Input::Exited { peer: pid.address });
     assert_eq!(w.updates(&client)[0].state(), TaskState::TaskLost);
-    let slave = AgentInfo { id: Some(offer.agent_id.clone()), ..info(None) };
+    let mut slave = AgentInfo { id: Some(offer.agent_id.clone()), ..info(None) };
+    slave.resources = Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages();
     let again = internal::ReregisterSlaveMessage { slave, tasks: vec![task], ..Default::default() };
     w.agent_says(&pid, again);
-    assert!(w.sent.iter().any(|e| matches!(e.message, Message::ShutdownFrameworkMessage(_))));
+    let ends = |m: &Message| matches!(m, Message::ShutdownFrameworkMessage(_) | Message::KillTaskMessage(_));
+    assert!(w.sent.iter().any(|e| ends(&e.message)), "it is ended where it still runs");
     assert!(w.master.frameworks()[&client.id.value].tasks.is_empty());
 }
 

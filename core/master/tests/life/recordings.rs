@@ -331,15 +331,12 @@ impl Play {
         let messages = self.file["messages"].as_array().unwrap().iter();
         let to_it =
             messages.filter(|m| m["from"] == "master" && m["to"] == peer && m["headers"]["Host"] == host);
-        to_it.filter_map(|m| comparable(self.decode(m))).collect()
+        once(to_it.filter_map(|m| comparable(self.decode(m))).collect())
     }
 
     fn said(&self, host: &str) -> Vec<(String, Vec<u8>)> {
         let to_it = self.w.sent.iter().filter(|e| e.to.address.to_string() == host);
-        let mut said: Vec<_> = to_it.filter_map(|e| comparable(e.message.clone())).collect();
-        // An agent that asked twice is answered twice.
-        said.dedup_by(|a, b| a == b && a.0 == "mesos.internal.SlaveRegisteredMessage");
-        said
+        once(to_it.filter_map(|e| comparable(e.message.clone())).collect())
     }
 
     pub(crate) fn check(&self, peer: &str, host: &str) -> usize {
@@ -383,6 +380,12 @@ impl Play {
         });
         assert_eq!(sorted(&recorded), sorted(ours.expect("an offer")));
     }
+}
+
+/// An agent that asked twice is answered twice, or once.
+fn once(mut said: Vec<(String, Vec<u8>)>) -> Vec<(String, Vec<u8>)> {
+    said.dedup_by(|a, b| a == b && a.0 == "mesos.internal.SlaveRegisteredMessage");
+    said
 }
 
 /// A message as if it had been sent then.
