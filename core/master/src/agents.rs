@@ -428,11 +428,12 @@ impl Master {
             let mut status = updates::of_master(task, task.state(), now);
             status.message = Some("Reconciliation request".to_owned());
             status.set_reason(Reason::Reconciliation);
-            let asked = missing.entry(framework_id.clone()).or_insert_with(|| internal::ReconcileTasksMessage {
-                framework_id: FrameworkId { value: framework_id.clone() },
-                framework: Some(framework.info.clone()),
-                ..Default::default()
-            });
+            let asked =
+                missing.entry(framework_id.clone()).or_insert_with(|| internal::ReconcileTasksMessage {
+                    framework_id: FrameworkId { value: framework_id.clone() },
+                    framework: Some(framework.info.clone()),
+                    ..Default::default()
+                });
             asked.statuses.push(status);
             if let Some(agent) = self.agents.get_mut(id) {
                 agent.tasks.insert((framework_id.clone(), task_id.clone()));

@@ -1,9 +1,9 @@
 //! The life of frameworks, agents and tasks, driven by hand in virtual time; every invariant after every step.
 
-#[path = "life/away.rs"]
-mod away;
 #[path = "life/agents.rs"]
 mod agents;
+#[path = "life/away.rs"]
+mod away;
 #[path = "life/calls.rs"]
 mod calls;
 #[path = "life/drivers.rs"]

@@ -70,7 +70,9 @@ fn only_the_driver_that_registered_speaks_for_its_framework() {
     let driver = |port: u16| Upid::new("scheduler-x", format!("127.0.0.1:{port}").parse().unwrap());
     let framework = FrameworkInfo { user: "u".into(), name: "n".into(), ..Default::default() };
     w.agent_says(&driver(28060), internal::RegisterFrameworkMessage { framework: framework.clone() });
-    let Message::FrameworkRegisteredMessage(m) = &w.sent.last().unwrap().message else { panic!("registered") };
+    let Message::FrameworkRegisteredMessage(m) = &w.sent.last().unwrap().message else {
+        panic!("registered")
+    };
     let id: FrameworkId = m.framework_id.clone();
     let dropped = w.master.counters().messages_dropped;
     let forged: [Message; 4] = [

@@ -224,13 +224,15 @@ impl Play {
                 self.call(call::Type::Kill, |c| c.kill = Some(kill));
             }
             Message::StatusUpdateAcknowledgementMessage(m) => {
-                let acknowledge = call::Acknowledge { agent_id: m.slave_id, task_id: m.task_id, uuid: m.uuid };
+                let acknowledge =
+                    call::Acknowledge { agent_id: m.slave_id, task_id: m.task_id, uuid: m.uuid };
                 self.call(call::Type::Acknowledge, |c| c.acknowledge = Some(acknowledge));
             }
             Message::AcknowledgeOperationStatusMessage(m) => {
                 let agents = self.w.master.agents().values();
                 let known = agents.flat_map(|a| a.operations.values()).find(|o| o.uuid == m.operation_uuid);
-                let Some((operation_id, agent_id)) = known.and_then(|o| Some((o.info.id.clone()?, o.agent_id.clone())))
+                let Some((operation_id, agent_id)) =
+                    known.and_then(|o| Some((o.info.id.clone()?, o.agent_id.clone())))
                 else {
                     return;
                 };
@@ -264,9 +266,9 @@ impl Play {
     fn listen(&mut self) {
         for (_, event) in std::mem::take(&mut self.w.events) {
             let said = match event.r#type() {
-                event::Type::Update => event.update.map(|u| {
-                    format!("UPDATE {} {}", u.status.task_id.value, u.status.state().as_str_name())
-                }),
+                event::Type::Update => event
+                    .update
+                    .map(|u| format!("UPDATE {} {}", u.status.task_id.value, u.status.state().as_str_name())),
                 event::Type::UpdateOperationStatus => event.update_operation_status.map(|u| {
                     let id = u.status.operation_id.clone().map_or(String::new(), |id| id.value);
                     format!("UPDATE_OPERATION_STATUS {id} {}", u.status.state().as_str_name())
