@@ -8,6 +8,12 @@ pub(crate) fn all(agent: &Agent) {
     an_ended_task_waits_only_for_its_acknowledgement(agent);
     tasks_have_their_executor(agent);
     guests_are_nobody_elses(agent);
+    deadlines_are_at_hand(agent);
+}
+
+fn deadlines_are_at_hand(agent: &Agent) {
+    assert!(agent.tasks.is_settled(), "the deadlines of tasks are not those at hand");
+    assert!(agent.executors.is_settled(), "the deadlines of executors are not those at hand");
 }
 
 fn tasks_have_their_executor(agent: &Agent) {

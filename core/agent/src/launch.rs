@@ -78,9 +78,7 @@ impl Agent {
             self.ghost(now, message.framework.id.clone().unwrap_or_default(), info.task_id, status);
             return;
         }
-        let known = Framework { info: message.framework.clone(), ending: false };
-        self.frameworks.insert(framework.clone(), known);
-        self.saves.push(records::framework(&message.framework));
+        self.know(&framework, message.framework);
         let container = ContainerId(now.rng.uuid().to_string());
         let directory = self.sandbox(&framework, &info.task_id.value, &container);
         let task = Task::new(framework, container.clone(), info, directory);
@@ -89,6 +87,14 @@ impl Agent {
         self.containers.insert(container, key.clone());
         self.tasks.insert(key, task);
         self.counters.launched += 1;
+    }
+
+    /// Remembers what a framework says of itself; made durable where it says something new.
+    fn know(&mut self, framework: &str, info: FrameworkInfo) {
+        if self.frameworks.get(framework).is_none_or(|known| known.info != info) {
+            self.saves.push(records::framework(&info));
+        }
+        self.frameworks.insert(framework.to_owned(), Framework { info, ending: false });
     }
 
     /// Why a task can't be taken for granted: the master made it with another state of the resources in mind.

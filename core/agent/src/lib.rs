@@ -20,6 +20,7 @@ mod registration;
 mod saves;
 mod state;
 mod tasks;
+mod timed;
 mod updates;
 mod view;
 
@@ -43,6 +44,7 @@ use model::{
 use reconcile::Known;
 use registration::Registration;
 use std::collections::{BTreeMap, VecDeque};
+use timed::Timed;
 
 /// What is asked for a container that is not a task's: the message with all of it.
 pub type Launch = LaunchContainer;
@@ -56,10 +58,10 @@ pub struct Agent {
     registration: Registration,
     frameworks: BTreeMap<String, Framework>,
     /// Tasks by framework and task id.
-    tasks: BTreeMap<(String, String), Task>,
+    tasks: Timed<Task>,
     containers: BTreeMap<ContainerId, (String, String)>,
     /// Executors with containers of their own, by framework and executor id.
-    executors: BTreeMap<(String, String), Executor>,
+    executors: Timed<Executor>,
     executor_containers: BTreeMap<ContainerId, (String, String)>,
     /// Containers that clients asked for.
     guests: BTreeMap<ContainerId, Guest>,
@@ -98,9 +100,9 @@ impl Agent {
             },
             registration: Registration::default(),
             frameworks: BTreeMap::new(),
-            tasks: BTreeMap::new(),
+            tasks: Timed::default(),
             containers: BTreeMap::new(),
-            executors: BTreeMap::new(),
+            executors: Timed::default(),
             executor_containers: BTreeMap::new(),
             guests: BTreeMap::new(),
             waits: BTreeMap::new(),
@@ -120,6 +122,7 @@ impl Agent {
             config,
         };
         agent.read_records(records);
+        agent.settle_deadlines();
         agent
     }
 
@@ -176,21 +179,18 @@ impl Agent {
         let at = now.time;
         self.operations_due(at, out);
         self.garbage_due(at, out);
-        let keys: Vec<_> = self
-            .tasks
-            .iter()
-            .filter(|(_, t)| t.deadline().is_some_and(|d| d <= at))
-            .map(|(k, _)| k.clone())
-            .collect();
-        for key in keys {
+        for key in self.tasks.due(at) {
             self.task_due(&key, now, out);
         }
-        let due = |e: &&Executor| e.deadline().is_some_and(|d| d <= at);
-        let keys: Vec<_> =
-            self.executors.values().filter(due).map(|e| (e.framework.clone(), e.id().to_owned())).collect();
-        for key in keys {
+        self.settle_deadlines();
+        for key in self.executors.due(at) {
             self.executor_due(&key, now, out);
         }
+    }
+
+    fn settle_deadlines(&mut self) {
+        self.tasks.settle();
+        self.executors.settle();
     }
 }
 
@@ -237,14 +237,14 @@ impl Machine for Agent {
         }
         self.keep_garbage(at);
         self.flush(at, out);
+        self.settle_deadlines();
     }
 
     fn deadline(&self) -> Option<(Time, &'static str)> {
-        let tasks = self.tasks.values().filter_map(Task::deadline).min().map(|at| (at, "a task"));
+        let tasks = self.tasks.first().map(|at| (at, "a task"));
         let registration = self.registration.deadline().map(|at| (at, "registration"));
         let save = self.saves.deadline().map(|at| (at, "a refused save"));
-        let executors = self.executors.values().filter_map(Executor::deadline).min();
-        let executors = executors.map(|at| (at, "an executor"));
+        let executors = self.executors.first().map(|at| (at, "an executor"));
         let operations = self.operations_deadline().map(|at| (at, "an operation"));
         let garbage = self.garbage.deadline().map(|at| (at, "an old sandbox"));
         [tasks, executors, registration, save, operations, garbage].into_iter().flatten().min()

@@ -104,13 +104,14 @@ impl Agent {
         for (number, update) in found.updates {
             self.next_update = self.next_update.max(number + 1);
             let key = (update.framework_id.value.clone(), update.status.task_id.value.clone());
-            let task = self.tasks.entry(key.clone()).or_insert_with(|| {
+            if !self.tasks.contains_key(&key) {
                 // The task was forgotten, or never was here; its last word was not acknowledged.
                 let info =
                     model::mesos::TaskInfo { task_id: update.status.task_id.clone(), ..Default::default() };
                 let ghost = Task::new(key.0.clone(), ContainerId(String::new()), info, String::new());
-                Task { ghost: true, ended: true, ..ghost }
-            });
+                self.tasks.insert(key.clone(), Task { ghost: true, ended: true, ..ghost });
+            }
+            let Some(task) = self.tasks.get_mut(&key) else { continue };
             task.state = update.status.state();
             if is_terminal(task.state) {
                 task.ended = true;

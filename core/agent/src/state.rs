@@ -254,7 +254,10 @@ impl Executor {
     pub fn is_ending(&self) -> bool {
         matches!(self.phase, Phase::Ending { .. } | Phase::Forced)
     }
-    pub(crate) fn deadline(&self) -> Option<Time> {
+}
+
+impl crate::timed::Deadline for Executor {
+    fn deadline(&self) -> Option<Time> {
         let phase = match self.phase {
             Phase::Registering { until, .. } => Some(until),
             Phase::Ending { force_at } => Some(force_at),

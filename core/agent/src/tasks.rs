@@ -3,6 +3,7 @@
 use crate::{
     Agent, Effect, records,
     state::{Cause, Kill, Runner, Task, is_terminal},
+    timed::Deadline,
 };
 use base::{Duration, Effects, Now, Time};
 use model::{
@@ -51,8 +52,10 @@ impl Task {
             ghost: false,
         }
     }
+}
 
-    pub(crate) fn deadline(&self) -> Option<Time> {
+impl Deadline for Task {
+    fn deadline(&self) -> Option<Time> {
         let force = match self.kill {
             Kill::Asked { force_at: at } | Kill::Forced { again_at: at } if !self.ended => Some(at),
             _ => None,

@@ -144,7 +144,7 @@ impl Cgroups {
                     fs::write(dir.join("memory.use_hierarchy"), "1").unwrap_or_default();
                 }
             }
-            files.push(fs::OpenOptions::new().write(true).open(home.join("cgroup.procs"))?);
+            files.push(self.open(&home)?);
         }
         self.set(id, amounts)?;
         Ok(files)
@@ -164,9 +164,16 @@ impl Cgroups {
         let open = |dir: PathBuf| {
             let leaf = dir.join(LEAF);
             let home = if leaf.exists() { leaf } else { dir };
-            fs::OpenOptions::new().write(true).open(home.join("cgroup.procs"))
+            self.open(&home)
         };
         self.dirs(id).into_iter().map(open).collect()
+    }
+
+    /// The file into which a process with one thread writes itself. `tasks` of version 1 moves one thread, for which
+    /// the kernel does not stop all forks and exits of the machine: half the time of `cgroup.procs`.
+    fn open(&self, dir: &Path) -> io::Result<fs::File> {
+        let name = if self.unified { "cgroup.procs" } else { "tasks" };
+        fs::OpenOptions::new().write(true).open(dir.join(name))
     }
 
     /// Whether a container has groups of its own.
@@ -328,6 +335,7 @@ mod tests {
             for group in cgroups.dirs("c") {
                 fs::create_dir_all(&group).unwrap();
                 fs::write(group.join("cgroup.procs"), "").unwrap();
+                fs::write(group.join("tasks"), "").unwrap();
             }
             let amounts = Amounts { cpus_max: Some(0.5), memory: 1, ..Default::default() };
             assert_eq!(cgroups.create("c", &amounts).unwrap().len(), if unified { 1 } else { 2 });

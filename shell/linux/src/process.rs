@@ -1,6 +1,15 @@
 //! Processes as the kernel lists them: signals to trees, start times, who we are.
 
-use std::{collections::BTreeMap, fs, io};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+
+/// Users that are kept in mind.
+const USERS_MAX: usize = 1000;
 
 /// For opening a file that must not be a link.
 pub const NO_FOLLOW: i32 = libc::O_NOFOLLOW;
@@ -27,6 +36,19 @@ pub fn new_session() -> io::Result<()> {
 pub fn ignore(signal: i32) {
     // SAFETY: SIG_IGN is a valid disposition for any signal number; an invalid number is refused.
     unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// The signals that this process ignores.
+pub(crate) fn ignored() -> Vec<i32> {
+    (1..32)
+        .filter(|signal| {
+            // SAFETY: all zeros is a valid sigaction, which is only filled in.
+            let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+            // SAFETY: the pointer is to a live structure.
+            let known = unsafe { libc::sigaction(*signal, std::ptr::null(), &raw mut action) } == 0;
+            known && action.sa_sigaction == libc::SIG_IGN
+        })
+        .collect()
 }
 
 /// Sends a signal to one process; false if it is gone.
@@ -126,8 +148,31 @@ pub struct User {
     pub groups: Vec<u32>,
 }
 
-/// Looks a user up by name or number; the error says what is missing.
+/// Looks a user up by name or number; the error says what is missing. The files are read again when they have changed.
 pub fn user(name: &str) -> Result<User, String> {
+    type Known = (Vec<Option<(u64, u64, SystemTime)>>, BTreeMap<String, User>);
+    static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
+    let stamp = |path: &str| {
+        let of = fs::metadata(path).ok()?;
+        Some((of.ino(), of.len(), of.modified().ok()?))
+    };
+    let stamps: Vec<_> = ["/etc/passwd", "/etc/group"].into_iter().map(stamp).collect();
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = match &mut *known {
+        Some(known) if known.0 == stamps => known,
+        other => other.insert((stamps, BTreeMap::new())),
+    };
+    if let Some(user) = known.1.get(name) {
+        return Ok(user.clone());
+    }
+    let user = look_up(name)?;
+    if known.1.len() < USERS_MAX {
+        known.1.insert(name.to_owned(), user.clone());
+    }
+    Ok(user)
+}
+
+fn look_up(name: &str) -> Result<User, String> {
     let read = |path: &str| fs::read_to_string(path).map_err(|e| format!("can't read {path}: {e}"));
     let passwd = read("/etc/passwd")?;
     let fields = |line: &str| line.split(':').map(str::to_owned).collect::<Vec<_>>();

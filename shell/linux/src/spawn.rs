@@ -1,16 +1,27 @@
 //! Starting a process in namespaces, cgroups and a session of its own, from a process with threads.
 //!
-//! Between clone and exec the child makes only system calls on what was prepared before: no allocation, no locks.
+//! Between clone and exec the child makes only system calls on what was prepared before: no allocation, no locks. Nothing
+//! of this process's memory is copied for it (as vfork), but for the init of a pid namespace, which stays.
 
 use crate::process::{Status, User};
 use std::{
-    ffi::{CString, c_char},
+    cell::{Cell, RefCell},
+    ffi::{CString, c_char, c_int, c_void},
     fs::File,
     io::{self, Read as _},
     mem,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     ptr,
+    sync::OnceLock,
 };
+
+/// What a child that shares our memory has for its few calls before exec.
+const STACK_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    /// Used by one child at a time: this thread stands still until it executes its program.
+    static STACK: RefCell<Vec<u8>> = RefCell::new(vec![0; STACK_BYTES]);
+}
 
 /// What is started, and in which surroundings.
 #[derive(Debug)]
@@ -82,32 +93,54 @@ impl Started {
     }
 }
 
-/// What the child works on: pointers into memory of the parent's, copied with the address space.
-struct Prepared {
+/// What the child works on: pointers into memory of the parent's, shared, or copied with the address space.
+struct Prepared<'a> {
+    order: &'a Order,
     argv: Vec<*const c_char>,
     envp: Vec<*const c_char>,
     groups: Vec<libc::gid_t>,
+    /// Signals that this process ignores, which outlives an exec.
+    ignored: &'static [i32],
+    /// The end of the stack of a child that shares memory.
+    stack: *mut c_void,
+    /// Which step failed, and why, where a child says so in shared memory.
+    failed: Cell<Option<(i32, i32)>>,
+    /// The pipe where a child with memory of its own says so; below 0 = it has none.
     failure: i32,
     report: i32,
 }
 
 /// Starts it. The error says which step failed in the child, if it was there.
 pub fn spawn(order: &Order) -> io::Result<Started> {
-    let (failure_read, failure_write) = pipe()?;
-    let report = if order.is_fronted() && !order.hold { Some(pipe()?) } else { None };
+    STACK.with_borrow_mut(|stack| {
+        // SAFETY: one past the end of the allocation.
+        let stack = unsafe { stack.as_mut_ptr().add(STACK_BYTES) };
+        if order.is_fronted() || order.hold { stay(order, stack.cast()) } else { go(order, stack.cast()) }
+    })
+}
+
+fn prepare<'a>(order: &'a Order, stack: *mut c_void) -> Prepared<'a> {
     let pointers = |texts: &[CString]| {
         let mut pointers: Vec<_> = texts.iter().map(|t| t.as_ptr()).collect();
         pointers.push(ptr::null());
         pointers
     };
-    let prepared = Prepared {
+    static IGNORED: OnceLock<Vec<i32>> = OnceLock::new();
+    Prepared {
+        order,
         argv: pointers(&order.arguments),
         envp: pointers(&order.environment),
         groups: order.user.as_ref().map_or_else(Vec::new, |u| u.groups.clone()),
-        failure: failure_write.as_raw_fd(),
-        report: report.as_ref().map_or(-1, |(_, write)| write.as_raw_fd()),
-    };
-    let mut flags = 0;
+        ignored: IGNORED.get_or_init(crate::process::ignored),
+        stack,
+        failed: Cell::new(None),
+        failure: -1,
+        report: -1,
+    }
+}
+
+fn flags(order: &Order) -> c_int {
+    let mut flags = libc::SIGCHLD;
     if order.pid_namespace {
         flags |= libc::CLONE_NEWPID;
     }
@@ -117,41 +150,64 @@ pub fn spawn(order: &Order) -> io::Result<Started> {
     if order.ipc_namespace {
         flags |= libc::CLONE_NEWIPC;
     }
-    // SAFETY: clone_args is a plain structure for which all zeros is valid.
-    let mut clone: libc::clone_args = unsafe { mem::zeroed() };
-    clone.flags = flags as u64;
-    clone.exit_signal = libc::SIGCHLD as u64;
+    flags
+}
+
+/// Starts a process that executes its program at once: it borrows our memory until then.
+fn go(order: &Order, stack: *mut c_void) -> io::Result<Started> {
+    let prepared = prepare(order, stack);
+    let flags = flags(order) | libc::CLONE_VM | libc::CLONE_VFORK;
+    // SAFETY: the child runs on a stack of its own while this thread stands still; `prepared` outlives that.
+    let pid = unsafe { libc::clone(begin, stack, flags, (&raw const prepared).cast_mut().cast()) };
+    if pid < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    match prepared.failed.get() {
+        None => Ok(Started { pid, report: None }),
+        Some((step, errno)) => Err(failed(order, pid, step, errno)),
+    }
+}
+
+/// Starts a process that stays in front of the task, with a copy of our memory.
+fn stay(order: &Order, stack: *mut c_void) -> io::Result<Started> {
+    let (failure_read, failure_write) = pipe()?;
+    let report = if order.hold { None } else { Some(pipe()?) };
+    let prepared = Prepared {
+        failure: failure_write.as_raw_fd(),
+        report: report.as_ref().map_or(-1, |(_, write)| write.as_raw_fd()),
+        ..prepare(order, stack)
+    };
     // SAFETY: without CLONE_VM the child gets a copy of the address space and goes on here with a copy of the stack.
-    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut clone, mem::size_of::<libc::clone_args>()) };
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags(order), 0, 0, 0, 0) } as i32;
     if pid == 0 {
         // SAFETY: this is the child; `child` makes only system calls and never returns.
-        unsafe { child(order, &prepared) }
+        unsafe { child(&prepared) }
     }
     if pid < 0 {
         return Err(io::Error::last_os_error());
     }
     drop(failure_write);
     let mut failure = [0; 8];
-    let mut reader = File::from(failure_read);
-    if reader.read_exact(&mut failure).is_ok() {
+    if File::from(failure_read).read_exact(&mut failure).is_ok() {
         let step = i32::from_ne_bytes([failure[0], failure[1], failure[2], failure[3]]);
         let errno = i32::from_ne_bytes([failure[4], failure[5], failure[6], failure[7]]);
-        let error = io::Error::from_raw_os_error(errno);
-        let mut status = 0;
-        // SAFETY: the pointer is to a live integer; the pid is our child's.
-        unsafe { libc::waitpid(pid as i32, &raw mut status, 0) };
-        return Err(io::Error::new(
-            error.kind(),
-            match STEPS.get(step as usize) {
-                Some(step) if *step == EXECUTE => {
-                    format!("{step} '{}': {error}", order.file.to_string_lossy())
-                }
-                step => format!("{}: {error}", step.unwrap_or(&"start")),
-            },
-        ));
+        return Err(failed(order, pid, step, errno));
     }
     let report = report.map(|(read, _)| File::from(read));
-    Ok(Started { pid: pid as i32, report })
+    Ok(Started { pid, report })
+}
+
+/// The error of a child that has said why it ends, put away.
+fn failed(order: &Order, pid: i32, step: i32, errno: i32) -> io::Error {
+    let error = io::Error::from_raw_os_error(errno);
+    let mut status = 0;
+    // SAFETY: the pointer is to a live integer; the pid is our child's.
+    unsafe { libc::waitpid(pid, &raw mut status, 0) };
+    let why = match STEPS.get(step as usize) {
+        Some(step) if *step == EXECUTE => format!("{step} '{}': {error}", order.file.to_string_lossy()),
+        step => format!("{}: {error}", step.unwrap_or(&"start")),
+    };
+    io::Error::new(error.kind(), why)
 }
 
 const EXECUTE: &str = "execute the command";
@@ -169,9 +225,25 @@ const STEPS: [&str; 11] = [
     "take the terminal",
 ];
 
+/// Where a child that shares our memory begins.
+extern "C" fn begin(prepared: *mut c_void) -> c_int {
+    // SAFETY: who cloned stands still with all of it alive; this is a fresh child.
+    unsafe { child(&*prepared.cast::<Prepared<'_>>()) }
+}
+
+/// Where the task behind an init begins.
+extern "C" fn begin_behind(prepared: *mut c_void) -> c_int {
+    // SAFETY: as above.
+    unsafe {
+        libc::setsid();
+        exec(&*prepared.cast::<Prepared<'_>>())
+    }
+}
+
 /// # Safety
 /// Only in a fresh child: it changes the whole process and never returns.
-unsafe fn child(order: &Order, prepared: &Prepared) -> ! {
+unsafe fn child(prepared: &Prepared<'_>) -> ! {
+    let order = prepared.order;
     // SAFETY: system calls on descriptors and memory that live as long as this process.
     unsafe {
         for file in &order.cgroups {
@@ -183,8 +255,8 @@ unsafe fn child(order: &Order, prepared: &Prepared) -> ! {
         let mut none: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
-        for signal in 1..32 {
-            libc::signal(signal, libc::SIG_DFL);
+        for signal in prepared.ignored {
+            libc::signal(*signal, libc::SIG_DFL);
         }
         for namespace in &order.enter {
             if libc::setns(namespace.as_raw_fd(), 0) < 0 {
@@ -211,7 +283,7 @@ unsafe fn child(order: &Order, prepared: &Prepared) -> ! {
             if order.hold {
                 hold();
             }
-            exec(order, prepared);
+            exec(prepared);
         }
         let proc = c"proc".as_ptr();
         let flags = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
@@ -221,11 +293,9 @@ unsafe fn child(order: &Order, prepared: &Prepared) -> ! {
         if order.hold {
             hold();
         }
-        let task = libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) as i32;
-        if task == 0 {
-            libc::setsid();
-            exec(order, prepared);
-        }
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let task =
+            libc::clone(begin_behind, prepared.stack, flags, ptr::from_ref(prepared).cast_mut().cast());
         if task < 0 {
             fail(prepared, 3);
         }
@@ -263,7 +333,8 @@ unsafe fn hold() -> ! {
 
 /// # Safety
 /// As `child`.
-unsafe fn exec(order: &Order, prepared: &Prepared) -> ! {
+unsafe fn exec(prepared: &Prepared<'_>) -> ! {
+    let order = prepared.order;
     // SAFETY: as in `child`. The raw calls change this thread only, which is the only one of this process.
     unsafe {
         libc::dup2(order.stdin.as_raw_fd(), 0);
@@ -299,10 +370,14 @@ unsafe fn exec(order: &Order, prepared: &Prepared) -> ! {
 
 /// # Safety
 /// As `child`.
-unsafe fn fail(prepared: &Prepared, step: i32) -> ! {
-    // SAFETY: writes a local buffer to an open descriptor, then ends the process.
+unsafe fn fail(prepared: &Prepared<'_>, step: i32) -> ! {
+    // SAFETY: writes to prepared memory or a local buffer to an open descriptor, then ends the process.
     unsafe {
         let errno = *libc::__errno_location();
+        if prepared.failure < 0 {
+            prepared.failed.set(Some((step, errno)));
+            libc::_exit(127);
+        }
         let mut bytes = [0; 8];
         bytes[..4].copy_from_slice(&step.to_ne_bytes());
         bytes[4..].copy_from_slice(&errno.to_ne_bytes());
