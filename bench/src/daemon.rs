@@ -1,12 +1,16 @@
 //! The binary under test as a process: started in a directory of its own on the cores that it is given, ended with all
 //! that it left. Never what it is asked.
 
-use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use rustix::{
+    fs::{IFlags, ioctl_getflags, ioctl_setflags},
+    thread::{CpuSet, sched_getaffinity, sched_setaffinity},
+};
 use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -15,6 +19,9 @@ const READY_MAX: Duration = Duration::from_secs(60);
 const STOP_MAX: Duration = Duration::from_secs(20);
 /// How often a file is looked for: small beside the milliseconds that are measured.
 const LOOK: Duration = Duration::from_micros(200);
+
+/// Where the directories of all daemons are.
+static ROOT: Mutex<Option<tempfile::TempDir>> = Mutex::new(None);
 
 /// Sets of cores: what is measured runs on one, who measures on the other.
 #[derive(Clone, Debug)]
@@ -61,7 +68,7 @@ pub struct Spent {
 /// A running cluster.
 #[derive(Debug)]
 pub struct Daemon {
-    dir: tempfile::TempDir,
+    dir: PathBuf,
     children: Vec<Child>,
     /// `host:port` of the master.
     pub master: String,
@@ -76,7 +83,7 @@ pub struct Daemon {
 impl Daemon {
     /// Starts a cluster with one agent on some cores; `agent` are flags of the agent that `dev` takes too.
     pub fn start(binary: &Path, apart: bool, cores: &[usize], agent: &[String]) -> Result<Self, String> {
-        let dir = tempfile::tempdir().map_err(|e| format!("no directory: {e}"))?;
+        let dir = fresh_dir()?;
         let mut daemon = Self {
             dir,
             children: Vec::new(),
@@ -85,7 +92,7 @@ impl Daemon {
             ready_after: Duration::ZERO,
             executed: Instant::now(),
         };
-        let dir = daemon.dir.path().join("data");
+        let dir = daemon.dir.join("data");
         if apart {
             let flag = |role: &str| format!("--work_dir={}", dir.join(role).display());
             let said = daemon.spawn(binary, cores, "master", &[flag("master"), "--port=0".into()])?;
@@ -111,8 +118,8 @@ impl Daemon {
         role: &str,
         flags: &[String],
     ) -> Result<Value, String> {
-        let file = self.dir.path().join(format!("{role}.ready"));
-        let log = self.dir.path().join(format!("{role}.log"));
+        let file = self.dir.join(format!("{role}.ready"));
+        let log = self.dir.join(format!("{role}.log"));
         let opened = fs::File::create(&log).and_then(|log| log.try_clone().map(|other| (log, other)));
         let (stdout, stderr) = opened.map_err(|e| format!("no log: {e}"))?;
         let mut command = Command::new(binary);
@@ -147,7 +154,7 @@ impl Daemon {
     }
 
     fn launchers(&self) -> Vec<u32> {
-        let own = self.dir.path().as_os_str().as_encoded_bytes();
+        let own = self.dir.as_os_str().as_encoded_bytes();
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
         let launcher = |pid: &u32| {
@@ -177,12 +184,12 @@ impl Daemon {
 
     /// Where its files are.
     pub fn dir(&self) -> PathBuf {
-        self.dir.path().to_owned()
+        self.dir.clone()
     }
 
     /// What the daemon logged.
     pub fn logged(&self) -> String {
-        let logs = fs::read_dir(self.dir.path()).into_iter().flatten().flatten().map(|e| e.path());
+        let logs = fs::read_dir(&self.dir).into_iter().flatten().flatten().map(|e| e.path());
         let logs = logs.filter(|p| p.extension().is_some_and(|e| e == "log"));
         logs.map(|p| fs::read_to_string(p).unwrap_or_default()).collect()
     }
@@ -215,6 +222,31 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// A directory of its own for each daemon. All of them stay until the suite ends: an ext4 searches long for a free inode
+/// where many were freed in the last minutes, which halves the rate of the next round. For the same reason each lies in
+/// another part of the disk than the one before, where the file system can be told so.
+fn fresh_dir() -> Result<PathBuf, String> {
+    let mut root = ROOT.lock().unwrap_or_else(PoisonError::into_inner);
+    let root = match &mut *root {
+        Some(root) => root,
+        none => none.insert(tempfile::tempdir().map_err(|e| format!("no directory: {e}"))?),
+    };
+    let spread = fs::File::open(root.path()).and_then(|dir| {
+        let flags = ioctl_getflags(&dir)? | IFlags::TOPDIR;
+        ioctl_setflags(&dir, flags).map_err(Into::into)
+    });
+    if let Err(error) = spread {
+        eprintln!("   {}: its directories can't be spread over the disk: {error}", root.path().display());
+    }
+    let dir = tempfile::Builder::new().tempdir_in(root.path()).map_err(|e| format!("no directory: {e}"))?;
+    Ok(dir.keep())
+}
+
+/// Removes what all daemons have left.
+pub fn tidy() {
+    drop(ROOT.lock().unwrap_or_else(PoisonError::into_inner).take());
 }
 
 fn host(url: &Value) -> Result<String, String> {

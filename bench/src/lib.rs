@@ -92,5 +92,6 @@ pub fn run(names: &[String], options: &Options) -> Report {
         report.add(row.name, (row.run)(options));
     }
     report.end();
+    daemon::tidy();
     report
 }

@@ -471,11 +471,11 @@ impl Agent {
     /// A stream has ended: the executor may subscribe again.
     pub(crate) fn stream_closed(&mut self, stream: StreamId) {
         let theirs = self.executors.iter().find(|(_, e)| e.speaker == Speaker::Stream(stream));
-        if let Some(key) = theirs.map(|(key, _)| key.clone()) {
-            if let Some(executor) = self.executors.get_mut(&key) {
-                executor.speaker = Speaker::Nobody;
-                executor.heartbeat_at = None;
-            }
+        if let Some(key) = theirs.map(|(key, _)| key.clone())
+            && let Some(executor) = self.executors.get_mut(&key)
+        {
+            executor.speaker = Speaker::Nobody;
+            executor.heartbeat_at = None;
         }
     }
 }
