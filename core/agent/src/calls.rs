@@ -23,6 +23,9 @@ type Key = (String, String);
 /// Agent to executor; the first comes after one such time, for executors exist that fail at the sight of one.
 pub(crate) const HEARTBEAT_EVERY: Duration = Duration::from_secs(30 * 60);
 
+/// What stands for the address of a framework that has none (v1).
+const NO_PID: &str = "@0.0.0.0:0";
+
 /// What an executor is told.
 #[derive(Debug)]
 pub(crate) enum Word {
@@ -98,20 +101,22 @@ impl Agent {
         let framework_id = FrameworkId { value: executor.framework.clone() };
         let executor_id = executor.info.executor_id.clone();
         let slave_id = self.info.id.clone()?;
-        let framework = self.frameworks.get(&executor.framework).map(|f| f.info.clone()).unwrap_or_default();
+        let known = self.frameworks.get(&executor.framework);
+        let framework = known.map(|f| f.info.clone()).unwrap_or_default();
+        let pid = known.and_then(|f| f.pid.clone());
         Some(match word {
             Word::Registered => internal::ExecutorRegisteredMessage {
                 executor_info: executor.info.clone(),
                 framework_id,
                 framework_info: framework,
                 slave_id,
-                slave_info: self.info_for_executors(),
+                slave_info: mesos::AgentInfo { checkpoint: Some(true), ..self.info_for_executors() },
             }
             .into(),
             Word::Launch(task) => internal::RunTaskMessage {
                 framework,
                 task: *task,
-                pid: Some("@0.0.0.0:0".to_owned()),
+                pid: pid.or_else(|| Some(NO_PID.to_owned())),
                 ..Default::default()
             }
             .into(),
@@ -429,8 +434,10 @@ impl Agent {
     ) {
         let Speaker::Driver(driver) = speaker.clone() else { return };
         if let (Some(slave_id), true) = (self.info.id.clone(), self.executors.contains_key(key)) {
-            let message =
-                internal::ExecutorReregisteredMessage { slave_id, slave_info: self.info_for_executors() };
+            let message = internal::ExecutorReregisteredMessage {
+                slave_id,
+                slave_info: mesos::AgentInfo { checkpoint: Some(true), ..self.info_for_executors() },
+            };
             self.say(driver, message, out);
         }
         self.subscribed(now, key, speaker, (tasks, updates), false, out);

@@ -43,7 +43,7 @@ impl Agent {
             self.drop_tasks(now, &framework, Some(id), &tasks, Reason::InvalidOffers, why);
             return;
         }
-        let order = Order { framework, info: message.executor, tasks, group: true };
+        let order = Order { framework, pid: None, info: message.executor, tasks, group: true };
         self.run_in_executor(now, order, message.launch_executor, out);
     }
 
@@ -78,7 +78,7 @@ impl Agent {
         launch_executor: Option<bool>,
         out: &mut Effects<Effect>,
     ) {
-        let Order { framework, mut info, mut tasks, group } = order;
+        let Order { framework, pid, mut info, mut tasks, group } = order;
         let framework_id = framework.id.clone().unwrap_or_default();
         let known =
             |t: &TaskInfo| self.tasks.contains_key(&(framework_id.value.clone(), t.task_id.value.clone()));
@@ -127,7 +127,7 @@ impl Agent {
             }
             return;
         }
-        self.frameworks.insert(key.0.clone(), Framework { info: framework.clone(), ending: false });
+        self.frameworks.insert(key.0.clone(), Framework { info: framework.clone(), pid, ending: false });
         self.saves.push(records::framework(&framework));
         if !self.executors.contains_key(&key) {
             let container = ContainerId(now.rng.uuid().to_string());
@@ -484,6 +484,8 @@ impl Agent {
 #[derive(Debug)]
 pub(crate) struct Order {
     pub framework: FrameworkInfo,
+    /// Where its driver listens (v0).
+    pub pid: Option<String>,
     pub info: ExecutorInfo,
     pub tasks: Vec<TaskInfo>,
     pub group: bool,

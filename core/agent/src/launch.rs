@@ -65,8 +65,13 @@ impl Agent {
             return;
         }
         if let Some(executor) = info.executor.clone() {
-            let order =
-                Order { framework: message.framework, info: executor, tasks: vec![info], group: false };
+            let order = Order {
+                framework: message.framework,
+                pid: message.pid,
+                info: executor,
+                tasks: vec![info],
+                group: false,
+            };
             self.run_in_executor(now, order, message.launch_executor, out);
             return;
         }
@@ -78,7 +83,7 @@ impl Agent {
             self.ghost(now, message.framework.id.clone().unwrap_or_default(), info.task_id, status);
             return;
         }
-        self.know(&framework, message.framework);
+        self.know(&framework, message.framework, message.pid);
         let container = ContainerId(now.rng.uuid().to_string());
         let directory = self.sandbox(&framework, &info.task_id.value, &container);
         let task = Task::new(framework, container.clone(), info, directory);
@@ -90,11 +95,11 @@ impl Agent {
     }
 
     /// Remembers what a framework says of itself; made durable where it says something new.
-    fn know(&mut self, framework: &str, info: FrameworkInfo) {
+    fn know(&mut self, framework: &str, info: FrameworkInfo, pid: Option<String>) {
         if self.frameworks.get(framework).is_none_or(|known| known.info != info) {
             self.saves.push(records::framework(&info));
         }
-        self.frameworks.insert(framework.to_owned(), Framework { info, ending: false });
+        self.frameworks.insert(framework.to_owned(), Framework { info, pid, ending: false });
     }
 
     /// Why a task can't be taken for granted: the master made it with another state of the resources in mind.

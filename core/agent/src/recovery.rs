@@ -22,7 +22,7 @@ impl Agent {
         self.counters.rebooted = rebooted;
         for info in found.frameworks {
             let id = info.id.as_ref().map_or(String::new(), |id| id.value.clone());
-            self.frameworks.insert(id, Framework { info, ending: false });
+            self.frameworks.insert(id, Framework { info, pid: None, ending: false });
         }
         let until = self.started + self.config.executors.reregistration_timeout;
         for (framework, container, info) in found.executors {

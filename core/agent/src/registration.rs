@@ -7,6 +7,7 @@ use base::{Duration, Effects, Now, Time};
 use model::{
     link::Upid,
     mesos::{self, AgentId, FrameworkId, TaskId, TaskState, agent_info, internal, task_status::Reason},
+    resources::downgrade,
 };
 use std::net::SocketAddr;
 
@@ -57,26 +58,33 @@ impl Agent {
         let Some(master) = self.registration.master.clone() else { return };
         out.push(Effect::Link(master.clone()));
         let uuid = Some(mesos::Uuid { value: self.resource_version.clone() });
+        let mut slave = self.info.clone();
+        let mut checkpointed_resources = self.checkpointed.to_messages();
+        // As upstream, for older masters: what is not refined can be said in the older format.
+        if slave.resources.iter().chain(&checkpointed_resources).all(|r| r.reservations.len() < 2) {
+            downgrade(&mut slave.resources);
+            downgrade(&mut checkpointed_resources);
+        }
         if self.info.id.is_some() {
             let message = internal::ReregisterSlaveMessage {
-                slave: self.info.clone(),
+                slave,
                 tasks: self.tasks.values().filter(|t| t.is_known()).map(crate::view::as_message).collect(),
                 executor_infos: self.executors.values().map(|e| e.info.clone()).collect(),
                 frameworks: self.frameworks.values().map(|f| f.info.clone()).collect(),
                 version: Some(VERSION.to_owned()),
                 agent_capabilities: capabilities(),
                 resource_version_uuid: uuid,
-                checkpointed_resources: self.checkpointed.to_messages(),
+                checkpointed_resources,
                 ..Default::default()
             };
             self.say(master, message, out);
         } else {
             let message = internal::RegisterSlaveMessage {
-                slave: self.info.clone(),
+                slave,
                 version: Some(VERSION.to_owned()),
                 agent_capabilities: capabilities(),
                 resource_version_uuid: uuid,
-                checkpointed_resources: self.checkpointed.to_messages(),
+                checkpointed_resources,
             };
             self.say(master, message, out);
         }

@@ -162,6 +162,8 @@ impl Task {
 pub struct Framework {
     /// What it says of itself.
     pub info: FrameworkInfo,
+    /// Where its driver listens, if it has one (v0).
+    pub(crate) pid: Option<String>,
     /// The master has shut it down: nobody acknowledges its updates.
     pub(crate) ending: bool,
 }

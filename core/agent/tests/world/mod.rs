@@ -34,6 +34,8 @@ pub struct World {
     pub destroyed: Vec<ContainerId>,
     pub limits: Vec<(ContainerId, Limits)>,
     pub http: Vec<Http<Event>>,
+    /// Everything that was ever sent.
+    pub envelopes: Vec<Envelope>,
     pub discarded: Vec<String>,
     pub volumes: Vec<(Vec<String>, Vec<Removal>)>,
     pub volumes_refused: Option<String>,
@@ -70,6 +72,13 @@ pub fn config() -> Config {
 impl World {
     pub fn fresh() -> Self {
         Self::fresh_with(|_| {})
+    }
+
+    /// An agent with another configuration that knows no master yet.
+    pub fn fresh_as(change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = config();
+        change(&mut config);
+        Self::of(config, Records::new(), Time::from_millis(1_000_000))
     }
 
     /// A registered agent with another configuration.
@@ -112,6 +121,7 @@ impl World {
             destroyed: Vec::new(),
             limits: Vec::new(),
             http: Vec::new(),
+            envelopes: Vec::new(),
             discarded: Vec::new(),
             volumes: Vec::new(),
             volumes_refused: None,
@@ -133,7 +143,10 @@ impl World {
             self.agent.check();
             for effect in out.drain() {
                 match effect {
-                    Effect::Send(envelope) => self.sent.push(envelope.message),
+                    Effect::Send(envelope) => {
+                        self.envelopes.push((*envelope).clone());
+                        self.sent.push(envelope.message);
+                    }
                     Effect::Save { save, .. } if self.disk_full => {
                         self.disk_full = false;
                         inputs.push(Input::SaveFailed { save, why: "full".into() });
