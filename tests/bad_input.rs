@@ -159,7 +159,10 @@ impl Scheduler {
     /// Reads until these words came; none read late enough to follow them are missed.
     fn hear(&mut self, words: &str) {
         let mut buffer = [0; 4096];
+        // Heartbeats go on for ever.
+        let until = Instant::now() + real::PATIENCE;
         while !self.heard.contains(words) {
+            assert!(Instant::now() < until, "{words}: only heard {}", self.heard);
             let n = self.stream.read(&mut buffer).unwrap_or_else(|e| panic!("{words}: {e}: {}", self.heard));
             assert!(n > 0, "{words}: the stream ended: {}", self.heard);
             self.heard += &String::from_utf8_lossy(&buffer[..n]);
@@ -184,7 +187,8 @@ fn tasks_that_cannot_be_are_refused_each_with_its_reason() {
         ("..", 0.1, "'..' is disallowed"),
         ("", 0.1, "empty"),
         ("negative", -1.0, "Invalid scalar resource: value <= 0"),
-        ("none", 0.0, "resources"),
+        ("tiny", 1e-5, "Invalid scalar resource: value <= 0"),
+        ("none", 0.0, "Task uses no resources"),
         ("huge", 1e9, "is more than available cpus:"),
     ] {
         let mut scheduler = Scheduler::subscribe(&dev.master);
@@ -197,9 +201,10 @@ fn tasks_that_cannot_be_are_refused_each_with_its_reason() {
             offers[at + name.len() + 13..].split('"').next().unwrap_or_default().to_owned()
         };
         let (offer, agent) = (value("id"), value("agent_id"));
+        let cpus = json!({ "name": "cpus", "type": "SCALAR", "scalar": { "value": amount } });
         let task = json!({ "name": "t", "task_id": { "value": id }, "agent_id": { "value": agent },
             "command": { "value": "true" },
-            "resources": [{ "name": "cpus", "type": "SCALAR", "scalar": { "value": amount } }] });
+            "resources": if amount == 0.0 { json!([]) } else { json!([cpus]) } });
         let (status, said) = scheduler
             .call(json!({ "type": "ACCEPT", "accept": { "offer_ids": [{ "value": offer }],
             "operations": [{ "type": "LAUNCH", "launch": { "task_infos": [task] } }] } }));
