@@ -305,3 +305,49 @@ fn a_cancelled_deployment_is_no_success() {
     }
     has(&refused(&dev, 3, &["app", "scale", "/none", "2"]), &["/none"]);
 }
+
+#[test]
+fn bytes_that_are_no_text_arrive_as_they_were_written() {
+    let (_dir, dev) = fresh();
+    // A character of two bytes lies across every boundary of a read.
+    let script = "head -c 100000 /dev/zero | tr '\\0' '\\377'; printf x; yes é | head -c 200000";
+    let output = dev.command(&["run", "--", script]).output().expect("the binary runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stdout.len(), 300_001);
+    assert!(output.stdout[..100_000].iter().all(|byte| *byte == 0xff));
+    assert!(output.stdout[100_001..].starts_with("é\né\n".as_bytes()));
+}
+
+#[test]
+fn only_regular_files_of_a_sandbox_are_read_and_large_ones_in_parts() {
+    let (_dir, dev) = fresh();
+    let script = "mkfifo fifo; ln -s /dev/zero zero; ln -s /etc/hostname link; head -c 5000000 /dev/zero > large; \
+                  echo ready; exec sleep 1000";
+    dev.run_app(&json!({ "id": "/odd", "cmd": script, "cpus": 0.1, "mem": 64 }).to_string());
+    let agent = &dev.agents[0];
+    let state = |path: &str| -> Value {
+        serde_json::from_str(&real::request(agent, "GET", path, "").1).expect("JSON")
+    };
+    let directory = eventually("the sandbox", || {
+        let state = state("/state");
+        let all: Vec<_> = state["frameworks"]
+            .as_array()?
+            .iter()
+            .flat_map(|f| f["executors"].as_array())
+            .flatten()
+            .cloned()
+            .collect();
+        let directory = all.first()?["directory"].as_str()?.to_owned();
+        let (status, said) =
+            real::request(agent, "GET", &format!("/files/read?path={directory}/stdout&offset=0"), "");
+        (status == 200 && said.contains("ready")).then_some(directory)
+    });
+    for (name, status) in [("fifo", 500), ("zero", 400), ("link", 400), ("none", 404)] {
+        for way in ["read?offset=0&path=", "download?path="] {
+            let (is, said) = real::request(agent, "GET", &format!("/files/{way}{directory}/{name}"), "");
+            assert_eq!(is, status, "{way}{name}: {said}");
+        }
+    }
+    let (status, large) = real::request(agent, "GET", &format!("/files/download?path={directory}/large"), "");
+    assert_eq!((status, large.len()), (200, 5_000_000));
+}

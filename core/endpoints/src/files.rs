@@ -199,7 +199,18 @@ pub fn render_found(ask: &Ask, found: Found) -> Response<Bytes> {
 }
 
 fn whole(name: &str, data: Vec<u8>) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(data));
+    download(name, Bytes::from(data))
+}
+
+/// The head of a download of so many bytes, which follow.
+pub fn head_of_download(name: &str, size: u64) -> Response<()> {
+    let mut response = download(name, ());
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    response
+}
+
+fn download<B>(name: &str, body: B) -> Response<B> {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(mime::of(name)));
     if let Ok(value) = HeaderValue::try_from(format!("attachment; filename={name}")) {

@@ -5,7 +5,9 @@ use crate::{
     cluster::Sandbox,
     output::{number, text},
 };
-use serde_json::Value;
+use base64::{Engine as _, prelude::BASE64_STANDARD as STANDARD};
+use http::Method;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Bytes that are asked for at once.
@@ -28,54 +30,53 @@ impl Reader {
     pub fn new(sandbox: Sandbox, file: &'static str) -> Self {
         Self { sandbox, file, offset: 0 }
     }
-    async fn ask(&self, cluster: &Cluster, query: &str) -> Result<Value, Failure> {
-        let path: String = format!("{}/{}", self.sandbox.directory, self.file)
-            .bytes()
-            .map(|b| match b {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => {
-                    char::from(b).to_string()
-                }
-                other => format!("%{other:02X}"),
-            })
-            .collect();
-        Ok(cluster.client.get(&format!("{}/files/read?path={path}{query}", self.sandbox.agent)).await?)
+    /// By READ_FILE of the agent's API, since `/files/read` gives text, and what is no text is lost there.
+    async fn ask(&self, cluster: &Cluster, offset: u64, length: u64) -> Result<Value, Failure> {
+        let path = format!("{}/{}", self.sandbox.directory, self.file);
+        let read_file = json!({ "path": path, "offset": offset, "length": length });
+        let call = json!({ "type": "READ_FILE", "read_file": read_file });
+        let url = format!("{}/api/v1", self.sandbox.agent);
+        let mut answer: Value = cluster.client.json(Method::POST, &url, Some(&call)).await?;
+        Ok(answer["read_file"].take())
     }
     /// What follows what was read before; empty at the end.
-    pub async fn more(&mut self, cluster: &Cluster) -> Result<String, Failure> {
-        let answer = self.ask(cluster, &format!("&offset={}&length={READ_BYTES}", self.offset)).await?;
-        let data = text(&answer, "data");
+    pub async fn more(&mut self, cluster: &Cluster) -> Result<Vec<u8>, Failure> {
+        let answer = self.ask(cluster, self.offset, READ_BYTES).await?;
+        let data = STANDARD.decode(text(&answer, "data"));
+        let data = data.map_err(|e| Failure::Failed(format!("the agent sent what is no base64: {e}")))?;
         self.offset += data.len() as u64;
         Ok(data)
     }
     /// Everything up to the end.
-    pub async fn rest(&mut self, cluster: &Cluster) -> Result<String, Failure> {
-        let mut all = String::new();
+    pub async fn rest(&mut self, cluster: &Cluster) -> Result<Vec<u8>, Failure> {
+        let mut all = Vec::new();
         loop {
             let more = self.more(cluster).await?;
             if more.is_empty() {
                 return Ok(all);
             }
-            all += &more;
+            all.extend(more);
         }
     }
     /// Goes to where the last so many lines begin, and gives them.
-    async fn tail(&mut self, cluster: &Cluster, lines: usize) -> Result<String, Failure> {
-        let answer = self.ask(cluster, "&offset=-1").await?;
-        let size: u64 = number(&answer["offset"]).parse().unwrap_or(0);
+    async fn tail(&mut self, cluster: &Cluster, lines: usize) -> Result<Vec<u8>, Failure> {
+        let answer = self.ask(cluster, 0, 0).await?;
+        let size: u64 = number(&answer["size"]).parse().unwrap_or(0);
         self.offset = size.saturating_sub(TAIL_BYTES_MAX);
         let all = self.rest(cluster).await?;
         Ok(last_lines(&all, lines).to_owned())
     }
 }
 
-fn last_lines(text: &str, lines: usize) -> &str {
-    let body = text.strip_suffix('\n').unwrap_or(text);
+fn last_lines(bytes: &[u8], lines: usize) -> &[u8] {
+    let body = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     if lines == 0 {
-        return "";
+        return b"";
     }
-    match body.rmatch_indices('\n').nth(lines - 1) {
-        Some((at, _)) => &text[at + 1..],
-        None => text,
+    let ends = body.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n');
+    match ends.map(|(at, _)| at).nth(lines - 1) {
+        Some(at) => &bytes[at + 1..],
+        None => bytes,
     }
 }
 
@@ -112,13 +113,16 @@ pub async fn print(
                 _ => reader.rest(cluster).await?,
             };
             quiet &= new.is_empty();
+            if prefix.is_empty() && !output.json {
+                output.raw(&new);
+                continue;
+            }
+            let new = String::from_utf8_lossy(&new);
             if output.json {
                 // One object a line, whatever the number of tasks.
                 new.lines().for_each(|line| {
                     output.line(&serde_json::json!({ "task": task, "file": file, "line": line }).to_string());
                 });
-            } else if prefix.is_empty() {
-                output.raw(new.as_bytes());
             } else {
                 new.lines().for_each(|line| output.line(&format!("{prefix}{line}")));
             }
@@ -145,10 +149,10 @@ mod tests {
 
     #[test]
     fn tails_count_whole_lines() {
-        assert_eq!(last_lines("a\nb\nc\n", 2), "b\nc\n");
-        assert_eq!(last_lines("a\nb\nc", 1), "c");
-        assert_eq!(last_lines("a\n", 5), "a\n");
-        assert_eq!(last_lines("a\n", 0), "");
+        assert_eq!(last_lines(b"a\nb\nc\n", 2), b"b\nc\n");
+        assert_eq!(last_lines(b"a\nb\nc", 1), b"c");
+        assert_eq!(last_lines(b"a\n", 5), b"a\n");
+        assert_eq!(last_lines(b"a\n", 0), b"");
         assert_eq!(tag("hello.instance-0f1e2d3c-aaaa._app.1"), "0f1e2d3c");
         assert_eq!(tag("short"), "short");
     }

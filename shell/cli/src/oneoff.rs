@@ -34,7 +34,7 @@ struct OneOff<'a> {
     agent: Option<AgentId>,
     files: Option<[Reader; 2]>,
     /// What was written so far, where JSON is printed at the end.
-    written: [String; 2],
+    written: [Vec<u8>; 2],
 }
 
 /// The user that asks, by name if it has one here.
@@ -250,18 +250,18 @@ impl OneOff<'_> {
             self.files = Some([Reader::new(sandbox.clone(), "stdout"), Reader::new(sandbox, "stderr")]);
         }
         let Some([out, err]) = &mut self.files else { return };
-        if let Ok(text) = out.rest(self.cluster).await {
+        if let Ok(bytes) = out.rest(self.cluster).await {
             if self.output.json {
-                self.written[0] += &text;
+                self.written[0].extend(bytes);
             } else {
-                self.output.raw(text.as_bytes());
+                self.output.raw(&bytes);
             }
         }
-        if let Ok(text) = err.rest(self.cluster).await {
+        if let Ok(bytes) = err.rest(self.cluster).await {
             if self.output.json {
-                self.written[1] += &text;
+                self.written[1].extend(bytes);
             } else {
-                drop(std::io::stderr().write_all(text.as_bytes()));
+                drop(std::io::stderr().write_all(&bytes));
             }
         }
     }
@@ -272,7 +272,7 @@ impl OneOff<'_> {
             self.output.value(&serde_json::json!({
                 "task": self.task.value, "agent": self.agent.as_ref().map(|id| &id.value),
                 "state": status.state().as_str_name(), "message": message,
-                "stdout": self.written[0], "stderr": self.written[1],
+                "stdout": String::from_utf8_lossy(&self.written[0]), "stderr": String::from_utf8_lossy(&self.written[1]),
             }));
         }
         match (status.state(), exit_status(&message)) {

@@ -47,8 +47,10 @@ fn answer(path: &str, method: &str, asked: usize) -> (u16, String) {
             "{\"slaves\":[{\"id\":\"S0\",\"hostname\":\"h\",\"pid\":\"slave(1)@SELF\",\"active\":true,\"resources\":{\"cpus\":4,\"mem\":100},\"used_resources\":{\"cpus\":1}}]}"
         }
         ("GET", "/state") => "{\"frameworks\":[{\"executors\":[{\"id\":\"hello.1\",\"directory\":\"/d\"}]}]}",
-        ("GET", "/files/read") if asked > 1 => "{\"data\":\"\",\"offset\":6}",
-        ("GET", "/files/read") => "{\"data\":\"hello\\n\",\"offset\":0}",
+        ("POST", "/api/v1") if asked > 1 => {
+            "{\"type\":\"READ_FILE\",\"read_file\":{\"data\":\"\",\"size\":6}}"
+        }
+        ("POST", "/api/v1") => "{\"type\":\"READ_FILE\",\"read_file\":{\"data\":\"aGVsbG8K\",\"size\":6}}",
         ("GET", "/v2/apps" | "/v2/tasks" | "/tasks") => "{}",
         _ => return (404, "{\"message\":\"There is nothing here\"}".into()),
     };

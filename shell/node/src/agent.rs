@@ -176,7 +176,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                     })
                 }
                 Routed::Perform(Perform::Output { container, style }) => desk.output(container, style).await,
-                Routed::Perform(perform) => Reply::Full(tools.perform(perform).await),
+                Routed::Perform(perform) => tools.perform(perform).await,
                 Routed::Step(input) => {
                     let answer = hub.expect(arrived.id);
                     driven.send(input).await;

@@ -1,51 +1,100 @@
 //! Reads of files and directories for `/files/*` and the operator APIs. Which may be read is decided before
 //! (`endpoints::files`); here it is made sure that a path does not lead elsewhere.
 
-use bytes::Bytes;
-use endpoints::files::{Ask, Entry, Found, What, render_found, within};
-use http::Response;
+use bytes::BytesMut;
+use endpoints::files::{Ask, Entry, Found, What, head_of_download, render_found, within};
 use std::{
     fs, io,
     io::{Read as _, Seek as _, SeekFrom},
-    os::unix::fs::MetadataExt as _,
+    os::{
+        fd::AsRawFd as _,
+        unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    },
     path::Path,
 };
+use tokio::io::AsyncReadExt as _;
+use web::Reply;
 
-/// Does it and renders the answer.
-pub async fn perform(ask: Ask) -> Response<Bytes> {
-    let asked = ask.clone();
-    let found = tokio::task::spawn_blocking(move || find(&asked)).await;
-    let found = found.unwrap_or_else(|error| Found::Failed(error.to_string()));
-    render_found(&ask, found)
+/// A download of up to so many bytes is read at once; a larger one is sent in parts of this size as the client takes them.
+const PART_BYTES: usize = 1024 * 1024;
+/// Parts that wait for a client.
+const PARTS_WAITING_MAX: usize = 2;
+
+/// What became of it.
+enum Done {
+    /// It is all here.
+    Here(Found),
+    /// A file that is too large for that: its name and size.
+    Large(fs::File, String, u64),
 }
 
-fn find(ask: &Ask) -> Found {
+impl From<Found> for Done {
+    fn from(found: Found) -> Self {
+        Self::Here(found)
+    }
+}
+
+/// Does it and renders the answer.
+pub async fn perform(ask: Ask) -> Reply {
+    let asked = ask.clone();
+    let done = tokio::task::spawn_blocking(move || find(&asked)).await;
+    match done.unwrap_or_else(|error| Found::Failed(error.to_string()).into()) {
+        Done::Here(found) => Reply::Full(render_found(&ask, found)),
+        Done::Large(file, name, size) => send(file, &name, size),
+    }
+}
+
+/// Sends a file as fast as the client takes it. It ends early where the file does.
+fn send(file: fs::File, name: &str, size: u64) -> Reply {
+    let (handle, body) = web::stream(PART_BYTES * (PARTS_WAITING_MAX + 1), PARTS_WAITING_MAX + 1);
+    tokio::spawn(async move {
+        let mut file = tokio::fs::File::from_std(file).take(size);
+        loop {
+            let mut part = BytesMut::with_capacity(PART_BYTES);
+            match file.read_buf(&mut part).await {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => return tracing::warn!(%error, "a download ends early"),
+            }
+            handle.room(PART_BYTES * PARTS_WAITING_MAX).await;
+            if handle.send(part.freeze()).is_err() {
+                return;
+            }
+        }
+    });
+    Reply::Stream(head_of_download(name, size), body)
+}
+
+fn find(ask: &Ask) -> Done {
     let said = if ask.rest.is_empty() { ask.root.clone() } else { format!("{}/{}", ask.root, ask.rest) };
-    let Ok(root) = fs::canonicalize(&ask.root) else { return Found::Missing };
+    let Ok(root) = fs::canonicalize(&ask.root) else { return Found::Missing.into() };
     if !ask.rest.is_empty() && !root.is_dir() {
-        return Found::Missing;
+        return Found::Missing.into();
     }
     let real = match fs::canonicalize(&said) {
         Ok(real) => real,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Missing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Found::Missing.into(),
         Err(error) => {
-            return Found::Failed(format!("Failed to determine canonical path of '{said}': {error}"));
+            return Found::Failed(format!("Failed to determine canonical path of '{said}': {error}")).into();
         }
     };
     if !within(&root.to_string_lossy(), &real.to_string_lossy()) {
-        return Found::Outside(said);
+        return Found::Outside(said).into();
     }
     let done = match ask.what {
-        What::Browse => list(&real).map(Found::Entries),
-        _ if real.is_dir() => return Found::Directory,
-        What::Read { offset, length } => part(&real, offset, length),
-        What::Download => fs::read(&real).map(|data| {
-            let name = real.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Found::Whole { name, data }
-        }),
+        What::Browse => list(&real).map(|entries| Found::Entries(entries).into()),
+        _ if real.is_dir() => return Found::Directory.into(),
+        What::Read { .. } | What::Download => match open(&root, &real) {
+            Ok(Some(file)) => match ask.what {
+                What::Read { offset, length } => part(file, offset, length).map(Done::from),
+                _ => whole(file, &real),
+            },
+            Ok(None) => return Found::Outside(said).into(),
+            Err(error) => Err(error),
+        },
     };
     done.unwrap_or_else(|error| {
-        Found::Failed(format!("Failed to open file at '{}': {error}", real.display()))
+        Found::Failed(format!("Failed to open file at '{}': {error}", real.display())).into()
     })
 }
 
@@ -80,8 +129,30 @@ fn name_of(file: &str, id: u32) -> String {
     found.map_or(id.clone(), |f| f[0].to_owned())
 }
 
-fn part(path: &Path, offset: Option<u64>, length: u64) -> io::Result<Found> {
-    let mut file = fs::File::open(path)?;
+/// Opens a regular file, never waiting for one to be written; none if it lies elsewhere by now: whoever owns the sandbox
+/// may have put a link in its place since we looked.
+fn open(root: &Path, path: &Path) -> io::Result<Option<fs::File>> {
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NOCTTY;
+    let file = fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("Not a regular file"));
+    }
+    let is = fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    Ok(within(&root.to_string_lossy(), &is.to_string_lossy()).then_some(file))
+}
+
+fn whole(file: fs::File, path: &Path) -> io::Result<Done> {
+    let size = file.metadata()?.len();
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    if size > PART_BYTES as u64 {
+        return Ok(Done::Large(file, name, size));
+    }
+    let mut data = Vec::new();
+    file.take(PART_BYTES as u64).read_to_end(&mut data)?;
+    Ok(Found::Whole { name, data }.into())
+}
+
+fn part(mut file: fs::File, offset: Option<u64>, length: u64) -> io::Result<Found> {
     let size = file.metadata()?.len();
     let mut data = Vec::new();
     if let Some(offset) = offset.filter(|offset| *offset < size) {

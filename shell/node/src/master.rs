@@ -142,7 +142,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                     driven.send(input).await;
                     crate::answered(answer).await
                 }
-                Routed::Perform(perform) => Reply::Full(tools.perform(perform).await),
+                Routed::Perform(perform) => tools.perform(perform).await,
             }
         }
     };

@@ -8,6 +8,7 @@ use endpoints::{Perform, agent::containers::render_used, logging::render_level, 
 use http::Response;
 use model::request::Answer;
 use std::sync::Arc;
+use web::Reply;
 
 /// More metrics of a role, by name.
 pub type More = Arc<dyn Fn() -> Vec<(String, f64)> + Send + Sync>;
@@ -23,9 +24,15 @@ pub struct Tools {
 
 impl Tools {
     /// Does it and renders the answer.
-    pub async fn perform(&self, perform: Perform) -> Response<Bytes> {
+    pub async fn perform(&self, perform: Perform) -> Reply {
         match perform {
             Perform::Files(ask) => files::perform(ask).await,
+            perform => Reply::Full(self.respond(perform).await),
+        }
+    }
+
+    async fn respond(&self, perform: Perform) -> Response<Bytes> {
+        match perform {
             Perform::Metrics(ask) => {
                 let mut measured = measure::system();
                 measured.named = (self.more)();
@@ -45,8 +52,8 @@ impl Tools {
                 let measured = tokio::task::spawn_blocking(move || meter.measure(&wanted)).await;
                 render_used(&ask, measured.unwrap_or_default())
             }
-            // The agent streams these itself; a master has no containers.
-            Perform::Session { .. } | Perform::Output { .. } => {
+            // The agent streams these itself; a master has no containers. Files were dealt with.
+            Perform::Files(_) | Perform::Session { .. } | Perform::Output { .. } => {
                 endpoints::render(Answer::text(404, "404 Not Found."))
             }
         }
