@@ -189,7 +189,7 @@ fn tasks_that_cannot_be_are_refused_each_with_its_reason() {
         ("negative", -1.0, "Invalid scalar resource: value <= 0"),
         ("tiny", 1e-5, "Invalid scalar resource: value <= 0"),
         ("none", 0.0, "Task uses no resources"),
-        ("huge", 1e9, "is more than available cpus:"),
+        ("huge", 1e9, "is more than available cpus"),
     ] {
         let mut scheduler = Scheduler::subscribe(&dev.master);
         scheduler.hear("\"agent_id\"");
