@@ -400,15 +400,19 @@ impl Master {
                 shut_down.insert(framework_id);
                 continue;
             };
-            let lost = (gone.unreachable && !crate::frameworks::partition_aware(framework))
-                || (gone.away && !framework.info.checkpoint());
-            if lost {
+            if gone.away && !framework.info.checkpoint() {
                 // It was told that the task is lost: it may not come back.
                 shut_down.insert(framework_id);
                 continue;
             }
             allocate_to(&mut task.resources, framework);
-            framework.unreachable_tasks.remove(&task_id);
+            let unreachable = framework.unreachable_tasks.remove(&task_id);
+            if task.statuses.is_empty()
+                && let Some(known) = framework.tasks.get(&task_id).or(unreachable.as_ref())
+            {
+                // Agents list no statuses.
+                task.statuses.clone_from(&known.statuses);
+            }
             kept.insert((framework_id.clone(), task_id.clone()));
             framework.tasks.insert(task_id.clone(), task.clone());
             if gone.unreachable {

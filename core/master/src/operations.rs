@@ -485,9 +485,13 @@ impl Master {
         let Some(agent) = self.agents.get(agent_id) else {
             return Err(Answer::text(400, "No agent found with specified ID"));
         };
-        let kind = operation.r#type().as_str_name();
+        let kind = operation.r#type();
+        let place = match kind {
+            Type::Unreserve | Type::Destroy => String::new(),
+            _ => format!(" on agent {agent}"),
+        };
         let invalid =
-            |why: String| Answer::text(400, format!("Invalid {kind} operation on agent {agent}: {why}"));
+            |why: String| Answer::text(400, format!("Invalid {} operation{place}: {why}", kind.as_str_name()));
         let refused = {
             let all = valid::resources_of(operation);
             Resources::from_messages(all.iter().map(|r| &**r)).err()

@@ -157,7 +157,8 @@ impl Master {
         }
         task.statuses.push(status.clone());
         let agent_id = task.agent_id.value.clone();
-        if state == TaskState::TaskUnreachable && !ended_before {
+        // Also for a framework that hears of partitions as losses: its agent may come back with the task.
+        if unreachable && !ended_before {
             framework.unreachable_tasks.insert(task_id.to_owned(), task);
             while framework.unreachable_tasks.len() > self.config.completed_tasks_max {
                 framework.unreachable_tasks.pop_first();
