@@ -490,8 +490,9 @@ impl Master {
             Type::Unreserve | Type::Destroy => String::new(),
             _ => format!(" on agent {agent}"),
         };
-        let invalid =
-            |why: String| Answer::text(400, format!("Invalid {} operation{place}: {why}", kind.as_str_name()));
+        let invalid = |why: String| {
+            Answer::text(400, format!("Invalid {} operation{place}: {why}", kind.as_str_name()))
+        };
         let refused = {
             let all = valid::resources_of(operation);
             Resources::from_messages(all.iter().map(|r| &**r)).err()
