@@ -1,4 +1,4 @@
-// npm `marathon-node`: its methods on apps, tasks, versions, deployments, queue, events, info, leader, ping.
+// npm `marathon-node`: its methods on apps, groups, tasks, versions, deployments, queue, events, info, leader, ping.
 "use strict";
 
 const assert = require("assert");
@@ -75,10 +75,24 @@ async function main() {
     await marathon.app.destroy("node/huge").catch((error) => assert.strictEqual(error.statusCode, 404));
 
     assert.ok(Array.isArray((await marathon.groups.getList()).groups));
+    const member = { id: "one", cmd: "sleep 600", cpus: 0.1, mem: 32, instances: 1 };
+    await marathon.groups.create({ id: "/node/group", apps: [member] });
+    await settled("node/group/one");
+    const group = await marathon.groups.getOne("node/group");
+    assert.deepStrictEqual(group.apps.map((app) => app.id), ["/node/group/one"]);
+    await marathon.groups.update("node/group", { apps: [{ ...member, instances: 2 }] }, true);
+    await settled("node/group/one");
+    assert.strictEqual((await marathon.app.getOne("node/group/one")).app.instances, 2);
+    await marathon.groups.destroy("node/group", true);
+    await until("the group is gone", async () => !(await marathon.groups.getOne("node")).groups.length);
+    // Marathon has no callbacks any more.
+    await refused(404, marathon.subscriptions.getList());
     await marathon.app.destroy("node/sleeper");
     await until("all is gone", async () => (await marathon.tasks.getList()).tasks.length === 0);
     await until("events", async () => heard.status_update_event >= 4 && heard.deployment_success >= 3);
     events.close();
+    assert.ok((await marathon.leader.abdicate()).message);
+    await until("it leads again", async () => (await marathon.leader.get()).leader);
     console.log("OK");
     process.exit(0);
 }
