@@ -390,7 +390,6 @@ impl Master {
         now: Time,
         out: &mut Effects<Effect>,
     ) -> (Vec<internal::ReconcileTasksMessage>, BTreeSet<String>) {
-        let listed = self.end_declared_lost(id, listed, out);
         let mut kept = BTreeSet::new();
         let mut shut_down = BTreeSet::new();
         for mut task in listed {
@@ -445,34 +444,6 @@ impl Master {
         }
         let missing = missing.into_values().collect();
         (missing, shut_down)
-    }
-
-    /// Tasks that were declared lost when the agent was disconnected do not come back: they are ended there, and their
-    /// framework has long started others.
-    ///
-    /// apache/mesos@c1b42f79:src/master/master.cpp (`exited`) declares those of frameworks without checkpoints lost; an
-    /// agent of its own forgets them only if it was restarted.
-    fn end_declared_lost(&self, id: &str, listed: Vec<Task>, out: &mut Effects<Effect>) -> Vec<Task> {
-        let declared_lost = |task: &Task| {
-            let task_id = &task.task_id.value;
-            self.frameworks.get(&task.framework_id.value).is_some_and(|f| {
-                let lost = |t: &Task| {
-                    t.task_id.value == *task_id
-                        && t.agent_id.value == id
-                        && t.state() == TaskState::TaskLost
-                        && t.statuses.last().is_some_and(|s| s.reason() == Reason::AgentDisconnected)
-                };
-                !f.tasks.contains_key(task_id) && f.completed_tasks.iter().rev().any(lost)
-            })
-        };
-        let (lost, kept): (Vec<_>, Vec<_>) = listed.into_iter().partition(declared_lost);
-        let Some(agent) = self.agents.get(id) else { return kept };
-        for task in lost.into_iter().filter(|t| !is_terminal(t.state())) {
-            let (framework_id, task_id) = (task.framework_id, task.task_id);
-            let kill = internal::KillTaskMessage { framework_id, task_id, kill_policy: None };
-            self.tell(agent, kill, out);
-        }
-        kept
     }
 
     /// Kills that the agent may not have heard.

@@ -105,6 +105,7 @@ impl Launcher {
             isolation: options.isolation.clone(),
             cgroup_mount: options.cgroup_mount.display().to_string(),
             cgroups_root: options.cgroups_root.clone(),
+            file_limit: linux::process::file_limit_before(),
         };
         write.write_all(&line(&hello)?).await?;
         let mut lines = BufReader::new(read).lines();
@@ -161,6 +162,8 @@ impl Launcher {
             }
             // Dropped before: who stopped it on purpose need not hear that it is lost.
             drop(alive);
+            // Nobody answers these any more.
+            waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
             tell.send(Ended::LauncherLost).await.unwrap_or_default();
         });
         let socket = options.dir.join("socket");
@@ -236,6 +239,9 @@ impl Launcher {
         self.executions.lock().unwrap_or_else(PoisonError::into_inner).insert(number, tell);
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         self.order(Order::Execute { number, container, program, environment, user, timeout_ms }).await;
+        if self.gone.has_changed().is_err() {
+            self.executions.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        }
         told.await.unwrap_or_else(|_| Err("the launcher is gone".to_owned()))
     }
 }

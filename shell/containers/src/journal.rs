@@ -1,9 +1,9 @@
 //! What a launcher must not forget, in one file: which containers it started, and how they ended. Appended before it is
-//! told to anybody; rewritten at the start.
+//! told to anybody; rewritten at the start and when it has grown.
 //!
 //! Never synced: the kernel keeps what was written through the death of any process, and when the kernel itself dies
 //! the containers die with it. The agent makes what it was told durable before it says so. (Three syncs for each task
-//! held the launcher to 400 tasks a second.)
+//! held the launcher to 400 tasks a second.) Never a reason not to start: a damaged line costs what it said, no more.
 
 use model::container::{ContainerId, Termination};
 use serde::{Deserialize, Serialize};
@@ -11,16 +11,29 @@ use std::{
     collections::BTreeMap,
     fs::{self, File},
     io::{self, Write as _},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
+
+/// The file is rewritten when it is longer than this, and twice as long as what it must hold.
+pub const JOURNAL_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Line {
     /// Everything below happened since this boot of the machine.
     Boot(String),
+    /// A container is about to be made: its groups may be there.
+    Making { container: ContainerId },
     /// A container runs: its first process as it was, so that it is known again.
-    Started { container: ContainerId, pid: u32, since: u64 },
+    Started {
+        container: ContainerId,
+        pid: u32,
+        since: u64,
+        /// That process is our own and stands before the task.
+        #[serde(default)]
+        keeper: bool,
+    },
     /// It ended.
     Ended { container: ContainerId, how: Termination },
     /// Nobody needs it any more.
@@ -30,79 +43,181 @@ pub enum Line {
 /// What the lines add up to for one container.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kept {
-    Running { pid: u32, since: u64 },
+    Making,
+    Running { pid: u32, since: u64, keeper: bool },
     Ended(Termination),
+}
+
+impl Kept {
+    fn line(&self, container: &ContainerId) -> Line {
+        let container = container.clone();
+        match self.clone() {
+            Self::Making => Line::Making { container },
+            Self::Running { pid, since, keeper } => Line::Started { container, pid, since, keeper },
+            Self::Ended(how) => Line::Ended { container, how },
+        }
+    }
+}
+
+fn apply(kept: &mut BTreeMap<ContainerId, Kept>, line: Line) {
+    match line {
+        Line::Boot(_) => None,
+        Line::Making { container } => kept.insert(container, Kept::Making),
+        Line::Started { container, pid, since, keeper } => {
+            kept.insert(container, Kept::Running { pid, since, keeper })
+        }
+        Line::Ended { container, how } => kept.insert(container, Kept::Ended(how)),
+        Line::Forgotten { container } => kept.remove(&container),
+    };
 }
 
 pub struct Journal {
     file: File,
     path: PathBuf,
+    boot: String,
+    /// Bytes of it that are whole lines.
+    length: u64,
+    /// What stands behind them could not be cut off.
+    torn: bool,
+    /// Longer than this, it is rewritten.
+    length_max: u64,
+    kept: BTreeMap<ContainerId, Kept>,
+    /// Lines that could not be written: tried again.
+    waiting: Vec<Line>,
 }
 
 impl Journal {
     /// Reads what an earlier launcher left and begins anew with it. A torn last line was never told to anybody; any
-    /// other line that does not parse is damage, and is refused. After a reboot nothing runs any more, and what is
-    /// damaged is what the disk had not got yet: all before it counts.
+    /// other line that does not parse is damage: it is left out and said loudly. After a reboot nothing runs any more.
     pub fn open(path: &Path, boot: &str) -> io::Result<(Self, BTreeMap<ContainerId, Kept>)> {
-        let text = match fs::read(path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(e) => return Err(e),
         };
         let mut kept = BTreeMap::new();
         let mut rebooted = false;
-        let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-        for (number, line) in whole.lines().enumerate() {
-            match serde_json::from_str(line) {
+        let mut lines: Vec<_> = bytes.split(|b| *b == b'\n').collect();
+        // Behind the last end of a line nothing is whole.
+        lines.pop();
+        for (number, line) in lines.into_iter().enumerate().filter(|(_, line)| !line.is_empty()) {
+            match serde_json::from_slice(line) {
                 Ok(Line::Boot(before)) => rebooted = before != boot,
-                Ok(Line::Started { container, pid, since }) => {
-                    kept.insert(container, Kept::Running { pid, since });
-                }
-                Ok(Line::Ended { container, how }) => {
-                    kept.insert(container, Kept::Ended(how));
-                }
-                Ok(Line::Forgotten { container }) => {
-                    kept.remove(&container);
-                }
-                Err(_) if rebooted => break,
-                Err(error) => {
-                    let why = format!("{} is damaged at line {}: {error}", path.display(), number + 1);
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-                }
+                Ok(line) => apply(&mut kept, line),
+                Err(error) => eprintln!(
+                    "launcher: {} is damaged at line {}, which is left out: {error}",
+                    path.display(),
+                    number + 1
+                ),
             }
         }
-        let fresh = path.with_extension("new");
         if rebooted {
             let ended = Kept::Ended(Termination::Unknown);
             kept.values_mut().filter(|k| matches!(k, Kept::Running { .. })).for_each(|k| *k = ended.clone());
         }
-        let mut file = File::create(&fresh)?;
-        write_line(&mut file, &Line::Boot(boot.to_owned()))?;
-        for (container, what) in &kept {
-            let line = match what.clone() {
-                Kept::Running { pid, since } => Line::Started { container: container.clone(), pid, since },
-                Kept::Ended(how) => Line::Ended { container: container.clone(), how },
-            };
-            write_line(&mut file, &line)?;
-        }
+        let (file, length) = rewrite(path, boot, &kept)?;
         file.sync_data()?;
-        fs::rename(&fresh, path)?;
-        Ok((Self { file, path: path.to_owned() }, kept))
+        let length_max = JOURNAL_BYTES_MAX.max(2 * length);
+        let journal = Self {
+            file,
+            path: path.to_owned(),
+            boot: boot.to_owned(),
+            length,
+            torn: false,
+            length_max,
+            kept: kept.clone(),
+            waiting: Vec::new(),
+        };
+        Ok((journal, kept))
     }
 
-    /// Appends lines.
-    pub fn write(&mut self, lines: &[Line]) -> io::Result<()> {
-        let mut bytes = Vec::new();
+    /// Appends a line, or nothing at all.
+    pub fn write(&mut self, line: Line) -> io::Result<()> {
+        self.try_again()?;
+        self.append(std::slice::from_ref(&line))?;
+        apply(&mut self.kept, line);
+        self.shorten();
+        Ok(())
+    }
+
+    /// Appends a line, later if it can't be done now.
+    pub fn keep(&mut self, line: Line) {
+        apply(&mut self.kept, line.clone());
+        self.waiting.push(line);
+        let first = self.waiting.len() == 1;
+        match self.try_again() {
+            Err(error) if first => {
+                eprintln!("launcher: {}: {error}; it is tried again", self.path.display());
+            }
+            Err(_) => {}
+            Ok(()) => self.shorten(),
+        }
+    }
+
+    /// Writes what could not be written before.
+    pub fn try_again(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let outcome = self.append(&waiting);
+        if outcome.is_err() {
+            self.waiting = waiting;
+        } else if waiting.len() > 1 {
+            eprintln!("launcher: {}: {} lines are written at last", self.path.display(), waiting.len());
+        }
+        outcome
+    }
+
+    fn append(&mut self, lines: &[Line]) -> io::Result<()> {
+        // Whatever is left behind the last whole line must not become the beginning of this one.
+        let mut bytes = if self.torn { vec![b'\n'] } else { Vec::new() };
         for line in lines {
             write_line(&mut bytes, line)?;
         }
-        self.file.write_all(&bytes)
+        let outcome = self.file.write_all_at(&bytes, self.length);
+        if outcome.is_ok() {
+            self.length += bytes.len() as u64;
+            self.torn = false;
+        } else {
+            self.torn = self.file.set_len(self.length).is_err();
+            if self.torn {
+                self.length = self.file.metadata().map_or(self.length, |m| m.len().max(self.length));
+            }
+        }
+        outcome
     }
 
-    /// Where it is, for messages.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Rewrites the file if most of it is history.
+    fn shorten(&mut self) {
+        if self.length <= self.length_max {
+            return;
+        }
+        match rewrite(&self.path, &self.boot, &self.kept) {
+            Ok((file, length)) => {
+                (self.file, self.length, self.torn) = (file, length, false);
+                self.length_max = JOURNAL_BYTES_MAX.max(2 * length);
+            }
+            Err(error) => {
+                eprintln!("launcher: {} can't be rewritten and grows: {error}", self.path.display());
+                self.length_max = 2 * self.length;
+            }
+        }
     }
+}
+
+/// A new file in the place of the old one, and how long it is.
+fn rewrite(path: &Path, boot: &str, kept: &BTreeMap<ContainerId, Kept>) -> io::Result<(File, u64)> {
+    let fresh = path.with_extension("new");
+    let mut bytes = Vec::new();
+    write_line(&mut bytes, &Line::Boot(boot.to_owned()))?;
+    for (container, what) in kept {
+        write_line(&mut bytes, &what.line(container))?;
+    }
+    let mut file = File::create(&fresh)?;
+    file.write_all(&bytes)?;
+    fs::rename(&fresh, path)?;
+    Ok((file, bytes.len() as u64))
 }
 
 fn write_line(to: &mut impl io::Write, line: &Line) -> io::Result<()> {
@@ -115,47 +230,96 @@ fn write_line(to: &mut impl io::Write, line: &Line) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn id(n: &str) -> ContainerId {
+        ContainerId(n.to_owned())
+    }
+    fn started(n: &str) -> Line {
+        Line::Started { container: id(n), pid: 3, since: 4, keeper: false }
+    }
+    const RUNNING: Kept = Kept::Running { pid: 3, since: 4, keeper: false };
+
     #[test]
-    fn a_torn_end_is_dropped_and_a_damaged_middle_refused() {
+    fn a_torn_end_is_dropped_and_a_damaged_middle_costs_one_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        let id = |n: &str| ContainerId(n.to_owned());
         let (mut journal, kept) = Journal::open(&path, "boot 1").unwrap();
         assert!(kept.is_empty());
         let how = Termination::Exited(3);
-        journal
-            .write(&[
-                Line::Started { container: id("a"), pid: 1, since: 2 },
-                Line::Started { container: id("b"), pid: 3, since: 4 },
-                Line::Ended { container: id("a"), how: how.clone() },
-                Line::Started { container: id("c"), pid: 5, since: 6 },
-                Line::Forgotten { container: id("c") },
-            ])
-            .unwrap();
-        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"Ended\":{\"cont").unwrap();
+        journal.write(Line::Making { container: id("a") }).unwrap();
+        for name in ["a", "b", "c"] {
+            journal.write(started(name)).unwrap();
+        }
+        journal.keep(Line::Ended { container: id("a"), how: how.clone() });
+        journal.keep(Line::Forgotten { container: id("c") });
+        let mut text = fs::read_to_string(&path).unwrap();
+        text.push_str("{\"Ended\":{\"cont");
+        fs::write(&path, &text).unwrap();
         let (_, kept) = Journal::open(&path, "boot 1").unwrap();
         assert_eq!(kept.len(), 2);
-        assert_eq!(kept[&id("a")], Kept::Ended(how));
-        assert_eq!(kept[&id("b")], Kept::Running { pid: 3, since: 4 });
-        fs::write(&path, "garbage\n{}\n").unwrap();
-        assert!(Journal::open(&path, "boot 1").err().unwrap().to_string().contains("damaged at line 1"));
+        assert_eq!((&kept[&id("a")], &kept[&id("b")]), (&Kept::Ended(how.clone()), &RUNNING));
+        let line = serde_json::to_string(&started("b")).unwrap();
+        assert!(text.contains(&line));
+        fs::write(&path, text.replace(&line, "\0\0garbage{}")).unwrap();
+        let (_, kept) = Journal::open(&path, "boot 1").unwrap();
+        assert_eq!(kept.into_iter().collect::<Vec<_>>(), [(id("a"), Kept::Ended(how))]);
     }
+
     #[test]
-    fn after_a_reboot_nothing_runs_and_what_the_disk_had_not_got_is_no_damage() {
+    fn after_a_reboot_nothing_runs() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        let id = |n: &str| ContainerId(n.to_owned());
         let (mut journal, _) = Journal::open(&path, "boot 1").unwrap();
-        let ended = Line::Ended { container: id("a"), how: Termination::Exited(3) };
-        journal.write(&[ended, Line::Started { container: id("b"), pid: 3, since: 4 }]).unwrap();
-        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"\0\0\xff\0\n{}\n").unwrap();
-        let text = fs::read(&path).unwrap();
-        assert!(Journal::open(&path, "boot 1").is_err(), "in the same boot nothing explains it");
-        assert_eq!(fs::read(&path).unwrap(), text, "what is refused is left as it is");
+        journal.write(Line::Ended { container: id("a"), how: Termination::Exited(3) }).unwrap();
+        journal.write(started("b")).unwrap();
         let (_, kept) = Journal::open(&path, "boot 2").unwrap();
         assert_eq!(kept[&id("a")], Kept::Ended(Termination::Exited(3)));
         assert_eq!(kept[&id("b")], Kept::Ended(Termination::Unknown));
         let (_, again) = Journal::open(&path, "boot 2").unwrap();
         assert_eq!(again, kept);
+    }
+
+    /// Writes fail from now on, as on a full disk: the file is open for reading only.
+    fn full(journal: &mut Journal) -> File {
+        let read_only = File::open(&journal.path).unwrap();
+        std::mem::replace(&mut journal.file, read_only)
+    }
+
+    #[test]
+    fn what_can_not_be_written_is_written_later_and_damages_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut journal, _) = Journal::open(&path, "boot").unwrap();
+        journal.write(started("a")).unwrap();
+        let file = full(&mut journal);
+        journal.write(started("never")).unwrap_err();
+        journal.keep(Line::Ended { container: id("a"), how: Termination::Exited(1) });
+        assert!(journal.torn, "what was left behind could not be cut off");
+        // Half a line is there, as ENOSPC leaves it.
+        file.write_all_at(b"{\"Star", journal.length).unwrap();
+        journal.length = file.metadata().unwrap().len();
+        journal.file = file;
+        journal.write(started("b")).unwrap();
+        let (_, kept) = Journal::open(&path, "boot").unwrap();
+        assert_eq!(kept.len(), 2);
+        assert_eq!((&kept[&id("a")], &kept[&id("b")]), (&Kept::Ended(Termination::Exited(1)), &RUNNING));
+    }
+
+    #[test]
+    fn a_long_history_is_left_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut journal, _) = Journal::open(&path, "boot").unwrap();
+        journal.write(started("stays")).unwrap();
+        let mut longest = 0;
+        for n in 0..60_000 {
+            let container = id(&format!("container-{n}"));
+            journal.write(started(&container.0)).unwrap();
+            journal.keep(Line::Forgotten { container });
+            longest = longest.max(fs::metadata(&path).unwrap().len());
+        }
+        assert!((JOURNAL_BYTES_MAX / 2..JOURNAL_BYTES_MAX + 4096).contains(&longest), "{longest}");
+        journal.write(started("last")).unwrap();
+        let (_, kept) = Journal::open(&path, "boot").unwrap();
+        assert_eq!(kept.into_keys().collect::<Vec<_>>(), [id("last"), id("stays")]);
     }
 }

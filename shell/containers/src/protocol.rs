@@ -12,14 +12,22 @@ pub const VERSION: u32 = 3;
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Order {
     /// First of all.
-    Hello { version: u32, isolation: Isolation, cgroup_mount: String, cgroups_root: String },
+    Hello {
+        version: u32,
+        isolation: Isolation,
+        cgroup_mount: String,
+        cgroups_root: String,
+        /// Files that a task may have open, if not as many as the launcher.
+        #[serde(default)]
+        file_limit: Option<u64>,
+    },
     /// Make a container and start what runs in it.
     Launch(Box<ContainerSpec>),
     /// Change what it may use.
     Limit { container: ContainerId, limits: Limits },
     /// A signal to all of its processes.
     Signal { container: ContainerId, signal: i32 },
-    /// End what is left of it and remove its groups.
+    /// End what is left of it and remove its groups; if it is not made yet or not known, `Failed` says so.
     Destroy { container: ContainerId },
     /// Its end is known; drop it from the journal.
     Forget { container: ContainerId },
@@ -52,7 +60,7 @@ pub enum Word {
     },
     /// It runs.
     Launched { container: ContainerId, pid: u32 },
-    /// It does not, and why.
+    /// It does not, and why: it could not be made, was destroyed before, or was never known.
     Failed { container: ContainerId, why: String },
     /// It ended.
     Terminated { container: ContainerId, how: Termination },

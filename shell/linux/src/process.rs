@@ -84,14 +84,17 @@ impl Status {
     }
 }
 
-/// Waits for any child to end. `Ok(None)` = there is no child.
-pub fn wait_any() -> io::Result<Option<(i32, Status)>> {
+/// Waits for any child to end and leaves it there: its number is not given to another process before it is `reap`ed.
+/// `Ok(None)` = there is no child.
+pub fn wait_any() -> io::Result<Option<i32>> {
     loop {
-        let mut status = 0;
-        // SAFETY: the pointer is to a live integer.
-        let pid = unsafe { libc::waitpid(-1, &raw mut status, 0) };
-        if pid > 0 {
-            return Ok(Some((pid, Status::of_wait(status))));
+        // SAFETY: siginfo_t is a plain structure for which all zeros is valid.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: the pointer is to a live structure.
+        let result = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOWAIT) };
+        if result == 0 {
+            // SAFETY: waitid has filled in the part of a child that ended.
+            return Ok(Some(unsafe { info.si_pid() }));
         }
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
@@ -101,6 +104,34 @@ pub fn wait_any() -> io::Result<Option<(i32, Status)>> {
         }
     }
 }
+
+/// Takes the end of a child that has ended.
+pub fn reap(pid: i32) -> io::Result<Status> {
+    let mut status = 0;
+    // SAFETY: the pointer is to a live integer.
+    check(unsafe { libc::waitpid(pid, &raw mut status, libc::WNOHANG) })?;
+    Ok(Status::of_wait(status))
+}
+
+/// Raises the number of files that this process may have open to the most it may ask for; what it was before.
+pub fn raise_file_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the pointer is to a live structure.
+    check(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) })?;
+    let before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max;
+    // SAFETY: the pointer is to a live structure.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) })?;
+    FILE_LIMIT_BEFORE.set(before).unwrap_or_default();
+    Ok(before)
+}
+
+/// What the limit was before this process raised it. Tasks get that one: programs that use select(2) count on it.
+pub fn file_limit_before() -> Option<u64> {
+    FILE_LIMIT_BEFORE.get().copied()
+}
+
+static FILE_LIMIT_BEFORE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
 
 /// When a process started, in ticks since boot: with the pid it names one process for ever. None = it is gone.
 pub fn started(pid: i32) -> Option<u64> {

@@ -8,7 +8,7 @@ use std::{
     cell::{Cell, RefCell},
     ffi::{CString, c_char, c_int, c_void},
     fs::File,
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     mem,
     os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd},
     ptr,
@@ -58,12 +58,17 @@ pub struct Order {
     pub enter: Vec<File>,
     /// stdin is a terminal, which becomes its own.
     pub terminal: bool,
+    /// Without a pid namespace: a process of ours stands before the task, to which everything falls that leaves it, and
+    /// which ends that with the task.
+    pub keeper: bool,
+    /// Files that it may have open; none = as many as we may.
+    pub file_limit: Option<u64>,
 }
 
 impl Order {
     /// Whether a process of ours stands before the task: the init of its pid namespace, or who entered another's.
     pub fn is_fronted(&self) -> bool {
-        self.pid_namespace || !self.enter.is_empty()
+        self.pid_namespace || !self.enter.is_empty() || self.keeper
     }
 }
 
@@ -76,7 +81,7 @@ pub fn namespaces_of(pid: u32) -> io::Result<Vec<File>> {
 /// A started process.
 #[derive(Debug)]
 pub struct Started {
-    /// Our child: the task itself, or the init of its pid namespace.
+    /// Our child: the task itself, the init of its pid namespace, or its keeper.
     pub pid: i32,
     /// Where the init says how the task ended, if there is one.
     report: Option<File>,
@@ -108,14 +113,63 @@ struct Prepared<'a> {
     /// The pipe where a child with memory of its own says so; below 0 = it has none.
     failure: i32,
     report: i32,
+    /// Where it hears that it may go on; below 0 = it need not wait.
+    go: i32,
+    /// All that it needs of what is open while it waits, in order.
+    files: Vec<i32>,
 }
 
-/// Starts it. The error says which step failed in the child, if it was there.
-pub fn spawn(order: &Order) -> io::Result<Started> {
+/// A process that was made, and has not begun unless it was made to execute its program at once.
+#[derive(Debug)]
+pub struct Newborn<'a> {
+    /// Our child. Its end is to be waited for, whatever becomes of it.
+    pub pid: i32,
+    order: &'a Order,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// It waits for the word. If nobody says it, for example since this process was killed, it ends.
+    Waits { go: OwnedFd, failure: File, report: Option<File> },
+    /// It executed its program, or the step that failed and why.
+    Went(Option<(i32, i32)>),
+}
+
+impl Newborn<'_> {
+    /// Whether it began already, so that who does not want it must end it.
+    pub fn has_begun(&self) -> bool {
+        matches!(self.stage, Stage::Went(None))
+    }
+
+    /// Lets it start. The error says which step failed in the child.
+    pub fn go(self) -> io::Result<Started> {
+        let (failure, report) = match self.stage {
+            Stage::Went(failure) => (failure, None),
+            Stage::Waits { go, mut failure, report } => {
+                File::from(go).write_all(b"g")?;
+                let mut said = [0; 8];
+                let failed = failure.read_exact(&mut said).is_ok().then(|| {
+                    let (step, errno) = said.split_at(4);
+                    let number = |bytes: &[u8]| bytes.try_into().map(i32::from_ne_bytes).unwrap_or_default();
+                    (number(step), number(errno))
+                });
+                (failed, report)
+            }
+        };
+        match failure {
+            None => Ok(Started { pid: self.pid, report }),
+            Some((step, errno)) => Err(failed(self.order, step, errno)),
+        }
+    }
+}
+
+/// Makes it. What stands before a task waits for the word; what executes its program at once has begun when this returns.
+pub fn begin(order: &Order) -> io::Result<Newborn<'_>> {
     STACK.with_borrow_mut(|stack| {
         // SAFETY: one past the end of the allocation.
         let stack = unsafe { stack.as_mut_ptr().add(STACK_BYTES) };
-        if order.is_fronted() || order.hold { stay(order, stack.cast()) } else { go(order, stack.cast()) }
+        if order.is_fronted() || order.hold { stay(order, stack.cast()) } else { rush(order, stack.cast()) }
     })
 }
 
@@ -136,6 +190,8 @@ fn prepare<'a>(order: &'a Order, stack: *mut c_void) -> Prepared<'a> {
         failed: Cell::new(None),
         failure: -1,
         report: -1,
+        go: -1,
+        files: Vec::new(),
     }
 }
 
@@ -153,28 +209,34 @@ fn flags(order: &Order) -> c_int {
     flags
 }
 
-/// Starts a process that executes its program at once: it borrows our memory until then.
-fn go(order: &Order, stack: *mut c_void) -> io::Result<Started> {
+/// Makes a process that executes its program at once: it borrows our memory until then.
+fn rush(order: &Order, stack: *mut c_void) -> io::Result<Newborn<'_>> {
     let prepared = prepare(order, stack);
     let flags = flags(order) | libc::CLONE_VM | libc::CLONE_VFORK;
     // SAFETY: the child runs on a stack of its own while this thread stands still; `prepared` outlives that.
-    let pid = unsafe { libc::clone(begin, stack, flags, (&raw const prepared).cast_mut().cast()) };
+    let pid = unsafe { libc::clone(born, stack, flags, (&raw const prepared).cast_mut().cast()) };
     if pid < 0 {
         return Err(io::Error::last_os_error());
     }
-    match prepared.failed.get() {
-        None => Ok(Started { pid, report: None }),
-        Some((step, errno)) => Err(failed(order, pid, step, errno)),
-    }
+    Ok(Newborn { pid, order, stage: Stage::Went(prepared.failed.get()) })
 }
 
-/// Starts a process that stays in front of the task, with a copy of our memory.
-fn stay(order: &Order, stack: *mut c_void) -> io::Result<Started> {
-    let (failure_read, failure_write) = pipe()?;
+/// Makes a process that stays in front of the task, with a copy of our memory.
+fn stay(order: &Order, stack: *mut c_void) -> io::Result<Newborn<'_>> {
+    let (failure, failure_write) = pipe()?;
+    let (go_read, go) = pipe()?;
     let report = if order.hold { None } else { Some(pipe()?) };
+    let own =
+        [&order.stdin, &order.stdout, &order.stderr].into_iter().chain(&order.cgroups).chain(&order.enter);
+    let mut files: Vec<_> = own.map(File::as_raw_fd).collect();
+    files.extend([0, 1, 2, failure_write.as_raw_fd(), go_read.as_raw_fd()]);
+    files.extend(report.as_ref().map(|(_, write)| write.as_raw_fd()));
+    files.sort_unstable();
     let prepared = Prepared {
         failure: failure_write.as_raw_fd(),
         report: report.as_ref().map_or(-1, |(_, write)| write.as_raw_fd()),
+        go: go_read.as_raw_fd(),
+        files,
         ..prepare(order, stack)
     };
     // SAFETY: without CLONE_VM the child gets a copy of the address space and goes on here with a copy of the stack.
@@ -187,22 +249,13 @@ fn stay(order: &Order, stack: *mut c_void) -> io::Result<Started> {
         return Err(io::Error::last_os_error());
     }
     drop(failure_write);
-    let mut failure = [0; 8];
-    if File::from(failure_read).read_exact(&mut failure).is_ok() {
-        let step = i32::from_ne_bytes([failure[0], failure[1], failure[2], failure[3]]);
-        let errno = i32::from_ne_bytes([failure[4], failure[5], failure[6], failure[7]]);
-        return Err(failed(order, pid, step, errno));
-    }
     let report = report.map(|(read, _)| File::from(read));
-    Ok(Started { pid, report })
+    Ok(Newborn { pid, order, stage: Stage::Waits { go, failure: File::from(failure), report } })
 }
 
-/// The error of a child that has said why it ends, put away.
-fn failed(order: &Order, pid: i32, step: i32, errno: i32) -> io::Error {
+/// The error of a child that has said why it ends.
+fn failed(order: &Order, step: i32, errno: i32) -> io::Error {
     let error = io::Error::from_raw_os_error(errno);
-    let mut status = 0;
-    // SAFETY: the pointer is to a live integer; the pid is our child's.
-    unsafe { libc::waitpid(pid, &raw mut status, 0) };
     let why = match STEPS.get(step as usize) {
         Some(step) if *step == EXECUTE => format!("{step} '{}': {error}", order.file.to_string_lossy()),
         step => format!("{}: {error}", step.unwrap_or(&"start")),
@@ -226,13 +279,13 @@ const STEPS: [&str; 11] = [
 ];
 
 /// Where a child that shares our memory begins.
-extern "C" fn begin(prepared: *mut c_void) -> c_int {
+extern "C" fn born(prepared: *mut c_void) -> c_int {
     // SAFETY: who cloned stands still with all of it alive; this is a fresh child.
     unsafe { child(&*prepared.cast::<Prepared<'_>>()) }
 }
 
 /// Where the task behind an init begins.
-extern "C" fn begin_behind(prepared: *mut c_void) -> c_int {
+extern "C" fn born_behind(prepared: *mut c_void) -> c_int {
     // SAFETY: as above.
     unsafe {
         libc::setsid();
@@ -246,6 +299,9 @@ unsafe fn child(prepared: &Prepared<'_>) -> ! {
     let order = prepared.order;
     // SAFETY: system calls on descriptors and memory that live as long as this process.
     unsafe {
+        if prepared.go >= 0 {
+            wait_to_go(prepared);
+        }
         for file in &order.cgroups {
             if libc::write(file.as_raw_fd(), c"0".as_ptr().cast(), 1) != 1 {
                 fail(prepared, 0);
@@ -293,9 +349,12 @@ unsafe fn child(prepared: &Prepared<'_>) -> ! {
         if order.hold {
             hold();
         }
+        if order.keeper && libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0 {
+            fail(prepared, 3);
+        }
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
         let task =
-            libc::clone(begin_behind, prepared.stack, flags, ptr::from_ref(prepared).cast_mut().cast());
+            libc::clone(born_behind, prepared.stack, flags, ptr::from_ref(prepared).cast_mut().cast());
         if task < 0 {
             fail(prepared, 3);
         }
@@ -305,15 +364,94 @@ unsafe fn child(prepared: &Prepared<'_>) -> ! {
             libc::syscall(libc::SYS_close_range, 0, keep - 1, 0);
         }
         libc::syscall(libc::SYS_close_range, keep + 1, u32::MAX, 0);
+        if order.keeper {
+            // What is meant for the task is not meant for it.
+            for signal in
+                [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2]
+            {
+                libc::signal(signal, libc::SIG_IGN);
+            }
+        }
         loop {
             let mut status = 0;
             let ended = libc::waitpid(-1, &raw mut status, libc::__WALL);
             if ended == task {
+                if order.keeper {
+                    end_children();
+                } else if !order.enter.is_empty() {
+                    // The namespaces that it entered live on, and with them what it left in the background.
+                    libc::kill(-task, libc::SIGKILL);
+                }
                 let bytes = status.to_ne_bytes();
                 libc::write(keep, bytes.as_ptr().cast(), bytes.len());
                 libc::_exit(0);
             }
         }
+    }
+}
+
+/// Closes all that belongs to others, then waits for the word; ends if whoever was to say it is gone.
+///
+/// # Safety
+/// As `child`.
+unsafe fn wait_to_go(prepared: &Prepared<'_>) {
+    // SAFETY: plain system calls on descriptors and a local byte.
+    unsafe {
+        // A copy of a sibling's other end would keep that one waiting for ever.
+        let mut next = 0;
+        for file in &prepared.files {
+            if *file > next {
+                libc::syscall(libc::SYS_close_range, next, *file - 1, 0);
+            }
+            next = *file + 1;
+        }
+        libc::syscall(libc::SYS_close_range, next, u32::MAX, 0);
+        let mut word = 0_u8;
+        loop {
+            match libc::read(prepared.go, (&raw mut word).cast(), 1) {
+                1 => return,
+                n if n < 0 && *libc::__errno_location() == libc::EINTR => {}
+                _ => libc::_exit(0),
+            }
+        }
+    }
+}
+
+/// Ends all children, and theirs as they fall to us, until there is none.
+///
+/// # Safety
+/// As `child`, and no other thread is there.
+unsafe fn end_children() {
+    let mut text = [0_u8; 4096];
+    loop {
+        // SAFETY: plain system calls on a constant path and a local buffer.
+        let length = unsafe {
+            let file = libc::open(c"/proc/thread-self/children".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+            if file < 0 {
+                return;
+            }
+            let length = libc::read(file, text.as_mut_ptr().cast(), text.len());
+            libc::close(file);
+            length
+        };
+        if length <= 0 {
+            return;
+        }
+        let mut pid = 0;
+        for byte in text.iter().take(length as usize) {
+            if byte.is_ascii_digit() {
+                pid = pid * 10 + i32::from(*byte - b'0');
+            } else {
+                // A number that the buffer cuts is not followed by a space and comes again.
+                if pid > 0 {
+                    // SAFETY: kill takes plain numbers; nobody but us reaps our children, so this is one.
+                    unsafe { libc::kill(pid, libc::SIGKILL) };
+                }
+                pid = 0;
+            }
+        }
+        // SAFETY: waitpid takes no status here.
+        unsafe { libc::waitpid(-1, ptr::null_mut(), libc::__WALL) };
     }
 }
 
@@ -360,6 +498,12 @@ unsafe fn exec(prepared: &Prepared<'_>) -> ! {
         }
         if libc::chdir(order.directory.as_ptr()) < 0 {
             fail(prepared, 6);
+        }
+        if let Some(files) = order.file_limit {
+            let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+            limit.rlim_cur = files.min(limit.rlim_max);
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
         }
         // Everything else closes when the new program starts; a failure can still be told.
         libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC);

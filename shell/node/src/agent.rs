@@ -1,5 +1,7 @@
 //! `mesolite agent`: an agent machine, its store, its launcher, its port, its link.
 
+mod containers;
+
 use crate::{
     Running, Stop, address,
     attach::Desk,
@@ -10,12 +12,12 @@ use crate::{
     messages::{Came, sort},
     perform::Tools,
 };
+use ::containers::{Isolation, Known, Launcher, Meter, Options};
 use agent::{Agent, Config, Effect, Input, Keep};
 use anyhow::Context as _;
 use base::{Duration, Now};
-use containers::{Ended, Isolation, Launcher, Meter, Options};
 use endpoints::{Arrived, Perform, Routed};
-use model::{container::ContainerSpec, link::Upid, request::Answer};
+use model::{link::Upid, request::Answer};
 use std::{net::SocketAddr, path::Path, sync::Arc};
 use tokio::sync::mpsc;
 use web::{
@@ -119,8 +121,8 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         },
     );
     let (current, now_living) = tokio::sync::watch::channel(launcher.clone());
-    tokio::spawn(keep_containers(driven.clone(), queue, words, current, options, stop.clone()));
-    let containers::Known { running, starting, ended } = known;
+    tokio::spawn(containers::keep(driven.clone(), queue, words, current, options, stop.clone()));
+    let Known { running, starting, ended } = known;
     driven.send(Input::Recovered { running, starting, ended }).await;
     driven.send(Input::MasterDetected(Some(Upid::new("master", master)))).await;
     let pause = values.duration("disk_watch_interval").unwrap_or(DISK_WATCH_INTERVAL);
@@ -265,121 +267,8 @@ async fn resolve(master: &str) -> anyhow::Result<SocketAddr> {
     found.next().with_context(|| format!("--master: '{plain}' has no address"))
 }
 
-/// Carries out orders about containers and brings back what becomes of them; replaces a launcher that was killed.
-async fn keep_containers(
-    driven: Driven<Agent>,
-    mut orders: mpsc::UnboundedReceiver<Effect>,
-    mut words: mpsc::Receiver<Ended>,
-    current: tokio::sync::watch::Sender<Launcher>,
-    options: Options,
-    mut stop: Stop,
-) {
-    let mut launcher = current.borrow().clone();
-    loop {
-        let input = tokio::select! {
-            biased;
-            () = stopped(&mut stop) => return,
-            Some(order) = orders.recv() => {
-                obey(&driven, &launcher, order).await;
-                continue;
-            }
-            word = words.recv() => match word {
-                Some(Ended::Launched { container, pid }) => Input::Launched { container, pid },
-                Some(Ended::Failed { container, why }) => Input::LaunchFailed { container, why },
-                Some(Ended::Terminated { container, how }) => Input::Terminated { container, how },
-                // With --kill-tasks-on-exit it goes first.
-                Some(Ended::LauncherLost) | None if *stop.borrow() => return,
-                Some(Ended::LauncherLost) | None => {
-                    tracing::error!("the launcher is gone; its tasks go on, their exit statuses are lost");
-                    match Launcher::start(options.clone()).await {
-                        Ok((fresh, known, fresh_words)) => {
-                            (launcher, words) = (fresh, fresh_words);
-                            current.send_replace(launcher.clone());
-                            let containers::Known { running, starting, ended } = known;
-                            driven.send(Input::LauncherReplaced { running, starting, ended }).await;
-                        }
-                        Err(error) => {
-                            tracing::error!(%error, "no launcher can be started; trying again");
-                            tokio::time::sleep(Duration::from_secs(1)).await;
-                        }
-                    }
-                    continue;
-                }
-            },
-        };
-        driven.send(input).await;
-    }
-}
-
 /// Completes when everything is to stop.
 async fn stopped(stop: &mut Stop) {
     // A closed channel means the same.
     stop.wait_for(|stop| *stop).await.map(drop).unwrap_or_default();
-}
-
-async fn obey(driven: &Driven<Agent>, launcher: &Launcher, order: Effect) {
-    match order {
-        Effect::Launch(spec) if spec.fetch.is_empty() => match containers::make_sandbox(&spec) {
-            Ok(()) => launcher.launch(*spec).await,
-            Err(why) => driven.send(Input::LaunchFailed { container: spec.id, why }).await,
-        },
-        Effect::Launch(spec) => {
-            tokio::spawn(fetch_and_launch(driven.clone(), launcher.clone(), *spec));
-        }
-        Effect::Limit { container, limits } => launcher.limit(container, limits).await,
-        Effect::Signal { container, signal } => launcher.signal(container, signal).await,
-        Effect::Destroy { container } => launcher.destroy(container).await,
-        Effect::Forget { container } => launcher.forget(container).await,
-        Effect::Probe { id, probe, timeout } => {
-            let (driven, launcher) = (driven.clone(), launcher.clone());
-            tokio::spawn(async move {
-                let outcome = containers::probe(probe, timeout, Some(&launcher)).await;
-                driven.send(Input::Probed { probe: id, outcome }).await;
-            });
-        }
-        Effect::Volumes { operation, make, remove } => {
-            // Before the next order, which may use them; what goes only gets out of the way here.
-            let outcome = containers::change_volumes(&make, &remove_of(&remove));
-            driven.send(Input::VolumesChanged { operation, outcome }).await;
-        }
-        Effect::Discard { directory } => {
-            let driven = driven.clone();
-            tokio::spawn(async move {
-                let path = directory.clone();
-                let removed = tokio::task::spawn_blocking(move || containers::remove_sandbox(&path)).await;
-                let gone = match removed.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-                    Ok(()) => true,
-                    Err(error) => {
-                        tracing::warn!(directory, %error, "a sandbox stays behind");
-                        false
-                    }
-                };
-                driven.send(Input::Discarded { directory, gone }).await;
-            });
-        }
-        Effect::Send(_)
-        | Effect::Link(_)
-        | Effect::Save { .. }
-        | Effect::Http(_)
-        | Effect::Respond { .. } => {}
-    }
-}
-
-async fn fetch(spec: &ContainerSpec) -> Result<(), String> {
-    let program = std::env::current_exe().map_err(|e| e.to_string())?.display().to_string();
-    let sandbox = Path::new(&spec.sandbox);
-    let program = [program, "fetcher".to_owned()];
-    containers::fetch_all(&program, &spec.id, &spec.fetch, sandbox, spec.user.as_deref()).await
-}
-
-async fn fetch_and_launch(driven: Driven<Agent>, launcher: Launcher, spec: ContainerSpec) {
-    let made = containers::make_sandbox(&spec);
-    let fetched = match made {
-        Ok(()) => fetch(&spec).await,
-        Err(why) => Err(why),
-    };
-    match fetched {
-        Ok(()) => launcher.launch(spec).await,
-        Err(why) => driven.send(Input::LaunchFailed { container: spec.id, why }).await,
-    }
 }

@@ -123,6 +123,11 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    // A connection each for schedulers, executors, agents: the usual soft limit of 1024 files is soon too few. Tasks get
+    // it as it was.
+    if let Err(error) = containers::raise_file_limit() {
+        tracing::warn!(%error, "the limit of open files stays as it is");
+    }
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?)
 }

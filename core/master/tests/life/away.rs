@@ -4,7 +4,7 @@ use crate::world::*;
 use master::Input;
 use model::{
     link::{Envelope, Message, Upid},
-    mesos::{AgentId, FrameworkInfo, TaskId, TaskState, TaskStatus, internal, scheduler::call},
+    mesos::{AgentId, TaskId, TaskState, internal, scheduler::call},
     resources::Resources,
 };
 
@@ -74,29 +74,4 @@ fn a_kill_that_the_agent_did_not_hear_is_said_again_when_it_comes_back() {
     w.update(&pid, &client, &agent, "a", TaskState::TaskKilled, 2);
     w.acknowledge(&client, &agent, "a", 2);
     assert!(w.master.agents()[&agent.value].killed.is_empty());
-}
-
-#[test]
-fn tasks_that_were_declared_lost_do_not_come_back() {
-    let mut w = World::new();
-    let pid = w.agent(5051);
-    let client = w.subscribe(FrameworkInfo { checkpoint: Some(false), ..aware(100.0) });
-    let offer = w.offers(&client).remove(0);
-    let agent = offer.agent_id.clone();
-    w.launch(&client, &offer, "a", 1.0);
-    w.update(&pid, &client, &agent, "a", TaskState::TaskRunning, 1);
-    w.updates(&client);
-    w.step(Input::Exited { peer: pid.address });
-    let lost = w.updates(&client);
-    assert_eq!((lost.len(), lost[0].state()), (1, TaskState::TaskLost));
-    come_back(&mut w, &pid, &agent, &client, &[("a", TaskState::TaskRunning)]);
-    assert_eq!(kills(&w), [("a".to_owned(), None)], "it still runs there and runs for nobody");
-    let running = |w: &World| w.master.frameworks()[&client.id.value].tasks.len();
-    assert_eq!(running(&w), 0);
-    let free = w.offers(&client).remove(0);
-    assert_eq!(cpus(&free), 4.0);
-    w.update(&pid, &client, &agent, "a", TaskState::TaskKilled, 2);
-    assert_eq!(running(&w), 0);
-    let said = w.updates(&client);
-    assert_eq!(said.iter().map(TaskStatus::state).collect::<Vec<_>>(), [TaskState::TaskKilled]);
 }
