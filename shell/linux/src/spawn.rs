@@ -353,8 +353,7 @@ unsafe fn child(prepared: &Prepared<'_>) -> ! {
             fail(prepared, 3);
         }
         let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-        let task =
-            libc::clone(born_behind, prepared.stack, flags, ptr::from_ref(prepared).cast_mut().cast());
+        let task = libc::clone(born_behind, prepared.stack, flags, ptr::from_ref(prepared).cast_mut().cast());
         if task < 0 {
             fail(prepared, 3);
         }
