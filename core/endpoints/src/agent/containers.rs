@@ -6,7 +6,7 @@ use crate::{
     answer::{json_text, parameter},
     nouns, operator,
 };
-use agent::{Agent, Input};
+use agent::{Agent, Input, Runner};
 use api::json::Writer;
 use bytes::Bytes;
 use http::Response;
@@ -14,7 +14,10 @@ use model::{
     container::ContainerId,
     mesos::{
         self, ContainerStatus, ExecutorId, FrameworkId, ResourceStatistics,
-        agent::response::{GetContainers, Type, get_containers},
+        agent::{
+            call::GetContainers as GetContainersCall,
+            response::{GetContainers, Type, get_containers},
+        },
     },
     request::Codec,
     resources::Resources,
@@ -58,11 +61,37 @@ pub struct Container {
     status: ContainerStatus,
     resources: Resources,
     limits: BTreeMap<String, f64>,
+    /// It is no executor's: only what it may use is said of it, as upstream does.
+    inner: bool,
+}
+
+/// A container inside another, or one that stands alone.
+fn inner(id: &ContainerId, pid: Option<u32>, resources: &[mesos::Resource]) -> Option<Container> {
+    let pid = pid?;
+    let status = ContainerStatus {
+        executor_pid: Some(pid),
+        container_id: Some(id.to_message()),
+        ..Default::default()
+    };
+    Some(Container {
+        id: id.clone(),
+        pid,
+        framework: String::new(),
+        executor: String::new(),
+        name: String::new(),
+        source: String::new(),
+        status,
+        resources: Resources::from_messages(resources).unwrap_or_default(),
+        limits: BTreeMap::new(),
+        inner: true,
+    })
 }
 
 fn container(shown: &Shown<'_>) -> Option<Container> {
     let pid = shown.pid?;
-    let statuses = || shown.tasks.iter().flat_map(|t| t.statuses.iter().rev());
+    // Those of a group are its tasks' own.
+    let alone = |t: &&&agent::Task| !matches!(t.runner, Runner::Group { .. });
+    let statuses = || shown.tasks.iter().filter(alone).flat_map(|t| t.statuses.iter().rev());
     let network = statuses().find_map(|s| s.container_status.as_ref()).map(|c| c.network_infos.clone());
     let status = ContainerStatus {
         executor_pid: Some(pid),
@@ -84,6 +113,7 @@ fn container(shown: &Shown<'_>) -> Option<Container> {
         status,
         resources: shown.contained(),
         limits,
+        inner: false,
     })
 }
 
@@ -105,9 +135,20 @@ pub(super) fn statistics(agent: &Agent, query: Option<&str>) -> Routed<Input, Pe
     ask(agent, None, Form { what: What::Statistics, said: Said::V0(query.map(str::to_owned)) })
 }
 
-/// `GET_CONTAINERS`.
-pub(super) fn get(agent: &Agent, codec: Codec) -> Routed<Input, Perform> {
-    ask(agent, None, Form { what: What::Containers, said: Said::V1(codec) })
+/// `GET_CONTAINERS`, with the containers in containers and those that stand alone where they are asked for.
+pub(super) fn get(agent: &Agent, asked: &GetContainersCall, codec: Codec) -> Routed<Input, Perform> {
+    let form = Form { what: What::Containers, said: Said::V1(codec) };
+    let mut routed = ask(agent, None, form);
+    if let Routed::Perform(Perform::Containers(ask)) = &mut routed {
+        let groups = agent.tasks().values().filter(|t| t.is_live() && t.container.parent().is_some());
+        let groups = groups.filter(|t| matches!(t.runner, Runner::Group { .. }) && asked.show_nested());
+        ask.containers.extend(groups.filter_map(|t| inner(&t.container, t.pid, &t.info.resources)));
+        let wanted = |alone: bool| if alone { asked.show_standalone() } else { asked.show_nested() };
+        let guests =
+            agent.guests().values().filter(|g| g.is_live() && wanted(g.container.parent().is_none()));
+        ask.containers.extend(guests.filter_map(|g| inner(&g.container, g.pid, &g.launch.resources)));
+    }
+    routed
 }
 
 /// Says what was measured of each container, in their order; none = it has ended meanwhile.
@@ -128,10 +169,11 @@ pub fn render_used(ask: &Ask, measured: Vec<Option<ResourceStatistics>>) -> Resp
         }
     };
     let message = |(c, used): (&Container, ResourceStatistics)| get_containers::Container {
-        framework_id: Some(FrameworkId { value: c.framework.clone() }),
-        executor_id: Some(ExecutorId { value: c.executor.clone() }),
-        executor_name: Some(c.name.clone()),
-        container_id: c.id.to_message(),
+        framework_id: (!c.inner).then(|| FrameworkId { value: c.framework.clone() }),
+        executor_id: (!c.inner).then(|| ExecutorId { value: c.executor.clone() }),
+        executor_name: (!c.inner).then(|| c.name.clone()),
+        // Without what is around it: that stands in its status (recorded).
+        container_id: mesos::ContainerId { value: c.id.last().to_owned(), parent: None },
         container_status: Some(c.status.clone()),
         resource_statistics: Some(used),
     };
@@ -165,6 +207,12 @@ fn old(w: &mut Writer, what: What, container: &Container, used: &ResourceStatist
 
 /// With what it asked for: a soft limit, and a hard one where it has one.
 fn limited(container: &Container, mut used: ResourceStatistics) -> ResourceStatistics {
+    if container.inner {
+        used = ResourceStatistics { timestamp: used.timestamp, ..Default::default() };
+        if container.resources.is_empty() {
+            return used;
+        }
+    }
     let limit = |name: &str| container.limits.get(name).copied();
     used.cpus_soft_limit = Some(container.resources.scalar("cpus"));
     used.cpus_limit = used.cpus_limit.or_else(|| limit("cpus").filter(|cpus| cpus.is_finite()));

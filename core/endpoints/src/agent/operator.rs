@@ -52,7 +52,7 @@ pub(super) fn read(call: Call, codec: Codec, agent: &Agent, attached: &[Attached
             let what = What::Read { offset: Some(asked.offset), length };
             files::ask(what, asked.path, Role::Agent, Said::V1(codec), attached)
         }
-        Of::GetContainers => containers::get(agent, codec),
+        Of::GetContainers => containers::get(agent, &call.get_containers.unwrap_or_default(), codec),
         Of::Unknown => Routed::Respond(render(Answer::text(501, "501 Not Implemented."))),
         _ => Routed::Respond(match small(kind, agent) {
             Some(answer) => respond(&answer, codec),
