@@ -116,6 +116,12 @@ impl Master {
     fn register(&mut self, now: &mut Now<'_>, mut envelope: Envelope, out: &mut Effects<Effect>) {
         let from = envelope.from.clone();
         // one that is being given up comes back when that is durable: it asks again
+        // Agents write in the format that older masters read.
+        match &mut envelope.message {
+            Message::RegisterSlaveMessage(m) => upgrade(&mut m.slave.resources),
+            Message::ReregisterSlaveMessage(m) => upgrade(&mut m.slave.resources),
+            _ => {}
+        }
         let given_up = matches!(&envelope.message, Message::ReregisterSlaveMessage(m)
             if m.slave.id.as_ref().is_some_and(|id| self.leaving.contains(&id.value)));
         if given_up || self.saves.admitting(&from) {
