@@ -3,6 +3,7 @@
 use crate::{
     isolation::Isolation,
     protocol::{Frame, Order, VERSION, Word},
+    socket::Socket,
 };
 use model::container::{ContainerId, ContainerSpec, Limits, Program, Termination};
 use std::{
@@ -89,7 +90,7 @@ type Executions = Arc<Mutex<BTreeMap<u64, oneshot::Sender<Result<Option<i32>, St
 pub struct Launcher {
     orders: mpsc::Sender<Order>,
     executions: Executions,
-    socket: PathBuf,
+    socket: Arc<Socket>,
     /// Closes when the launcher has gone.
     gone: watch::Receiver<()>,
 }
@@ -166,7 +167,7 @@ impl Launcher {
             waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
             tell.send(Ended::LauncherLost).await.unwrap_or_default();
         });
-        let socket = options.dir.join("socket");
+        let socket = Arc::new(Socket::of(&options.dir)?);
         Ok((Self { orders, executions, socket, gone }, known, words))
     }
 
@@ -202,7 +203,7 @@ impl Launcher {
         output: bool,
     ) -> Result<(AttachedOutput, AttachedInput), String> {
         let lost = |e: io::Error| format!("the launcher does not answer: {e}");
-        let stream = UnixStream::connect(&self.socket).await.map_err(lost)?;
+        let stream = UnixStream::connect(self.socket.path()).await.map_err(lost)?;
         let (read, mut write) = stream.into_split();
         let order = line(&Order::Attach { container, output }).map_err(lost)?;
         write.write_all(&order).await.map_err(lost)?;
@@ -279,11 +280,11 @@ fn line(order: &Order) -> io::Result<Vec<u8>> {
 }
 
 async fn connect(options: &Options) -> io::Result<UnixStream> {
-    let socket = options.dir.join("socket");
-    if let Ok(stream) = UnixStream::connect(&socket).await {
+    std::fs::create_dir_all(&options.dir)?;
+    let socket = Socket::of(&options.dir)?;
+    if let Ok(stream) = UnixStream::connect(socket.path()).await {
         return Ok(stream);
     }
-    std::fs::create_dir_all(&options.dir)?;
     let log = std::fs::OpenOptions::new().create(true).append(true).open(options.dir.join("log"))?;
     let Some((program, arguments)) = options.command.split_first() else {
         return Err(io::Error::other("no command to start the launcher with"));
@@ -297,7 +298,7 @@ async fn connect(options: &Options) -> io::Result<UnixStream> {
         .spawn()?;
     let until = tokio::time::Instant::now() + START_TIMEOUT;
     loop {
-        if let Ok(stream) = UnixStream::connect(&socket).await {
+        if let Ok(stream) = UnixStream::connect(socket.path()).await {
             // It lives on by itself; its end is seen when the socket closes.
             std::thread::spawn(move || child.wait());
             return Ok(stream);

@@ -15,6 +15,7 @@ mod state;
 use crate::{
     journal::{Journal, Kept, Line},
     protocol::{Order, VERSION, Word},
+    socket::Socket,
 };
 use agent::Outbox;
 use children::Children;
@@ -97,12 +98,12 @@ fn run(dir: &Path) -> io::Result<()> {
     }
     fs::create_dir_all(dir)?;
     let (journal, kept) = Journal::open(&dir.join("journal"), &process::boot_id())?;
-    let socket = dir.join("socket");
-    if socket.exists() {
-        fs::remove_file(&socket)?;
+    let socket = Socket::of(dir)?;
+    if socket.path().exists() {
+        fs::remove_file(socket.path())?;
     }
-    let listener = UnixListener::bind(&socket)?;
-    fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(socket.path())?;
+    fs::set_permissions(socket.path(), fs::Permissions::from_mode(0o600))?;
     let mut state = State::new(journal);
     for (container, what) in kept {
         take_over(&mut state, container, what);

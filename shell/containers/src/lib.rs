@@ -10,6 +10,7 @@ mod launcher;
 mod probe;
 mod protocol;
 mod sandbox;
+mod socket;
 mod switchboard;
 mod usage;
 mod volumes;

@@ -324,3 +324,21 @@ async fn output_never_follows_a_link_that_was_fetched() {
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "mine");
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_work_directory_may_have_a_long_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let long = dir.path().join("long".repeat(30));
+    std::fs::create_dir(&long).unwrap();
+    let options = world::options(&long, containers::Isolation::default(), "mesolite-test-long");
+    for _ in 0..2 {
+        // Once started, once found.
+        let (launcher, _, mut words) = Launcher::start(options.clone()).await.unwrap();
+        launcher.launch(spec(&long, "c", "exit 3")).await;
+        assert!(matches!(words.recv().await, Some(Ended::Launched { .. })));
+        assert!(matches!(words.recv().await, Some(Ended::Terminated { how: Termination::Exited(3), .. })));
+        launcher.forget(ContainerId("c".into())).await;
+    }
+    let (launcher, ..) = Launcher::start(options).await.unwrap();
+    launcher.stop().await;
+}
