@@ -56,6 +56,7 @@ fn updates_stay_in_order(agent: &Agent) {
         assert!(numbers.is_sorted(), "updates of task {} are out of order: {numbers:?}", task.id());
         let durable: Vec<_> = task.pending.iter().map(|p| !p.durable).collect();
         assert!(durable.is_sorted(), "an update of task {} is durable before an earlier one", task.id());
+        assert!(!task.silent || !task.has_pending(), "task {} speaks though nobody asks", task.id());
     }
 }
 

@@ -22,6 +22,11 @@ type Key = (String, String);
 
 /// Where programs are looked for unless a task says otherwise.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Ended tasks among which a repeated order is looked for.
+const REPEATS_MAX: usize = 1000;
+/// An order in the very words of a task that ended so short a time ago is a repetition on its way. Later it is a
+/// framework that uses a task id again, as it may.
+const REPEAT_WINDOW: Duration = Duration::from_secs(30);
 const MIB: f64 = 1024.0 * 1024.0;
 
 impl Agent {
@@ -62,6 +67,11 @@ impl Agent {
             let executor = info.executor.as_ref().map_or(&info.task_id.value, |e| &e.executor_id.value);
             let executor = Some(ExecutorId { value: executor.clone() });
             self.drop_tasks(now, &message.framework, executor, &[info], Reason::InvalidOffers, why);
+            return;
+        }
+        if self.ended_just_now(&key.0, &info, now.time) {
+            let why = "The same task ended a moment ago: it is not run a second time";
+            self.drop_tasks(now, &message.framework, None, &[info], Reason::TaskInvalid, why);
             return;
         }
         if let Some(executor) = info.executor.clone() {
@@ -106,6 +116,13 @@ impl Agent {
     pub(crate) fn outdated(&self, versions: &[internal::ResourceVersionUuid]) -> Option<&'static str> {
         let default = versions.iter().find(|v| v.resource_provider_id.is_none())?;
         (default.uuid.value != self.resource_version).then_some("Task assumes outdated resource state")
+    }
+
+    fn ended_just_now(&self, framework: &str, info: &TaskInfo, now: Time) -> bool {
+        let ended = |t: &Task| t.statuses.last().and_then(|s| s.timestamp).unwrap_or(now.as_secs_f64());
+        let same = |t: &&Task| t.framework == framework && !t.ghost && t.info == *info;
+        let last = self.completed.iter().rev().take(REPEATS_MAX).find(same);
+        last.is_some_and(|t| now.as_secs_f64() - ended(t) < REPEAT_WINDOW.as_secs_f64())
     }
 
     /// `<work_dir>/slaves/<agent>/frameworks/<framework>/executors/<executor>/runs/<container>`

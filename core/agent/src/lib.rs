@@ -164,7 +164,7 @@ impl Agent {
                 self.shut_down_executor(&key, now, out);
             }
             Message::FrameworkToExecutorMessage(m) => self.to_executor(*m, out),
-            Message::StatusUpdateAcknowledgementMessage(m) => self.acknowledged(*m, at, out),
+            Message::StatusUpdateAcknowledgementMessage(m) => self.acknowledged(*m, out),
             Message::ApplyOperationMessage(m) => self.apply_operation(now, *m),
             Message::AcknowledgeOperationStatusMessage(m) => self.operation_acknowledged(&m),
             Message::ReconcileOperationsMessage(m) => self.reconcile_operations(&m, out),

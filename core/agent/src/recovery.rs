@@ -106,8 +106,11 @@ impl Agent {
             let key = (update.framework_id.value.clone(), update.status.task_id.value.clone());
             if !self.tasks.contains_key(&key) {
                 // The task was forgotten, or never was here; its last word was not acknowledged.
-                let info =
-                    model::mesos::TaskInfo { task_id: update.status.task_id.clone(), ..Default::default() };
+                let info = model::mesos::TaskInfo {
+                    task_id: update.status.task_id.clone(),
+                    agent_id: update.slave_id.clone().unwrap_or_default(),
+                    ..Default::default()
+                };
                 let ghost = Task::new(key.0.clone(), ContainerId(String::new()), info, String::new());
                 self.tasks.insert(key.clone(), Task { ghost: true, ended: true, ..ghost });
             }

@@ -24,6 +24,8 @@ pub(crate) struct Registration {
     pub backoff: Duration,
     /// No ping by then: the master has forgotten us, or we it.
     pub silence_at: Option<Time>,
+    /// Attempts of the present try were made.
+    pub trying: bool,
     pub ping_timeout: Option<Duration>,
     pub leaving: bool,
 }
@@ -37,6 +39,7 @@ impl Registration {
 impl Agent {
     pub(crate) fn detected(&mut self, master: Option<Upid>, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         self.registration.registered = false;
+        self.registration.trying = false;
         self.registration.silence_at = None;
         self.registration.attempt_at = None;
         if let Some(master) = &master {
@@ -57,6 +60,10 @@ impl Agent {
     fn attempt(&mut self, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         let Some(master) = self.registration.master.clone() else { return };
         out.push(Effect::Link(master.clone()));
+        if !std::mem::replace(&mut self.registration.trying, true) {
+            // Orders that a master gave before it heard of this are known by it, and refused: it will not count them.
+            self.resource_version = now.rng.uuid().as_bytes().to_vec();
+        }
         let uuid = Some(mesos::Uuid { value: self.resource_version.clone() });
         let mut slave = self.info.clone();
         let mut checkpointed_resources = self.checkpointed.to_messages();
@@ -132,6 +139,7 @@ impl Agent {
 
     fn settle(&mut self, connection: Option<internal::MasterSlaveConnection>, now: Time) {
         self.registration.registered = true;
+        self.registration.trying = false;
         self.registration.attempt_at = None;
         let seconds = connection.and_then(|c| c.total_ping_timeout_seconds);
         self.registration.ping_timeout = seconds.and_then(|s| Duration::try_from_secs_f64(s).ok());

@@ -21,6 +21,8 @@ pub const SAVE_RETRY: Duration = Duration::from_secs(1);
 pub(crate) enum Then {
     /// The update of this number may be said.
     Say { task: (String, String), number: u64 },
+    /// An acknowledgement is not forgotten any more: the next update may be said.
+    Acknowledged { task: (String, String) },
     /// The task may be launched.
     Launch { task: (String, String) },
     /// The executor may be started.
@@ -110,6 +112,12 @@ impl Agent {
                 Then::Volumes { operation } => self.change_volumes(&operation, out),
                 Then::SayOperation { operation } => self.say_operation(&operation, now.time, out),
                 Then::Deliver { executor, number } => self.queued_is_durable(now, &executor, number, out),
+                Then::Acknowledged { task: key } => {
+                    if let Some(task) = self.tasks.get_mut(&key) {
+                        task.held = false;
+                        self.send_first(&key, false, now.time, out);
+                    }
+                }
                 Then::Say { task: key, number } => {
                     self.update_is_durable(&key, number, now.time, out);
                 }

@@ -121,6 +121,10 @@ pub struct Task {
     pub(crate) ended: bool,
     /// Only its updates are here: the task itself never was, or is forgotten.
     pub(crate) ghost: bool,
+    /// Nobody asks about it any more: its framework is over.
+    pub(crate) silent: bool,
+    /// An acknowledgement is not durable yet: the next update waits for it.
+    pub(crate) held: bool,
 }
 
 impl Task {

@@ -50,6 +50,8 @@ impl Task {
             ordered: false,
             ended: false,
             ghost: false,
+            silent: false,
+            held: false,
         }
     }
 }
@@ -327,6 +329,7 @@ impl Agent {
         self.saves.extend(numbers.into_iter().map(crate::records::forget_update));
         if let Some(task) = self.tasks.get_mut(key) {
             task.retry_at = None;
+            task.silent = true;
             task.health = None;
             task.check = None;
             task.state = if is_terminal(task.state) { task.state } else { TaskState::TaskKilled };

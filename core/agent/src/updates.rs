@@ -28,7 +28,7 @@ type Key = (String, String);
 impl Agent {
     /// A new status of a task: queued, durable at the end of the step, said once the ones before are acknowledged.
     pub(crate) fn report(&mut self, now: &mut Now<'_>, key: &Key, fill: impl FnOnce(&mut TaskStatus)) {
-        let Some(task) = self.tasks.get(key) else { return };
+        let Some(task) = self.tasks.get(key).filter(|t| !t.silent) else { return };
         let mut status = TaskStatus {
             task_id: task.info.task_id.clone(),
             agent_id: self.info.id.clone(),
@@ -110,7 +110,8 @@ impl Agent {
     ) {
         let key = (framework.value.clone(), task.value.clone());
         let container = model::container::ContainerId(now.rng.uuid().to_string());
-        let info = model::mesos::TaskInfo { task_id: task, ..Default::default() };
+        let agent_id = self.info.id.clone().unwrap_or_default();
+        let info = model::mesos::TaskInfo { task_id: task, agent_id, ..Default::default() };
         let mut ghost = Task::new(key.0.clone(), container, info, String::new());
         (ghost.ended, ghost.ghost) = (true, true);
         self.tasks.insert(key.clone(), ghost);
@@ -128,7 +129,9 @@ impl Agent {
     pub(crate) fn ghost_update(&mut self, key: Key, status: TaskStatus, executor_id: Option<ExecutorId>) {
         if !self.tasks.contains_key(&key) {
             let container = model::container::ContainerId(String::new());
-            let info = model::mesos::TaskInfo { task_id: status.task_id.clone(), ..Default::default() };
+            let agent_id = self.info.id.clone().unwrap_or_default();
+            let info =
+                model::mesos::TaskInfo { task_id: status.task_id.clone(), agent_id, ..Default::default() };
             let mut ghost = Task::new(key.0.clone(), container, info, String::new());
             (ghost.ended, ghost.ghost) = (true, true);
             self.tasks.insert(key.clone(), ghost);
@@ -154,13 +157,18 @@ impl Agent {
     pub(crate) fn send_first(&mut self, key: &Key, again: bool, now: Time, out: &mut Effects<Effect>) {
         let me = self.me();
         let registered = self.registration.registered;
-        let Some(master) = self.registration.master.clone() else { return };
+        let master = self.registration.master.clone();
         let Some(task) = self.tasks.get_mut(key) else { return };
         let latest = task.state;
-        let Some(first) = task.pending.front_mut().filter(|p| p.durable) else { return };
-        if !registered || (task.retry_at.is_some() && !again) {
+        let Some(master) = master.filter(|_| registered) else {
+            // All of it is said after the next registration; until then there is nothing to wake up for.
+            task.retry_at = None;
+            return;
+        };
+        if task.held || (task.retry_at.is_some() && !again) {
             return;
         }
+        let Some(first) = task.pending.front_mut().filter(|p| p.durable) else { return };
         first.update.latest_state = Some(latest.into());
         let message =
             internal::StatusUpdateMessage { update: first.update.clone(), pid: Some(me.to_string()) };
@@ -189,9 +197,12 @@ impl Agent {
     pub(crate) fn acknowledged(
         &mut self,
         message: internal::StatusUpdateAcknowledgementMessage,
-        now: Time,
         out: &mut Effects<Effect>,
     ) {
+        if !self.registration.registered {
+            // The list of tasks that is on its way would be wrong. The update is said again, and acknowledged again.
+            return;
+        }
         let key = (message.framework_id.value, message.task_id.value);
         let Some(task) = self.tasks.get_mut(&key) else { return };
         let matches =
@@ -210,11 +221,13 @@ impl Agent {
             let rest: Vec<_> = task.pending.drain(..).map(|p| p.number).collect();
             self.saves.extend(rest.into_iter().map(records::forget_update));
         }
-        let Some(task) = self.tasks.get(&key) else { return };
+        let Some(task) = self.tasks.get_mut(&key) else { return };
         if task.pending.is_empty() && task.ended && (over || task.ghost) {
             self.forget(&key, out);
         } else {
-            self.send_first(&key, false, now, out);
+            // Were it said at once, a crash could bring the acknowledged one back after it.
+            task.held = true;
+            self.saves.then(Then::Acknowledged { task: key });
         }
     }
 

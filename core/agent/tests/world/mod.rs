@@ -16,7 +16,7 @@ use model::{
     },
     request::{Http, RequestId},
     resources::Resources,
-    save::{Change, Records},
+    save::{Change, Records, SaveId},
 };
 
 /// An agent, its disk, and what it asked for.
@@ -42,6 +42,9 @@ pub struct World {
     /// Nobody answers about volumes.
     pub deaf: bool,
     pub responses: Vec<(RequestId, Response)>,
+    /// Nothing becomes durable until `catch_up`; a restart finds none of it.
+    pub disk_slow: bool,
+    late: Vec<(SaveId, Vec<Change>)>,
 }
 
 pub fn master() -> Upid {
@@ -127,6 +130,8 @@ impl World {
             volumes_refused: None,
             deaf: false,
             responses: Vec::new(),
+            disk_slow: false,
+            late: Vec::new(),
         }
     }
 
@@ -151,15 +156,8 @@ impl World {
                         self.disk_full = false;
                         inputs.push(Input::SaveFailed { save, why: "full".into() });
                     }
-                    Effect::Save { save, batch } => {
-                        for change in batch {
-                            match change {
-                                Change::Put { key, value } => self.records.insert(key, value),
-                                Change::Delete { key } => self.records.remove(&key),
-                            };
-                        }
-                        inputs.push(Input::Saved { save });
-                    }
+                    Effect::Save { save, batch } if self.disk_slow => self.late.push((save, batch)),
+                    Effect::Save { save, batch } => inputs.push(self.durable(save, batch)),
                     Effect::Launch(spec) => self.launches.push(*spec),
                     Effect::Signal { container, signal } => self.signals.push((container, signal)),
                     Effect::Forget { container } => self.forgotten.push(container),
@@ -182,6 +180,25 @@ impl World {
         }
     }
 
+    fn durable(&mut self, save: SaveId, batch: Vec<Change>) -> Input {
+        for change in batch {
+            match change {
+                Change::Put { key, value } => self.records.insert(key, value),
+                Change::Delete { key } => self.records.remove(&key),
+            };
+        }
+        Input::Saved { save }
+    }
+
+    /// The disk is as fast as ever, and what waited is durable.
+    pub fn catch_up(&mut self) {
+        self.disk_slow = false;
+        for (save, batch) in std::mem::take(&mut self.late) {
+            let saved = self.durable(save, batch);
+            self.step(saved);
+        }
+    }
+
     pub fn hear(&mut self, message: impl Into<Message>) {
         let to = Upid::new("slave(1)", config().address);
         self.step(Input::Message(Box::new(Envelope { from: master(), to, message: message.into() })));
@@ -197,15 +214,19 @@ impl World {
         self.step(Input::Tick);
     }
 
-    pub fn run(&mut self, id: &str, change: impl FnOnce(&mut TaskInfo)) -> ContainerId {
-        let mut task = TaskInfo {
+    pub fn order(&self, id: &str) -> TaskInfo {
+        TaskInfo {
             name: id.into(),
             task_id: TaskId { value: id.into() },
             agent_id: AgentId { value: "S0".into() },
             resources: Resources::scalars([("cpus", 0.5), ("mem", 64.0)]).to_messages(),
             command: Some(CommandInfo { value: Some("true".into()), ..Default::default() }),
             ..Default::default()
-        };
+        }
+    }
+
+    pub fn run(&mut self, id: &str, change: impl FnOnce(&mut TaskInfo)) -> ContainerId {
+        let mut task = self.order(id);
         change(&mut task);
         let framework = FrameworkInfo {
             user: "root".into(),
