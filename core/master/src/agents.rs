@@ -5,9 +5,8 @@ use crate::{
     allocator::{AgentTerms, Traits},
     is_terminal, registry,
     saves::Then,
-    speak::{NOBODY, pid_of},
+    speak::pid_of,
     timers::Timer,
-    updates,
 };
 use base::{Effects, Now, Time};
 use model::{
@@ -386,72 +385,6 @@ impl Master {
         }
     }
 
-    /// Compares the tasks that an agent lists with those that are known of it. Which it lacks, and which frameworks it is
-    /// to shut down.
-    fn take_in_tasks(
-        &mut self,
-        id: &str,
-        listed: Vec<Task>,
-        gone: &Gone,
-        now: Time,
-        out: &mut Effects<Effect>,
-    ) -> (Vec<internal::ReconcileTasksMessage>, BTreeSet<String>) {
-        let mut kept = BTreeSet::new();
-        let mut shut_down = BTreeSet::new();
-        for mut task in listed {
-            let framework_id = task.framework_id.value.clone();
-            let task_id = task.task_id.value.clone();
-            let Some(framework) = self.frameworks.get_mut(&framework_id) else {
-                shut_down.insert(framework_id);
-                continue;
-            };
-            if gone.away && !framework.info.checkpoint() {
-                // It was told that the task is lost: it may not come back.
-                shut_down.insert(framework_id);
-                continue;
-            }
-            allocate_to(&mut task.resources, framework);
-            let unreachable = framework.unreachable_tasks.remove(&task_id);
-            if task.statuses.is_empty()
-                && let Some(known) = framework.tasks.get(&task_id).or(unreachable.as_ref())
-            {
-                // Agents list no statuses.
-                task.statuses.clone_from(&known.statuses);
-            }
-            kept.insert((framework_id.clone(), task_id.clone()));
-            framework.tasks.insert(task_id.clone(), task.clone());
-            if gone.unreachable {
-                let mut status = updates::of_master(&task, task.state(), now);
-                status.message = Some("Unreachable agent re-reregistered".to_owned());
-                status.set_reason(Reason::AgentReregistered);
-                self.say(&framework_id, status, Some(NOBODY), out);
-            }
-        }
-        let Some(agent) = self.agents.get_mut(id) else { return (Vec::new(), shut_down) };
-        let before = std::mem::replace(&mut agent.tasks, kept.clone());
-        let mut missing: BTreeMap<String, internal::ReconcileTasksMessage> = BTreeMap::new();
-        for (framework_id, task_id) in before.difference(&kept) {
-            let Some(framework) = self.frameworks.get(framework_id) else { continue };
-            let task = framework.tasks.get(task_id);
-            let Some(task) = task.filter(|t| !is_terminal(t.state())) else { continue };
-            let mut status = updates::of_master(task, task.state(), now);
-            status.message = Some("Reconciliation request".to_owned());
-            status.set_reason(Reason::Reconciliation);
-            let asked =
-                missing.entry(framework_id.clone()).or_insert_with(|| internal::ReconcileTasksMessage {
-                    framework_id: FrameworkId { value: framework_id.clone() },
-                    framework: Some(framework.info.clone()),
-                    ..Default::default()
-                });
-            asked.statuses.push(status);
-            if let Some(agent) = self.agents.get_mut(id) {
-                agent.tasks.insert((framework_id.clone(), task_id.clone()));
-            }
-        }
-        let missing = missing.into_values().collect();
-        (missing, shut_down)
-    }
-
     /// Kills that the agent may not have heard.
     ///
     /// apache/mesos@c1b42f79:src/master/master.cpp (`reconcileKnownSlave`).
@@ -677,9 +610,9 @@ impl Master {
 }
 
 /// How an agent that registers again had gone.
-struct Gone {
-    unreachable: bool,
-    away: bool,
+pub(crate) struct Gone {
+    pub unreachable: bool,
+    pub away: bool,
 }
 
 /// Why an agent is no longer there.
@@ -706,7 +639,7 @@ fn total(info: &AgentInfo, checkpointed: &[Resource]) -> Result<Resources, Strin
 }
 
 /// Resources as they are kept here, whatever the age of the agent that lists them.
-fn allocate_to(resources: &mut [Resource], framework: &Framework) {
+pub(crate) fn allocate_to(resources: &mut [Resource], framework: &Framework) {
     upgrade(resources);
     let role = framework.roles().into_iter().next().unwrap_or_else(|| "*".to_owned());
     for resource in resources {

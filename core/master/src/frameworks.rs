@@ -107,8 +107,16 @@ impl Master {
         out: &mut Effects<Effect>,
     ) {
         let given = info.id.as_ref().map(|id| id.value.clone()).filter(|id| !id.is_empty());
+        if given.as_ref().is_some_and(|id| self.ending.contains(id)) {
+            // A crash could still undo it; once it is durable, asking again is answered with an ERROR. Drivers ask again.
+            if let Newcomer::Http { request, .. } = who {
+                let answer = Answer::text(503, "The framework is being removed");
+                out.push(Http::Reply { request, answer });
+            }
+            return;
+        }
         let known = given.as_deref().and_then(|id| self.frameworks.get(id));
-        let removed = given.as_ref().is_some_and(|id| self.ended.contains(id) || self.ending.contains(id));
+        let removed = given.as_ref().is_some_and(|id| self.ended.contains(id));
         let fault = validate::framework(&info)
             .or_else(|| removed.then(|| "Framework has been removed".to_owned()))
             .or_else(|| validate::options(&info, &suppressed, constraints.as_ref()))

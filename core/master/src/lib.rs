@@ -13,6 +13,7 @@ mod effect;
 mod frameworks;
 mod input;
 mod invariants;
+mod listed;
 mod messages;
 mod offers;
 mod operations;

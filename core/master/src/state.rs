@@ -5,7 +5,7 @@ use base::Time;
 use model::{
     link::Upid,
     mesos::{
-        self, AgentInfo, ExecutorInfo, FrameworkInfo, Offer, Operation, Task, TaskState, agent_info,
+        self, AgentId, AgentInfo, ExecutorInfo, FrameworkInfo, Offer, Operation, Task, TaskState, agent_info,
         framework_info::capability::Type as Cap, scheduler::OfferConstraints,
     },
     request::{Codec, StreamId},
@@ -117,6 +117,17 @@ impl Framework {
     /// Counts one more.
     pub fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
+    }
+    /// Whether the last update of this task on this agent was already handed on, acknowledged since or not.
+    pub fn heard_the_end(&self, task: &str, agent: Option<&AgentId>) -> bool {
+        let ended = |t: &Task| {
+            let said = t.status_update_state.and_then(|s| TaskState::try_from(s).ok());
+            said.is_some_and(is_terminal) && agent.is_none_or(|id| t.agent_id == *id)
+        };
+        match self.tasks.get(task) {
+            Some(task) => ended(task),
+            None => self.completed_tasks.iter().rev().any(|t| t.task_id.value == task && ended(t)),
+        }
     }
     /// Keeps an ended task for reading.
     pub fn complete(&mut self, task: Task, max: usize) {

@@ -26,9 +26,31 @@ impl Master {
         let task_id = update.status.task_id.value.clone();
         let Some(framework) = self.frameworks.get_mut(&framework_id) else {
             self.counters.updates_dropped += 1;
+            // Its agent was away when the framework ended, and would repeat this for ever.
+            let agent = update.slave_id.as_ref().and_then(|id| self.agents.get(&id.value));
+            if let Some(agent) = agent.filter(|a| a.connected && self.ended.contains(&framework_id)) {
+                let framework_id = FrameworkId { value: framework_id };
+                self.tell(agent, internal::ShutdownFrameworkMessage { framework_id }, out);
+            }
             return;
         };
+        if !is_terminal(update.status.state()) && framework.heard_the_end(&task_id, update.slave_id.as_ref())
+        {
+            // A repetition that was overtaken. Its agent does not wait for it: it says an end only when all before that
+            // was acknowledged.
+            self.counters.updates_dropped += 1;
+            return;
+        }
+        let known = framework.tasks.contains_key(&task_id) || framework.heard_the_end(&task_id, None);
+        if !known && !is_terminal(update.status.state()) {
+            // Launched by the words of an earlier master that came late: its agent is asked to list what it has.
+            let agent = update.slave_id.as_ref().and_then(|id| self.agents.get(&id.value));
+            if let Some(agent) = agent.filter(|a| a.connected) {
+                self.tell(agent, internal::PingSlaveMessage { connected: false }, out);
+            }
+        }
         self.counters.updates += 1;
+        let Some(framework) = self.frameworks.get_mut(&framework_id) else { return };
         let mut update = update;
         let mut status = update.status.clone();
         status.uuid = update.uuid.clone().filter(|u| !u.is_empty());
@@ -43,7 +65,8 @@ impl Master {
         }
         let mut freed = None;
         let mut moved = false;
-        if let Some(task) = framework.tasks.get_mut(&task_id) {
+        let task = framework.tasks.get_mut(&task_id);
+        if let Some(task) = task.filter(|t| update.slave_id.as_ref().is_none_or(|id| t.agent_id == *id)) {
             let latest =
                 update.latest_state.and_then(|s| TaskState::try_from(s).ok()).unwrap_or(status.state());
             if !is_terminal(task.state()) {

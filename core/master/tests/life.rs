@@ -8,6 +8,8 @@ mod away;
 mod calls;
 #[path = "life/drivers.rs"]
 mod drivers;
+#[path = "life/faults.rs"]
+mod faults;
 #[path = "life/operations.rs"]
 mod operations;
 #[path = "life/recordings.rs"]

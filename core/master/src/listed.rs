@@ -1,0 +1,121 @@
+//! The tasks that an agent lists when it comes back, against those that are known of it: which are taken in, which are
+//! ended, about which the agent is asked. Never anything else of the return (`agents`).
+
+use crate::{
+    Effect, Master,
+    agents::{Gone, allocate_to},
+    is_terminal,
+    speak::NOBODY,
+    updates,
+};
+use base::{Effects, Time};
+use model::mesos::{AgentId, FrameworkId, Task, TaskId, internal, task_status::Reason};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Master {
+    /// Compares the tasks that an agent lists with those that are known of it. Which it lacks, and which frameworks it is
+    /// to shut down.
+    pub(crate) fn take_in_tasks(
+        &mut self,
+        id: &str,
+        listed: Vec<Task>,
+        gone: &Gone,
+        now: Time,
+        out: &mut Effects<Effect>,
+    ) -> (Vec<internal::ReconcileTasksMessage>, BTreeSet<String>) {
+        let mut kept = BTreeSet::new();
+        let mut shut_down = BTreeSet::new();
+        let mut overtaken = Vec::new();
+        for mut task in listed {
+            let framework_id = task.framework_id.value.clone();
+            let task_id = task.task_id.value.clone();
+            let Some(framework) = self.frameworks.get_mut(&framework_id) else {
+                shut_down.insert(framework_id);
+                continue;
+            };
+            if gone.away && !framework.info.checkpoint() {
+                // It was told that the task is lost: it may not come back.
+                shut_down.insert(framework_id);
+                continue;
+            }
+            allocate_to(&mut task.resources, framework);
+            let agent_id = AgentId { value: id.to_owned() };
+            // It speaks for itself alone, whatever it writes.
+            task.agent_id.clone_from(&agent_id);
+            let over = framework.heard_the_end(&task_id, Some(&agent_id));
+            match framework.tasks.get_mut(&task_id) {
+                Some(known) if known.agent_id != agent_id => {
+                    // The id was used again elsewhere while the agent was away; two tasks of one id there are not.
+                    overtaken.push((framework_id, task_id));
+                    continue;
+                }
+                Some(known) => {
+                    // The list may be older than what was heard since.
+                    if !is_terminal(known.state()) && is_terminal(task.state()) {
+                        known.set_state(task.state());
+                    }
+                }
+                None if over => {
+                    // Older than the acknowledgement; if that was lost, the agent repeats the update by itself.
+                    continue;
+                }
+                None => {
+                    let unreachable = framework.unreachable_tasks.remove(&task_id);
+                    if let Some(known) = unreachable.filter(|_| task.statuses.is_empty()) {
+                        // Agents list no statuses.
+                        task.statuses = known.statuses;
+                    }
+                    framework.completed_tasks.retain(|t| t.task_id.value != task_id);
+                    framework.tasks.insert(task_id.clone(), task.clone());
+                }
+            }
+            kept.insert((framework_id.clone(), task_id.clone()));
+            if gone.unreachable {
+                let mut status = updates::of_master(&task, task.state(), now);
+                status.message = Some("Unreachable agent re-reregistered".to_owned());
+                status.set_reason(Reason::AgentReregistered);
+                self.say(&framework_id, status, Some(NOBODY), out);
+            }
+        }
+        // What it does not have any more is not unreachable: asked about, it is gone.
+        for framework in self.frameworks.values_mut() {
+            framework.unreachable_tasks.retain(|_, task| task.agent_id.value != id);
+        }
+        let Some(agent) = self.agents.get_mut(id) else { return (Vec::new(), shut_down) };
+        let before = std::mem::replace(&mut agent.tasks, kept.clone());
+        if let Some(agent) = self.agents.get(id) {
+            for (framework, task) in overtaken {
+                let (framework_id, task_id) = (FrameworkId { value: framework }, TaskId { value: task });
+                let kill = internal::KillTaskMessage { framework_id, task_id, kill_policy: None };
+                self.tell(agent, kill, out);
+            }
+        }
+        let mut missing: BTreeMap<String, internal::ReconcileTasksMessage> = BTreeMap::new();
+        for (framework_id, task_id) in before.difference(&kept) {
+            let Some(framework) = self.frameworks.get_mut(framework_id) else { continue };
+            let Some(task) = framework.tasks.get(task_id) else { continue };
+            if is_terminal(task.state()) {
+                // An agent forgets what was acknowledged, and nothing else.
+                if let Some(task) = framework.tasks.remove(task_id) {
+                    framework.complete(task, self.config.completed_tasks_max);
+                }
+                continue;
+            }
+            let mut status = updates::of_master(task, task.state(), now);
+            status.message = Some("Reconciliation request".to_owned());
+            status.set_reason(Reason::Reconciliation);
+            let asked =
+                missing.entry(framework_id.clone()).or_insert_with(|| internal::ReconcileTasksMessage {
+                    framework_id: FrameworkId { value: framework_id.clone() },
+                    framework: Some(framework.info.clone()),
+                    ..Default::default()
+                });
+            asked.statuses.push(status);
+            if let Some(agent) = self.agents.get_mut(id) {
+                agent.tasks.insert((framework_id.clone(), task_id.clone()));
+            }
+        }
+        let missing = missing.into_values().collect();
+        (missing, shut_down)
+    }
+}
