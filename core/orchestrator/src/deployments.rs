@@ -80,6 +80,10 @@ impl Deployment {
         let actions = self.steps.get(self.current).into_iter().flat_map(|step| &step.actions);
         self.left = actions.map(|action| action.app.clone()).collect();
     }
+    /// Whether the running step has yet to finish with this app.
+    pub fn is_changing(&self, app: &str) -> bool {
+        self.left.contains(app)
+    }
     /// The plan as events say it.
     pub fn said(&self) -> Value {
         let steps: Vec<_> = self.steps.iter().map(Step::said).collect();

@@ -193,6 +193,11 @@ impl Orchestrator {
                 self.groups.entry(group.to_owned()).or_default();
             }
         }
+        // The clock may have gone back since: a later change must not look like an older one.
+        let apps = self.apps.values().flat_map(|app| app.versions.keys().chain([&app.spec.version]));
+        let given =
+            apps.chain(self.instances.iter().map(|i| &i.version)).chain(plans.iter().map(|p| &p.version));
+        self.last_version = given.filter_map(|version| millis(version)).max().unwrap_or(0);
         plans.sort_by(|a, b| a.version.cmp(&b.version));
         plans.into_iter().for_each(|plan| self.resume(now, plan));
         let all: Vec<_> = self.instances.iter().cloned().collect();
@@ -294,6 +299,21 @@ impl Machine for Orchestrator {
     fn check(&self) {
         invariants::check(self);
     }
+}
+
+/// What `when` was made of; none = it is no such text.
+pub fn millis(text: &str) -> Option<u64> {
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<u64>().ok();
+    let (year, month, date) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let (hours, minutes, seconds, rest) =
+        (number(11, 13)?, number(14, 16)?, number(17, 19)?, number(20, 23)?);
+    // the same eras: years begin on a first of March
+    let year = year.checked_sub(u64::from(month <= 2))?;
+    let part = if month > 2 { month.checked_sub(3)? } else { month + 9 };
+    let of_year = (153 * part + 2) / 5 + date.checked_sub(1)?;
+    let days = year / 400 * 146_097 + year % 400 * 365 + year % 400 / 4 - year % 400 / 100 + of_year;
+    let days = days.checked_sub(719_468)?;
+    Some(days * 86_400_000 + hours * 3_600_000 + minutes * 60_000 + seconds * 1000 + rest)
 }
 
 /// Milliseconds since 1970 as `2014-09-12T23:28:21.737Z`.

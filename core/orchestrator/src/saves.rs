@@ -116,6 +116,10 @@ impl Saves {
     pub fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
+    /// Whether all that was decided is durable.
+    pub fn settled(&self) -> bool {
+        self.waiting.is_empty()
+    }
     /// Ends a step.
     pub fn flush(&mut self, out: &mut Effects<Effect>) {
         let words = std::mem::take(&mut self.words);

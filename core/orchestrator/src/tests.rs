@@ -6,6 +6,7 @@ mod rollout;
 mod world;
 
 use crate::{AppUpdate, Command, instances::Condition};
+use base::Duration;
 use serde_json::{Map, Value, json};
 use world::World;
 
@@ -355,4 +356,23 @@ fn a_definition_in_old_forms_runs() {
     world.run(5);
     let instance = world.machine().instances().next().expect("launched");
     assert_eq!((instance.host.as_str(), instance.ports.len()), ("host-1", 2));
+}
+
+#[test]
+fn a_clock_that_went_back_makes_no_older_versions() {
+    for ms in [0, 951_782_400_123, 1_600_000_000_000, 1_709_164_800_000, 4_102_444_799_999] {
+        assert_eq!(crate::millis(&crate::when(ms)), Some(ms));
+    }
+    for text in ["", "yesterday", "2014-00-00T00:00:00.000Z", "2014-09-12"] {
+        assert_eq!(crate::millis(text), None, "{text}");
+    }
+    let mut world = World::new(2);
+    world.command(create("/a", json!({ "instances": 2 })));
+    world.run(10);
+    world.back_to(Duration::from_secs(3600));
+    assert_eq!(world.command(update("/a", json!({ "cmd": "other" }), false)).status, 200);
+    world.run(30);
+    let version = world.machine().app("/a").unwrap().spec.version.clone();
+    assert!(world.machine().instances().all(|i| i.version == version), "all are of the later version");
+    assert_eq!((world.running("/a"), world.machine().deployments().len()), (2, 0));
 }

@@ -119,6 +119,11 @@ impl Orchestrator {
         self.saves.trouble()
     }
 
+    /// Whether everything that a reader sees now would survive a crash.
+    pub fn is_durable(&self) -> bool {
+        self.saves.settled()
+    }
+
     /// Why an app's instances wait.
     pub fn why(&self, app: &str, now: Time) -> Option<Why> {
         let queued = self.queue.get(app);

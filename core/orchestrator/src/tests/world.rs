@@ -157,6 +157,12 @@ impl World {
         self.say(task, TaskState::TaskRunning, "");
         self.drain();
     }
+    /// A restart after which the clock has gone back.
+    pub fn back_to(&mut self, before: Duration) {
+        self.time = Time::from_nanos(self.time.as_nanos() - before.as_nanos() as u64);
+        self.crash();
+        self.drain();
+    }
     pub fn disconnect(&mut self) {
         self.connected = false;
         self.inputs.push_back(Input::Disconnected { why: "test".into() });
