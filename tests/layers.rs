@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, process::Command};
 
 /// Packages by layer, lowest first. A package may use its own packages' layer only where the table below says so.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
     &["base"],
     &["model"],
     &["api"],
     &["master", "agent", "orchestrator"],
     &["endpoints"],
+    &["sim"],
     &["store", "web", "linux"],
     &["containers"],
     &["node", "cli"],

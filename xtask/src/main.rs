@@ -1,4 +1,4 @@
-//! The things that people do often, one command each: `cargo xtask ci|test|fix|fuzz|bench`.
+//! The things that people do often, one command each: `cargo xtask ci|test|sim|fix|fuzz|bench`.
 
 mod fuzz;
 
@@ -9,6 +9,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   test [ARGS]   the tests alone
   replay DIR [--master URL --agent URL] [--only NAME] [--verbose]
                 replays recorded conversations with Apache Mesos, against clusters of this tree's binary or the given one
+  sim [--seed N] [--count N] [--steps N] [--trace] [--first]
+                runs the cluster in virtual time from fresh seeds, or the given one, and says what broke
   fix           formats and applies what the linter can mend
   fuzz [TARGET] [SECONDS]   feeds one parser or surface, or all of them in turn, with bytes that reach new code
   bench [ROW…]  the benchmark suite against a release build; --help for rows and options";
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
             cargo("lint", &["clippy", "--workspace", "--all-targets", "--fix", "--allow-dirty"], &[])
         }),
         Some("fuzz") => fuzz::fuzz(rest),
+        Some("sim") => sim(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
@@ -41,6 +44,10 @@ fn ci() -> Result<(), String> {
     cargo("formatting", &["fmt", "--all", "--check"], &[])?;
     cargo("lint", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])?;
     cargo("tests", &["test", "--workspace"], &[])
+}
+
+fn sim(arguments: &[String]) -> Result<(), String> {
+    cargo("simulation", &["run", "-q", "--profile", "sim", "-p", "mesolite-sim", "--"], arguments)
 }
 
 fn replay(arguments: &[String]) -> Result<(), String> {
