@@ -38,9 +38,9 @@ impl Agent {
     ) {
         let tasks = message.task_group.tasks;
         let framework = message.framework;
-        if let Some(why) = self.outdated(&message.resource_version_uuids) {
+        if let Some((reason, why)) = self.unwelcome(&message.resource_version_uuids) {
             let id = message.executor.executor_id;
-            self.drop_tasks(now, &framework, Some(id), &tasks, Reason::InvalidOffers, why);
+            self.drop_tasks(now, &framework, Some(id), &tasks, reason, why);
             return;
         }
         let order = Order { framework, pid: None, info: message.executor, tasks, group: true };

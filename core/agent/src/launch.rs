@@ -63,10 +63,10 @@ impl Agent {
             self.counters.messages_dropped += 1;
             return;
         }
-        if let Some(why) = self.outdated(&message.resource_version_uuids) {
+        if let Some((reason, why)) = self.unwelcome(&message.resource_version_uuids) {
             let executor = info.executor.as_ref().map_or(&info.task_id.value, |e| &e.executor_id.value);
             let executor = Some(ExecutorId { value: executor.clone() });
-            self.drop_tasks(now, &message.framework, executor, &[info], Reason::InvalidOffers, why);
+            self.drop_tasks(now, &message.framework, executor, &[info], reason, why);
             return;
         }
         if self.ended_just_now(&key.0, &info, now.time) {

@@ -5,6 +5,7 @@ mod calls;
 mod checks;
 mod config;
 mod deliver;
+mod drain;
 mod effect;
 mod executors;
 mod garbage;
@@ -25,6 +26,7 @@ mod updates;
 mod view;
 
 pub use config::{Config, ExecutorTimes, VERSION};
+pub use drain::Draining;
 pub use effect::Effect;
 pub use garbage::Keep;
 pub use guests::{Attachable, ContainerCall, Guest};
@@ -75,6 +77,7 @@ pub struct Agent {
     completed_executors: VecDeque<Executor>,
     completed_frameworks: VecDeque<FrameworkInfo>,
     recovery_time: Option<Duration>,
+    draining: Option<Draining>,
     probes: BTreeMap<ProbeId, (checks::Kind, (String, String))>,
     saves: saves::Saves,
     garbage: garbage::Garbage,
@@ -112,6 +115,7 @@ impl Agent {
             completed_executors: VecDeque::new(),
             completed_frameworks: VecDeque::new(),
             recovery_time: None,
+            draining: None,
             probes: BTreeMap::new(),
             saves: saves::Saves::default(),
             garbage: garbage::Garbage::new(config.keep),
@@ -155,6 +159,7 @@ impl Agent {
             Message::SlaveReregisteredMessage(m) => self.reregistered(now, *m, out),
             Message::RunTaskMessage(m) => self.run_task(now, *m, out),
             Message::RunTaskGroupMessage(m) => self.run_group(now, *m, out),
+            Message::DrainSlaveMessage(m) => self.drain(now, m.config, out),
             Message::KillTaskMessage(m) => self.kill_task(now, &m, out),
             Message::ShutdownFrameworkMessage(m) => self.shut_down_framework(&m.framework_id.value, now, out),
             Message::ShutdownMessage(_) => self.shut_down(now, out),
@@ -236,6 +241,7 @@ impl Machine for Agent {
             Input::Tick => {}
         }
         self.keep_garbage(at);
+        self.look_whether_drained();
         self.flush(at, out);
         self.settle_deadlines();
     }

@@ -9,7 +9,7 @@ use model::{
     container::{ContainerId, Termination},
     link::Upid,
     mesos::{
-        AgentInfo, ExecutorInfo, FrameworkInfo, Operation, TaskInfo,
+        AgentInfo, DrainConfig, ExecutorInfo, FrameworkInfo, Operation, TaskInfo,
         internal::{CheckpointResourcesMessage, StatusUpdate},
     },
     resources::Resources,
@@ -28,6 +28,7 @@ const DRIVER: &str = "drivers/";
 const GUEST: &str = "guests/";
 const SESSION: &str = "sessions/";
 const RESOURCES: &str = "resources";
+const DRAINING: &str = "draining";
 const OPERATION: &str = "operations/";
 const BEGUN: &str = "begun/";
 const KILL: &str = "kills/";
@@ -48,6 +49,7 @@ pub(crate) struct Recovered {
     pub guests: Vec<(ContainerId, Launch, bool)>,
     /// Reservations made at run time, and volumes.
     pub resources: Resources,
+    pub draining: Option<DrainConfig>,
     pub operations: Vec<Operation>,
     /// By container: when it was seen to start.
     pub begun: BTreeMap<ContainerId, Time>,
@@ -159,6 +161,8 @@ impl Recovered {
                 let kept = CheckpointResourcesMessage::decode(value.as_slice()).ok();
                 let kept = kept.and_then(|m| Resources::from_messages(&m.resources).ok());
                 kept.map(|resources| found.resources = resources).is_some()
+            } else if key == DRAINING {
+                DrainConfig::decode(value.as_slice()).map(|config| found.draining = Some(config)).is_ok()
             } else if key.starts_with(OPERATION) {
                 Operation::decode(value.as_slice()).map(|o| found.operations.push(o)).is_ok()
             } else if let Some(id) = key.strip_prefix(BEGUN) {
@@ -279,6 +283,14 @@ pub(crate) fn forget_guest(guest: &Guest) -> [Change; 1] {
 pub(crate) fn resources(resources: &Resources) -> Change {
     let message = CheckpointResourcesMessage { resources: resources.to_messages() };
     Change::Put { key: RESOURCES.to_owned(), value: message.encode_to_vec() }
+}
+
+pub(crate) fn draining(config: &DrainConfig) -> Change {
+    Change::Put { key: DRAINING.to_owned(), value: config.encode_to_vec() }
+}
+
+pub(crate) fn drained() -> Change {
+    Change::Delete { key: DRAINING.to_owned() }
 }
 
 fn operation_key(uuid: &[u8]) -> String {

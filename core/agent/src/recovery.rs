@@ -2,7 +2,7 @@
 //! containers meanwhile (`reconcile`).
 
 use crate::{
-    Agent,
+    Agent, Draining,
     records::{self, Recovered},
     state::{Executor, Framework, Kill, Pending, Phase, Runner, Speaker, Task, is_terminal},
     updates::remember,
@@ -89,6 +89,7 @@ impl Agent {
             self.garbage.read(directory, since.min(self.started));
         }
         self.checkpointed = found.resources;
+        self.draining = found.draining.map(|config| Draining { config, since: self.started });
         for operation in found.operations {
             let pending = crate::operations::Pending::new(operation);
             let durable = pending.operation.latest_status.uuid.is_some();

@@ -66,16 +66,19 @@ impl Agent {
     pub(crate) fn enqueue(
         &mut self,
         key: &Key,
-        status: TaskStatus,
+        mut status: TaskStatus,
         executor_id: Option<ExecutorId>,
         tell: bool,
     ) {
+        self.say_draining(&key.0, &mut status);
         let Some(task) = self.tasks.get_mut(key) else { return };
         let before = task.state;
         if !is_terminal(before) {
             if is_terminal(status.state()) && !is_terminal(task.state) {
                 *self.counters.ended.entry(status.state().as_str_name()).or_default() += 1;
             }
+            task.state = status.state();
+        } else if status.state() == TaskState::TaskGoneByOperator {
             task.state = status.state();
         }
         if task.pending.len() >= PENDING_MAX && !is_terminal(status.state()) {

@@ -71,9 +71,12 @@ pub(crate) fn flags(all: &BTreeMap<String, String>) -> Vec<Flag> {
     shown(all).map(|(name, value)| Flag { name: name.clone(), value: Some(value.clone()) }).collect()
 }
 
+/// Settings of our own that are written as upstream writes its own.
+const OWN_FLAGS: [&str; 2] = ["decline_floor_ms", "quota_limits_bind_subtrees"];
+
 /// Flags that upstream names too: clients look for no others, and some refuse them.
 pub(crate) fn shown(all: &BTreeMap<String, String>) -> impl Iterator<Item = (&String, &String)> {
-    all.iter().filter(|(name, _)| !name.contains('-'))
+    all.iter().filter(|(name, _)| !name.contains('-') && !OWN_FLAGS.contains(&name.as_str()))
 }
 
 /// Metrics as the operator APIs list them.

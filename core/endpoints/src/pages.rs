@@ -142,7 +142,7 @@ impl Page {
         );
         let mut response = Response::new(Bytes::from(self.html));
         for (name, value) in [
-            (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+            (header::CONTENT_TYPE, "text/html"),
             (header::CACHE_CONTROL, "no-store"),
             (
                 header::CONTENT_SECURITY_POLICY,

@@ -412,7 +412,7 @@ impl Master {
                 let mut status = crate::updates::of_master(&task, TaskState::TaskKilled, now);
                 status.message = Some(format!("Framework {id} removed"));
                 status.set_reason(Reason::FrameworkRemoved);
-                (status.container_status, status.healthy) = (None, None);
+                (status.container_status, status.healthy, status.executor_id) = (None, None, None);
                 self.counters.ended(TaskState::TaskKilled);
                 self.publish_task_updated(id, status.state, &status, out);
                 task.statuses.push(status);

@@ -511,6 +511,10 @@ impl Master {
         };
         let asked = valid::Asked { framework: None, principal };
         if let Some(fault) = valid::operation(operation, asked, &on) {
+            // Upstream names no agent for this one.
+            if operation.r#type() == Type::Destroy {
+                return Err(Answer::text(400, format!("Invalid DESTROY operation: {fault}")));
+            }
             return Err(invalid(fault));
         }
         for resource in valid::resources_of(operation) {

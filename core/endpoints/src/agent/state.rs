@@ -78,6 +78,10 @@ pub(super) fn state(agent: &Agent) -> String {
     nouns::object(|w| {
         nouns::build(w, VERSION);
         nouns::number(w, "start_time", agent.started().as_secs_f64());
+        if let Some(draining) = agent.draining() {
+            nouns::message(w, "drain_config", &draining.config);
+            nouns::number(w, "estimated_drain_start_time_seconds", draining.since.as_secs_f64());
+        }
         nouns::text(w, "id", info.id.as_ref().map_or("", |i| i.value.as_str()));
         nouns::text(w, "pid", &agent.me().to_string());
         nouns::text(w, "hostname", &config.hostname);
