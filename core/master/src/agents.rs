@@ -174,6 +174,8 @@ impl Master {
             return;
         }
         let mut info = info;
+        // Older agents write them otherwise; readers are told one form.
+        upgrade(&mut info.resources);
         info.id = Some(AgentId { value: id.clone() });
         set_info(&mut envelope, info.clone());
         let known =

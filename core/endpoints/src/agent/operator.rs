@@ -86,7 +86,8 @@ fn small(kind: Of, agent: &Agent) -> Option<Said1> {
             of(Type::GetAgent, Said1 { get_agent, ..none() })
         }
         Of::GetOperations => {
-            let get_operations = Some(response::GetOperations::default());
+            let operations = agent.operations().cloned().collect();
+            let get_operations = Some(response::GetOperations { operations });
             of(Type::GetOperations, Said1 { get_operations, ..none() })
         }
         Of::GetResourceProviders => {
