@@ -81,7 +81,10 @@ fn small(kind: Of, agent: &Agent) -> Option<Said1> {
             let get_agent = Some(response::GetAgent {
                 // A field that only the oldest API has.
                 agent_info: Some(mesos::AgentInfo { checkpoint: None, ..agent.info().clone() }),
-                ..Default::default()
+                drain_config: agent.draining().map(|d| d.config),
+                estimated_drain_start_time: agent
+                    .draining()
+                    .map(|d| mesos::TimeInfo { nanoseconds: d.since.as_nanos() as i64 }),
             });
             of(Type::GetAgent, Said1 { get_agent, ..none() })
         }
