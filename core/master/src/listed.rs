@@ -61,9 +61,13 @@ impl Master {
                 }
                 None => {
                     let unreachable = framework.unreachable_tasks.remove(&task_id);
-                    if let Some(known) = unreachable.filter(|_| task.statuses.is_empty()) {
-                        // Agents list no statuses.
-                        task.statuses = known.statuses;
+                    if let Some(known) = unreachable {
+                        // What an agent leaves out is as it was known.
+                        if task.statuses.is_empty() {
+                            task.statuses = known.statuses;
+                        }
+                        task.status_update_state = task.status_update_state.or(known.status_update_state);
+                        task.status_update_uuid = task.status_update_uuid.or(known.status_update_uuid);
                     }
                     framework.completed_tasks.retain(|t| t.task_id.value != task_id);
                     framework.tasks.insert(task_id.clone(), task.clone());
