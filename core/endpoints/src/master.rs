@@ -33,7 +33,7 @@ use model::{
 
 /// Routes a request. `attached` are files that may be read.
 pub fn route(arrived: &Arrived, master: &Master, attached: &[Attached]) -> Routed<Input, Perform> {
-    if pages::asked(&arrived.request, "/") {
+    if ["/", "/master", "/master/"].iter().any(|path| pages::asked(&arrived.request, path)) {
         let read = |path: &str| pages::json_of(route(&pages::inner(arrived, path), master, attached));
         return Routed::Respond(pages::master(&read));
     }
