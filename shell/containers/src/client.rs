@@ -27,6 +27,9 @@ use tokio::{
 const ORDERS_MAX: usize = 65_536;
 /// How long it may take to end all containers.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Launchers that may break off before one answers.
+const GREETINGS_MAX: u32 = 20;
+const GREETING_PAUSE: Duration = Duration::from_millis(20);
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a launcher is found or started.
@@ -99,28 +102,7 @@ impl Launcher {
     /// Connects to the launcher of a directory, starting it if none lives. What happens to containers comes by the
     /// channel.
     pub async fn start(options: Options) -> io::Result<(Self, Known, mpsc::Receiver<Ended>)> {
-        let stream = connect(&options).await?;
-        let (read, mut write) = stream.into_split();
-        let hello = Order::Hello {
-            version: VERSION,
-            isolation: options.isolation.clone(),
-            cgroup_mount: options.cgroup_mount.display().to_string(),
-            cgroups_root: options.cgroups_root.clone(),
-            file_limit: linux::process::file_limit_before(),
-        };
-        write.write_all(&line(&hello)?).await?;
-        let mut lines = BufReader::new(read).lines();
-        let known = loop {
-            let text =
-                lines.next_line().await?.ok_or_else(|| io::Error::other("the launcher closed its socket"))?;
-            if let Word::Welcome { version, running, starting, ended } = serde_json::from_str(&text)? {
-                if version != VERSION {
-                    let why = format!("the launcher speaks version {version}, this agent {VERSION}");
-                    return Err(io::Error::other(why));
-                }
-                break Known { running, starting, ended };
-            }
-        };
+        let (mut lines, mut write, known) = greet_one(&options).await?;
         let (orders, mut queue) = mpsc::channel::<Order>(ORDERS_MAX);
         tokio::spawn(async move {
             let mut batch = Vec::new();
@@ -277,6 +259,52 @@ fn line(order: &Order) -> io::Result<Vec<u8>> {
     let mut text = serde_json::to_vec(order)?;
     text.push(b'\n');
     Ok(text)
+}
+
+type Lines = tokio::io::Lines<BufReader<OwnedReadHalf>>;
+
+/// Greets a launcher. One that was killed may still take a connection, which then breaks: the next one is greeted.
+async fn greet_one(options: &Options) -> io::Result<(Lines, OwnedWriteHalf, Known)> {
+    let mut tries = 0;
+    loop {
+        let broken = |error: &io::Error| {
+            matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof
+            )
+        };
+        match greet(options).await {
+            Err(error) if broken(&error) && tries < GREETINGS_MAX => tries += 1,
+            outcome => return outcome,
+        }
+        tokio::time::sleep(GREETING_PAUSE).await;
+    }
+}
+
+async fn greet(options: &Options) -> io::Result<(Lines, OwnedWriteHalf, Known)> {
+    let (read, mut write) = connect(options).await?.into_split();
+    let hello = Order::Hello {
+        version: VERSION,
+        isolation: options.isolation.clone(),
+        cgroup_mount: options.cgroup_mount.display().to_string(),
+        cgroups_root: options.cgroups_root.clone(),
+        file_limit: linux::process::file_limit_before(),
+    };
+    write.write_all(&line(&hello)?).await?;
+    let mut lines = BufReader::new(read).lines();
+    loop {
+        let text = lines.next_line().await?;
+        let closed = || io::Error::new(io::ErrorKind::UnexpectedEof, "the launcher closed its socket");
+        if let Word::Welcome { version, running, starting, ended } =
+            serde_json::from_str(&text.ok_or_else(closed)?)?
+        {
+            if version != VERSION {
+                let why = format!("the launcher speaks version {version}, this agent {VERSION}");
+                return Err(io::Error::other(why));
+            }
+            return Ok((lines, write, Known { running, starting, ended }));
+        }
+    }
 }
 
 async fn connect(options: &Options) -> io::Result<UnixStream> {
