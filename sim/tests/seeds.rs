@@ -4,6 +4,8 @@ use sim::{Options, Outcome, run, run_all, some_seed};
 use std::time::{Duration, Instant};
 
 const FRESH: u64 = 100;
+/// So many known bugs can be put back.
+const MUTANTS_MIN: usize = 5;
 /// Seeds that are not begun by then are left out, and said so.
 const TIME_MAX: Duration = Duration::from_secs(90);
 /// The first seed, to have the same ones again.
@@ -53,4 +55,29 @@ fn the_same_seed_gives_the_same_trace() {
     let (one, two) = (run(7, options()), run(7, options()));
     assert!(one.steps > 100, "{one:?}");
     assert_eq!((one.hash, one.steps), (two.hash, two.steps));
+}
+
+#[test]
+fn mutants_still_apply() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut count = 0;
+    for entry in std::fs::read_dir(root.join("sim/mutants")).unwrap() {
+        let patch = entry.unwrap().path();
+        let check = std::process::Command::new("git")
+            .current_dir(&root)
+            .args(["apply", "--check", "-C1"])
+            .arg(&patch)
+            .output();
+        let Ok(check) = check else { return println!("SKIPPED: there is no git") };
+        if check.status.success() {
+            count += 1;
+        } else {
+            println!(
+                "{} does not apply any more, mend it: {}",
+                patch.display(),
+                String::from_utf8_lossy(&check.stderr)
+            );
+        }
+    }
+    assert!(count >= MUTANTS_MIN, "only {count} mutants apply");
 }

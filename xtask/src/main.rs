@@ -1,6 +1,7 @@
 //! The things that people do often, one command each: `cargo xtask ci|test|sim|fix|fuzz|bench`.
 
 mod fuzz;
+mod mutants;
 
 use std::process::{Command, ExitCode};
 
@@ -11,6 +12,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                 replays recorded conversations with Apache Mesos, against clusters of this tree's binary or the given one
   sim [--seed N] [--count N] [--steps N] [--trace] [--first]
                 runs the cluster in virtual time from fresh seeds, or the given one, and says what broke
+  mutants [NAME…]   puts known bugs back in a copy of the tree and sees whether the simulator finds them
   fix           formats and applies what the linter can mend
   fuzz [TARGET] [SECONDS]   feeds one parser or surface, or all of them in turn, with bytes that reach new code
   bench [ROW…]  the benchmark suite against a release build; --help for rows and options";
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         }),
         Some("fuzz") => fuzz::fuzz(rest),
         Some("sim") => sim(rest),
+        Some("mutants") => mutants::mutants(rest),
         _ => Err(USAGE.to_owned()),
     };
     match outcome {
