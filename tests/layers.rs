@@ -59,3 +59,27 @@ fn dependencies_point_down() {
     }
     assert!(checked >= 20, "only {checked} uses were found: the test does not see the workspace");
 }
+
+/// Programs that a bare Debian lacks, though every developer's machine has them.
+const ABSENT: [&str; 9] = ["kill", "pkill", "pgrep", "ps", "curl", "wget", "ip", "ss", "nc"];
+
+#[test]
+fn tests_need_no_programs_that_a_bare_machine_lacks() {
+    let mut wrong = Vec::new();
+    let mut folders = vec![std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if path.is_dir() && name != "target" && name != "data" && !name.starts_with('.') {
+                folders.push(path);
+            } else if name.ends_with(".rs") {
+                let text = std::fs::read_to_string(&path).expect("a source file");
+                let used =
+                    ABSENT.iter().filter(|program| text.contains(&format!("Command::new(\"{program}\")")));
+                wrong.extend(used.map(|program| format!("{}: {program}", path.display())));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "use system calls or the shell's own words instead: {wrong:?}");
+}

@@ -378,7 +378,6 @@ fn old_sandboxes_are_removed_and_running_ones_are_not() {
     assert_eq!(find("stdout"), sandboxes, "what runs keeps its own");
     long.kill().expect("it ends");
     long.wait().expect("it ended");
-    let pid = agent.0.id().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+    real::send(&agent.0, Signal::TERM);
     agent.0.wait().expect("the agent ends, and its tasks with it");
 }

@@ -291,7 +291,8 @@ async fn a_session_is_inside_the_container_around_it() {
     assert_eq!(says.next().await, Some(Frame::Out(b"brief\n".to_vec())));
     assert_eq!(says.next().await, None);
     // Who hangs up leaves nothing behind: the agent destroys it.
-    let long = session("long", "echo here; sleep 1001");
+    let sleep = format!("sleep 1001.{}", std::process::id());
+    let long = session("long", &format!("echo here; {sleep}"));
     let long_id = long.id.clone();
     world.launcher.launch(long).await;
     assert!(matches!(world.word().await, Ended::Launched { .. }));
@@ -304,8 +305,11 @@ async fn a_session_is_inside_the_container_around_it() {
         }
         word => panic!("{word:?}"),
     }
-    let left = std::process::Command::new("pgrep").args(["-f", "^sleep 1001$"]).output().unwrap();
-    assert!(left.stdout.is_empty(), "{}", String::from_utf8_lossy(&left.stdout));
+    let left = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).replace('\0', " ").contains(&sleep)
+    });
+    assert_eq!(left.count(), 0, "{sleep}");
     world.launcher.stop().await;
 }
 
