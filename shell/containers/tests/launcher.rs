@@ -305,11 +305,19 @@ async fn a_session_is_inside_the_container_around_it() {
         }
         word => panic!("{word:?}"),
     }
-    let left = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
-        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        String::from_utf8_lossy(&line).replace('\0', " ").contains(&sleep)
-    });
-    assert_eq!(left.count(), 0, "{sleep}");
+    let left = || {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten().filter(|entry| {
+            let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&line).replace('\0', " ").contains(&sleep)
+        });
+        processes.count()
+    };
+    // They are killed by now; the system may take a moment to let go of them.
+    let until = std::time::Instant::now() + PATIENCE;
+    while left() != 0 {
+        assert!(std::time::Instant::now() < until, "{sleep} goes on");
+        tokio::task::yield_now().await;
+    }
     world.launcher.stop().await;
 }
 
