@@ -22,8 +22,8 @@ pub fn idle(options: &Options) -> Result<Vec<Figure>, String> {
         let daemon = Daemon::start(&options.binary, false, &all, &[])?;
         thread::sleep(SETTLE / options.count(1, 20) as u32);
         let processes = daemon.processes();
-        if processes.len() != 2 {
-            return Err(format!("a daemon and a launcher were expected, there are {}", processes.len()));
+        if processes.len() < 2 {
+            return Err("a daemon and a launcher were expected".to_owned());
         }
         let before = ran(&processes)?;
         let watch = WATCH / options.count(1, 100) as u32;
@@ -46,7 +46,12 @@ pub fn idle(options: &Options) -> Result<Vec<Figure>, String> {
     }
     let binary = fs::metadata(&options.binary).map_err(|e| e.to_string())?.len() as f64 / 1e6;
     Ok(vec![
-        Figure::plain(format!("resident: daemon + launcher = {parts}"), "MiB", rss, Target::AtMost(30.0)),
+        Figure::plain(
+            format!("resident: daemon + launcher and its nursery = {parts}"),
+            "MiB",
+            rss,
+            Target::AtMost(30.0),
+        ),
         Figure::plain("proportional (shared pages once)", "MiB", pss, Target::None),
         Figure::plain("binary", "MB", vec![binary], Target::AtMost(25.0)),
         Figure::plain("threads", "", threads, Target::None),

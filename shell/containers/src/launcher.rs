@@ -96,6 +96,10 @@ fn run(dir: &Path) -> io::Result<()> {
     if let Err(error) = process::raise_file_limit() {
         eprintln!("launcher: the limit of open files stays as it is: {error}");
     }
+    // Before anything is a thread or takes memory. Without it containers are made all the same.
+    if let Err(error) = linux::nursery::open() {
+        eprintln!("launcher: there is no nursery: {error}");
+    }
     fs::create_dir_all(dir)?;
     let (journal, kept) = Journal::open(&dir.join("journal"), &process::boot_id())?;
     let socket = Socket::of(dir)?;

@@ -25,7 +25,9 @@ pub fn make(spec: &ContainerSpec) -> Result<(), String> {
         && linux::process::is_root()
     {
         let user = linux::process::user(user).map_err(failed)?;
-        unix::chown(path, Some(user.uid), Some(user.gid)).map_err(|e| failed(e.to_string()))?;
+        if !linux::process::is_own(&user) {
+            unix::chown(path, Some(user.uid), Some(user.gid)).map_err(|e| failed(e.to_string()))?;
+        }
     }
     let latest = path.with_file_name("latest");
     // Those of standalone containers stand beside each other.

@@ -65,6 +65,36 @@ async fn isolated_tasks_have_their_own_pids_and_end_on_a_signal() {
 }
 
 #[tokio::test]
+async fn a_nursery_clones_for_its_launcher_which_can_do_without() {
+    let Some(mut w) = World::isolated().await else { return };
+    let stat = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields = stat.rsplit_once(')').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
+        fields.split_whitespace().nth(1).and_then(|parent| parent.parse::<u32>().ok())
+    };
+    let line = |pid: u32| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    w.launcher.launch(spec(w.dir.path(), "a", "sleep 1000")).await;
+    let init = w.launched().await;
+    let launcher = stat(init).expect("a parent");
+    assert_eq!(line(init), line(launcher), "the first process of a container is its launcher's child");
+    let pids = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    let children: Vec<u32> = pids.filter(|pid| stat(*pid) == Some(launcher) && *pid != init).collect();
+    let [nursery] = children[..] else { panic!("besides the container it has {children:?}") };
+    assert_eq!(line(nursery), line(launcher));
+    assert!(
+        std::process::Command::new("kill").args(["-9", &nursery.to_string()]).status().unwrap().success()
+    );
+    let until = std::time::Instant::now() + PATIENCE;
+    while linux_started(nursery as i32) {
+        assert!(std::time::Instant::now() < until, "the nursery lives");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(w.run("b", "exit 5").await, Termination::Exited(5));
+    w.stop().await;
+}
+
+#[tokio::test]
 async fn too_much_memory_is_reported_as_that() {
     let Some(mut w) = World::isolated().await else { return };
     let how = w.run("a", "head -c 200m /dev/zero | tail").await;
@@ -343,13 +373,12 @@ async fn a_work_directory_may_have_a_long_path() {
     let long = dir.path().join("long".repeat(30));
     std::fs::create_dir(&long).unwrap();
     let options = world::options(&long, containers::Isolation::default(), "mesolite-test-long");
-    for _ in 0..2 {
-        // Once started, once found.
+    // Once started, once found.
+    for id in ["started", "found"] {
         let (launcher, _, mut words) = Launcher::start(options.clone()).await.unwrap();
-        launcher.launch(spec(&long, "c", "exit 3")).await;
+        launcher.launch(spec(&long, id, "exit 3")).await;
         assert!(matches!(words.recv().await, Some(Ended::Launched { .. })));
         assert!(matches!(words.recv().await, Some(Ended::Terminated { how: Termination::Exited(3), .. })));
-        launcher.forget(ContainerId("c".into())).await;
     }
     let (launcher, ..) = Launcher::start(options).await.unwrap();
     launcher.stop().await;

@@ -38,6 +38,12 @@ pub fn ignore(signal: i32) {
     unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
+/// Whether what belongs to this user belongs to this process's.
+pub fn is_own(user: &User) -> bool {
+    // SAFETY: geteuid and getegid take nothing and can't fail.
+    unsafe { libc::geteuid() == user.uid && libc::getegid() == user.gid }
+}
+
 /// The signals that this process ignores.
 pub(crate) fn ignored() -> Vec<i32> {
     (1..32)
@@ -135,12 +141,13 @@ static FILE_LIMIT_BEFORE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
 
 /// When a process started, in ticks since boot: with the pid it names one process for ever. None = it is gone.
 pub fn started(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let fields: Vec<_> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    if fields.first() == Some(&"Z") {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let name_ends = stat.iter().rposition(|b| *b == b')')?;
+    let mut fields = stat.get(name_ends + 2..)?.split(|b| *b == b' ');
+    if fields.next() == Some(b"Z") {
         return None;
     }
-    fields.get(19)?.parse().ok()
+    std::str::from_utf8(fields.nth(18)?).ok()?.parse().ok()
 }
 
 /// Names this boot of the machine; empty where the kernel does not say.

@@ -1,9 +1,12 @@
 //! Starting a process in namespaces, cgroups and a session of its own, from a process with threads.
 //!
 //! Between clone and exec the child makes only system calls on what was prepared before: no allocation, no locks. Nothing
-//! of this process's memory is copied for it (as vfork), but for the init of a pid namespace, which stays.
+//! of this process's memory is copied for it (as vfork). What stays before the task is cloned by the `nursery`.
 
-use crate::process::{Status, User};
+use crate::{
+    nursery,
+    process::{Status, User},
+};
 use std::{
     cell::{Cell, RefCell},
     ffi::{CString, c_char, c_int, c_void},
@@ -221,36 +224,72 @@ fn rush(order: &Order, stack: *mut c_void) -> io::Result<Newborn<'_>> {
     Ok(Newborn { pid, order, stage: Stage::Went(prepared.failed.get()) })
 }
 
-/// Makes a process that stays in front of the task, with a copy of our memory.
+/// The child's ends of the pipes between it and us.
+#[derive(Debug)]
+pub(crate) struct Pipes {
+    /// Where it says which step failed.
+    pub failure: File,
+    /// Where it hears that it may go on.
+    pub go: File,
+    /// Where it says how the task ended, if it says so.
+    pub report: Option<File>,
+}
+
+/// Makes a process that stays in front of the task, with a copy of the nursery's memory, or of ours.
 fn stay(order: &Order, stack: *mut c_void) -> io::Result<Newborn<'_>> {
     let (failure, failure_write) = pipe()?;
     let (go_read, go) = pipe()?;
-    let report = if order.hold { None } else { Some(pipe()?) };
+    let (report, report_write) =
+        if order.hold { (None, None) } else { pipe().map(|(r, w)| (Some(r), Some(w)))? };
+    let pipes =
+        Pipes { failure: failure_write.into(), go: go_read.into(), report: report_write.map(File::from) };
+    let pid = match nursery::make(order, &pipes) {
+        Some(made) => made?,
+        // SAFETY: the calling thread may clone, whatever the others do.
+        None => match unsafe { copy(order, &pipes, stack, 0) } {
+            pid if pid > 0 => pid,
+            errno => return Err(io::Error::from_raw_os_error(-errno)),
+        },
+    };
+    let report = report.map(File::from);
+    Ok(Newborn { pid, order, stage: Stage::Waits { go, failure: failure.into(), report } })
+}
+
+/// What a nursery does for who split it off: the pid of its parent's new child, or an error number below 0.
+///
+/// # Safety
+/// Only in a process with one thread.
+pub(crate) unsafe fn clone_for_parent(order: &Order, pipes: &Pipes) -> i32 {
+    STACK.with_borrow_mut(|stack| {
+        // SAFETY: one past the end of the allocation; the rest as for this function.
+        unsafe { copy(order, pipes, stack.as_mut_ptr().add(STACK_BYTES).cast(), libc::CLONE_PARENT) }
+    })
+}
+
+/// Clones with a copy of the address space; the pid, or an error number below 0.
+///
+/// # Safety
+/// The child goes on with a copy of the stack: nothing but `child` may run in it.
+unsafe fn copy(order: &Order, pipes: &Pipes, stack: *mut c_void, more: c_int) -> i32 {
     let own =
         [&order.stdin, &order.stdout, &order.stderr].into_iter().chain(&order.cgroups).chain(&order.enter);
-    let mut files: Vec<_> = own.map(File::as_raw_fd).collect();
-    files.extend([0, 1, 2, failure_write.as_raw_fd(), go_read.as_raw_fd()]);
-    files.extend(report.as_ref().map(|(_, write)| write.as_raw_fd()));
+    let own = own.chain([&pipes.failure, &pipes.go]).chain(&pipes.report);
+    let mut files: Vec<_> = own.map(File::as_raw_fd).chain([0, 1, 2]).collect();
     files.sort_unstable();
     let prepared = Prepared {
-        failure: failure_write.as_raw_fd(),
-        report: report.as_ref().map_or(-1, |(_, write)| write.as_raw_fd()),
-        go: go_read.as_raw_fd(),
+        failure: pipes.failure.as_raw_fd(),
+        report: pipes.report.as_ref().map_or(-1, File::as_raw_fd),
+        go: pipes.go.as_raw_fd(),
         files,
         ..prepare(order, stack)
     };
-    // SAFETY: without CLONE_VM the child gets a copy of the address space and goes on here with a copy of the stack.
-    let pid = unsafe { libc::syscall(libc::SYS_clone, flags(order), 0, 0, 0, 0) } as i32;
+    // SAFETY: without CLONE_VM nothing is shared with the child, which goes on here with a copy of the stack.
+    let pid = unsafe { libc::syscall(libc::SYS_clone, flags(order) | more, 0, 0, 0, 0) } as i32;
     if pid == 0 {
         // SAFETY: this is the child; `child` makes only system calls and never returns.
         unsafe { child(&prepared) }
     }
-    if pid < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    drop(failure_write);
-    let report = report.map(|(read, _)| File::from(read));
-    Ok(Newborn { pid, order, stage: Stage::Waits { go, failure: File::from(failure), report } })
+    if pid > 0 { pid } else { -io::Error::last_os_error().raw_os_error().unwrap_or(libc::EINVAL) }
 }
 
 /// The error of a child that has said why it ends.
@@ -307,7 +346,10 @@ unsafe fn child(prepared: &Prepared<'_>) -> ! {
                 fail(prepared, 0);
             }
         }
-        libc::setsid();
+        // Who only stands in front of a task leads no session: each costs the kernel a scheduling group.
+        if !order.is_fronted() {
+            libc::setsid();
+        }
         let mut none: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());

@@ -22,7 +22,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    sync::PoisonError,
+    sync::{OnceLock, PoisonError},
 };
 
 /// Threads that create containers: each waits for its child's start.
@@ -183,7 +183,12 @@ pub fn order(
         Program::Exec { file, arguments } => (search(file, path), arguments.clone()),
         Program::Hold => (String::new(), Vec::new()),
     };
-    let null = fs::File::open("/dev/null").map_err(|e| format!("can't open /dev/null: {e}"))?;
+    static NULL: OnceLock<fs::File> = OnceLock::new();
+    let null = match NULL.get() {
+        Some(null) => null.try_clone(),
+        None => fs::File::open("/dev/null").and_then(|null| NULL.get_or_init(|| null).try_clone()),
+    };
+    let null = null.map_err(|e| format!("can't open /dev/null: {e}"))?;
     Ok(spawn::Order {
         file: text(&file)?,
         arguments: arguments.iter().map(|a| text(a)).collect::<Result<_, _>>()?,
