@@ -175,6 +175,22 @@ pub fn tree(root: i32) -> Vec<i32> {
     all
 }
 
+/// Stops all descendants of a process, so that none makes another one unseen; parents first.
+pub fn stop_descendants(root: i32) -> Vec<i32> {
+    let mut stopped = Vec::new();
+    loop {
+        let all = tree(root).into_iter().skip(1);
+        let fresh: Vec<_> = all.filter(|pid| !stopped.contains(pid)).collect();
+        if fresh.is_empty() {
+            return stopped;
+        }
+        for pid in &fresh {
+            signal(*pid, libc::SIGSTOP);
+        }
+        stopped.extend(fresh);
+    }
+}
+
 /// Numbers of a user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {

@@ -19,6 +19,7 @@ use std::{
 };
 
 const SIGKILL: i32 = 9;
+const SIGSTOP: i32 = 19;
 
 /// A container that runs.
 pub struct Container {
@@ -145,7 +146,16 @@ impl State {
 
     fn kill(&self, id: &ContainerId) {
         let Some(container) = self.running.get(id).filter(|c| !c.is_gone()) else { return };
-        let others = self.processes(id);
+        let grouped = self.cgroups.as_ref().is_some_and(|c| c.exists(&id.0));
+        let others = if grouped {
+            self.processes(id)
+        } else {
+            // What a group loses sight of, its cleaning finds; a tree that is cut grows on unseen.
+            if !container.fronted {
+                process::signal(container.pid as i32, SIGSTOP);
+            }
+            process::stop_descendants(container.pid as i32)
+        };
         for pid in &others {
             process::signal(*pid, SIGKILL);
         }
