@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     os::unix::fs::MetadataExt as _,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
     time::SystemTime,
 };
 
@@ -157,6 +157,30 @@ pub fn boot_id() -> String {
 
 /// A process and all its descendants, parents first.
 pub fn tree(root: i32) -> Vec<i32> {
+    // Kernels without CONFIG_PROC_CHILDREN don't list them: then every process of the machine is asked for its parent.
+    static LISTED: OnceLock<bool> = OnceLock::new();
+    let listed = *LISTED.get_or_init(|| fs::exists("/proc/thread-self/children").unwrap_or_default());
+    let all = if listed { None } else { Some(children_of_all()) };
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(pid) = found.get(next).copied() {
+        match &all {
+            Some(all) => found.extend(all.get(&pid).into_iter().flatten()),
+            None => found.extend(children(pid)),
+        }
+        next += 1;
+    }
+    found
+}
+
+/// As the kernel lists them: those of each thread.
+fn children(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let listed = threads.filter_map(|thread| fs::read_to_string(thread.path().join("children")).ok());
+    listed.flat_map(|l| l.split_whitespace().filter_map(|n| n.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+fn children_of_all() -> BTreeMap<i32, Vec<i32>> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|n| n.parse::<i32>().ok()) else { continue };
@@ -166,13 +190,7 @@ pub fn tree(root: i32) -> Vec<i32> {
             children.entry(parent).or_default().push(pid);
         }
     }
-    let mut all = vec![root];
-    let mut next = 0;
-    while next < all.len() {
-        all.extend(children.get(&all[next]).into_iter().flatten());
-        next += 1;
-    }
-    all
+    children
 }
 
 /// Stops all descendants of a process, so that none makes another one unseen; parents first.
@@ -267,6 +285,8 @@ mod tests {
         let mut child = std::process::Command::new("/bin/sleep").arg("100").spawn().unwrap();
         let pid = child.id() as i32;
         assert!(tree(std::process::id() as i32).contains(&pid));
+        let of_all = children_of_all();
+        assert!(of_all[&(std::process::id() as i32)].contains(&pid), "where the kernel lists no children");
         assert!(started(pid).is_some());
         assert!(signal(pid, 9));
         child.wait().unwrap();
