@@ -83,7 +83,11 @@ async fn a_nursery_clones_for_its_launcher_which_can_do_without() {
     let [nursery] = children[..] else { panic!("besides the container it has {children:?}") };
     assert_eq!(line(nursery), line(launcher));
     assert!(
-        std::process::Command::new("kill").args(["-9", &nursery.to_string()]).status().unwrap().success()
+        std::process::Command::new("sh")
+            .args(["-c", &format!("kill -9 {nursery}")])
+            .status()
+            .unwrap()
+            .success()
     );
     let until = std::time::Instant::now() + PATIENCE;
     while linux_started(nursery as i32) {
