@@ -5,7 +5,8 @@
 use super::shape::{Field, Form, Shape, may, must, omit, or};
 use Shape::{Either, Flag, List, Number, Object, Table, Tagged, Text, Whole, Word};
 
-const MANY: f64 = f64::INFINITY;
+/// No number is larger. Upstream names no bound; what the kernel can count ends here.
+pub(super) const MANY: f64 = model::resources::SCALAR_MAX;
 /// Upstream reads 32-bit integers.
 const INT: f64 = 2_147_483_647.0;
 const LONG: usize = usize::MAX;

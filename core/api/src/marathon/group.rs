@@ -35,7 +35,7 @@ const DEPTH_MAX: usize = 64;
 const GROUP: &[Field] = &[
     may("id", &PATH_ID),
     may("dependencies", &PATH_IDS),
-    may("scaleBy", &Shape::Number(0.0, f64::INFINITY)),
+    may("scaleBy", &Shape::Number(0.0, super::fields::MANY)),
     may("version", &super::fields::TEXT),
     may("enforceRole", &Shape::Flag),
 ];

@@ -3,14 +3,12 @@
 use super::{
     fields::{
         AMOUNT, ANY_PORT, ARTIFACTS, COMMAND, COUNT, ENV, EXECUTOR_RESOURCES, FILLED, KILL_SELECTION, LABELS,
-        LIMITS, LINUX, NAME, NAMES, NETWORKS, OPERATORS, PATH_ID, PERSISTENT, SCHEME, SECRETS, SHARE, SHORT,
-        TEXT, TEXTS, UNREACHABLE,
+        LIMITS, LINUX, MANY, NAME, NAMES, NETWORKS, OPERATORS, PATH_ID, PERSISTENT, SCHEME, SECRETS, SHARE,
+        SHORT, TEXT, TEXTS, UNREACHABLE,
     },
     shape::{Field, Form, Shape, may, must, omit, or},
 };
 use Shape::{Either, Flag, List, Number, Object, Text, Whole, Word};
-
-const MANY: f64 = f64::INFINITY;
 
 const RESOURCES: Shape = Object(&[
     or("cpus", &Number(0.001, MANY), "1"),

@@ -147,6 +147,8 @@ fn read(shape: &Shape, value: Value, at: &str, found: &mut Found) -> Option<Valu
                 );
             } else if !form.fits(&text) {
                 found.wrong_value(at, "error.pattern", format!("'{text}' does not match {}", form.said()));
+            } else if text.contains('\0') {
+                found.wrong_value(at, "error.pattern", NUL.to_owned());
             }
             Some(Value::String(text))
         }
@@ -192,6 +194,9 @@ fn read(shape: &Shape, value: Value, at: &str, found: &mut Found) -> Option<Valu
         (Shape::Table(item), Value::Object(entries)) => {
             let each = |(key, value): (String, Value)| {
                 let path = format!("{at}/{key}");
+                if key.contains('\0') {
+                    found.wrong_value(&path, "error.pattern", NUL.to_owned());
+                }
                 Some((key, read(item, value, &path, found)?))
             };
             Some(Value::Object(entries.into_iter().filter_map(each).collect()))
@@ -213,6 +218,9 @@ fn read(shape: &Shape, value: Value, at: &str, found: &mut Found) -> Option<Valu
         }
     }
 }
+
+/// Upstream takes it, and the task can't be started.
+const NUL: &str = "a NUL character can't be given to a program";
 
 /// Larger whole numbers lose digits on the way.
 const WHOLE_MAX: f64 = 9e15;

@@ -199,6 +199,16 @@ fn what_is_refused_and_where() {
         (json!({ "id": "/a/restart" }), "/id must not end with"),
         (json!({ "cmd": null }), "/ AppDefinition must either contain"),
         (json!({ "args": ["x"] }), "/ AppDefinition must either contain"),
+        (json!({ "cmd": "a\0b" }), "/cmd a NUL character"),
+        (json!({ "user": "ro\0ot" }), "/user a NUL character"),
+        (json!({ "env": { "A": "b\0" } }), "/env/A a NUL character"),
+        (json!({ "env": { "A\0": "b" } }), "/env/A\0 a NUL character"),
+        (
+            json!({ "healthChecks": [{ "protocol": "COMMAND", "command": { "value": "a\0" } }] }),
+            "/healthChecks(0)/command/value a NUL character",
+        ),
+        (json!({ "cpus": 1e308 }), "/cpus got 1"),
+        (json!({ "backoffFactor": 1e308 }), "/backoffFactor error.max"),
         (
             json!({ "upgradeStrategy": { "minimumHealthCapacity": 2, "maximumOverCapacity": 0 } }),
             "/upgradeStrategy/minimumHealthCapacity error.max",
