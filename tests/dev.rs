@@ -125,6 +125,16 @@ fn without_root_everything_works_with_less_isolation_and_it_is_said() {
         .expect("it runs");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "65534\n", "{output:?}");
     assert_eq!(output.status.code(), Some(3));
+    let output = Command::new("setpriv")
+        .args(&somebody[1..])
+        .args(["--master", &dev.master, "--marathon", &dev.marathon, "run", "--user=root", "--", "id -u"])
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        !output.status.success() && said.contains("wants to run as 'root'; this agent runs as"),
+        "{output:?}"
+    );
     dev.signal(Signal::TERM);
     assert!(dev.ended().success());
     assert_eq!(processes(&task), Vec::<u32>::new());

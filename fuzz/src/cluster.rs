@@ -156,7 +156,7 @@ pub fn agent(data: &[u8]) {
         flags: Default::default(),
         registration_backoff: Duration::from_millis(100),
         environment: Vec::new(),
-        switch_user: true,
+        users: agent::Users::Named,
         cpu_quota: false,
         boot_id: "boot".into(),
         master_hostname: "localhost".into(),

@@ -59,7 +59,7 @@ impl World {
                     flags: Default::default(),
                     registration_backoff: Duration::from_millis(100),
                     environment: Vec::new(),
-                    switch_user: false,
+                    users: agent::Users::Own,
                     boot_id: format!("boot {}", self.hosts[n as usize].boot),
                     completed_tasks_max: 100,
                     executors: Default::default(),

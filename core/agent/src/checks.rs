@@ -75,7 +75,7 @@ impl Agent {
         }
         let framework_user = self.frameworks.get(&key.0).map(|f| f.info.user.clone());
         let user = command.user.clone().or(own.user).or(framework_user).filter(|u| !u.is_empty());
-        let user = user.filter(|_| self.config.switch_user);
+        let user = self.config.users.choose(user);
         Probe::Command { container: task.container.clone(), program: program(command), environment, user }
     }
 

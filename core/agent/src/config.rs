@@ -29,8 +29,8 @@ pub struct Config {
     pub registration_backoff: Duration,
     /// Variables that every task gets besides its own.
     pub environment: Vec<(String, String)>,
-    /// Run tasks as their user.
-    pub switch_user: bool,
+    /// As whom tasks run.
+    pub users: Users,
     /// Whether tasks get no more processor time than they asked for, even where it is idle.
     pub cpu_quota: bool,
     /// Differs after a reboot of the machine: then no container of before is there.
@@ -43,6 +43,37 @@ pub struct Config {
     pub executors: ExecutorTimes,
     /// The name of the machine of the master, as readers are told it.
     pub master_hostname: String,
+}
+
+/// As whom tasks run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// As the user that the command or the framework names.
+    Named,
+    /// As the agent, whatever is named (`--no-switch_user`).
+    Own,
+    /// As the agent, which is not root and has this name. A command that names another user fails; a framework's user
+    /// is only its default, and gives way.
+    Only {
+        /// The agent's name.
+        name: String,
+        /// Its number, which a command may give as well.
+        id: u32,
+    },
+}
+
+impl Users {
+    /// As whom this runs; none for the agent's own.
+    pub(crate) fn choose(&self, user: Option<String>) -> Option<String> {
+        user.filter(|user| *self == Self::Named && !user.is_empty())
+    }
+    /// Why nothing can run for a command that names this user.
+    pub(crate) fn refuse(&self, user: Option<&str>) -> Option<String> {
+        let (Self::Only { name, id }, Some(user)) = (self, user) else { return None };
+        (!user.is_empty() && user != name && user != id.to_string()).then(|| {
+            format!("The command wants to run as '{user}'; this agent runs as '{name}', and only root can run as others")
+        })
+    }
 }
 
 /// How long executors may take.

@@ -92,7 +92,7 @@ impl Agent {
         let program: Program = launch::program(&command);
         let mut spec = ContainerSpec::new(task.container.clone(), task.directory.clone(), program);
         spec.environment = self.environment(task, framework.info.checkpoint(), &command);
-        spec.user = (self.config.switch_user && !user.is_empty()).then_some(user);
+        spec.user = self.config.users.choose(Some(user));
         spec.fetch = command.uris.iter().map(launch::fetch).collect();
         spec.limits = launch::task_limits(&task.info, self.config.cpu_quota);
         spec.io = crate::guests::io(task.info.container.as_ref(), Io::Files);

@@ -113,13 +113,18 @@ impl Agent {
             .or_else(|| tasks.iter().filter(|_| !is_default).find_map(|t| launch::unsupported(t, false)))
             .or_else(|| (is_default && !group).then_some("The default executor runs task groups only"))
             .or_else(|| (held + count > EXECUTOR_TASKS_MAX).then_some("The executor has too many tasks"));
+        let commands = std::iter::once(&info.command).chain(tasks.iter().map(|t| &t.command)).flatten();
+        let users = &self.config.users;
+        let unfit = unfit
+            .map(str::to_owned)
+            .or_else(|| commands.filter_map(|c| c.user.as_deref()).find_map(|user| users.refuse(Some(user))));
         if let Some(why) = unfit {
             for task in tasks {
                 let mut status =
                     TaskStatus { executor_id: Some(info.executor_id.clone()), ..Default::default() };
                 status.set_state(TaskState::TaskFailed);
                 status.set_reason(Reason::ContainerLaunchFailed);
-                status.message = Some(why.to_owned());
+                status.message = Some(why.clone());
                 self.ghost(now, framework_id.clone(), task.task_id, status);
             }
             if launch_executor == Some(true) && !self.executors.contains_key(&key) {
@@ -198,7 +203,7 @@ impl Agent {
         let program = if executor.is_default() { Program::Hold } else { launch::program(&command) };
         let mut spec = ContainerSpec::new(executor.container.clone(), executor.directory.clone(), program);
         spec.environment = self.executor_environment(executor, framework.info.checkpoint(), &command);
-        spec.user = (self.config.switch_user && !user.is_empty()).then_some(user);
+        spec.user = self.config.users.choose(Some(user));
         spec.fetch = command.uris.iter().map(launch::fetch).collect();
         spec.limits = self.executor_limits(key);
         spec.group = executor.is_default();

@@ -326,7 +326,7 @@ impl Agent {
             ContainerSpec::new(container.clone(), guest.directory.clone(), launch::program(&command));
         spec.environment = self.guest_environment(guest);
         let user = command.user.clone().or_else(|| around.as_ref().and_then(|a| a.user.clone()));
-        spec.user = user.filter(|_| self.config.switch_user);
+        spec.user = self.config.users.choose(user);
         spec.fetch = command.uris.iter().map(launch::fetch).collect();
         spec.session = guest.session;
         spec.io = io(info, if guest.session { Io::Pipes } else { Io::Files });

@@ -85,11 +85,14 @@ impl Agent {
             self.run_in_executor(now, order, message.launch_executor, out);
             return;
         }
-        if let Some(why) = unsupported(&info, true) {
+        let user = info.command.as_ref().and_then(|c| c.user.as_deref());
+        if let Some(why) =
+            unsupported(&info, true).map(str::to_owned).or_else(|| self.config.users.refuse(user))
+        {
             let mut status = TaskStatus::default();
             status.set_state(TaskState::TaskFailed);
             status.set_reason(Reason::ContainerLaunchFailed);
-            status.message = Some(why.to_owned());
+            status.message = Some(why);
             self.ghost(now, message.framework.id.clone().unwrap_or_default(), info.task_id, status);
             return;
         }
@@ -145,7 +148,7 @@ impl Agent {
         let user = command.user.clone().unwrap_or_else(|| framework.info.user.clone());
         let mut spec = ContainerSpec::new(task.container.clone(), task.directory.clone(), program(&command));
         spec.environment = self.environment(task, framework.info.checkpoint(), &command);
-        spec.user = (self.config.switch_user && !user.is_empty()).then_some(user);
+        spec.user = self.config.users.choose(Some(user));
         spec.fetch = command.uris.iter().map(fetch).collect();
         spec.limits = task_limits(&task.info, self.config.cpu_quota);
         spec.io = crate::guests::io(task.info.container.as_ref(), Io::Files);

@@ -25,7 +25,7 @@ mod timed;
 mod updates;
 mod view;
 
-pub use config::{Config, ExecutorTimes, VERSION};
+pub use config::{Config, ExecutorTimes, Users, VERSION};
 pub use drain::Draining;
 pub use effect::Effect;
 pub use garbage::Keep;

@@ -83,7 +83,7 @@ fn task(
         agent_id: AgentId { value: site.agent.to_owned() },
         discovery: Some(discovery(spec, container, &taken.ports)),
         resources: taken.resources,
-        command: Some(command(spec, container, site, environment)),
+        command: Some(command(spec, container, environment)),
         container: Some(container_info(pod, container)),
         health_check: health,
         check: container.check.as_ref().map(|check| check_of(check, all)),
@@ -98,7 +98,7 @@ fn task(
     }
 }
 
-fn command(spec: &Spec, container: &ContainerSpec, site: Site<'_>, environment: Environment) -> CommandInfo {
+fn command(spec: &Spec, container: &ContainerSpec, environment: Environment) -> CommandInfo {
     let (shell, value, arguments) = match &container.program {
         Some(Program::Shell(shell)) => (true, Some(shell.clone()), Vec::new()),
         Some(Program::Argv(argv)) => (false, argv.first().cloned(), argv.clone()),
@@ -111,12 +111,11 @@ fn command(spec: &Spec, container: &ContainerSpec, site: Site<'_>, environment: 
         cache: Some(fetch.cache),
         output_file: fetch.output_file.clone(),
     });
-    let user = container.user.clone().or_else(|| spec.user.clone());
     CommandInfo {
         uris: uris.collect(),
         environment: Some(environment),
         value,
-        user: Some(user.unwrap_or_else(|| site.user.to_owned())),
+        user: container.user.clone().or_else(|| spec.user.clone()),
         shell: Some(shell),
         arguments,
     }

@@ -25,8 +25,6 @@ pub struct Site<'a> {
     pub agent: &'a str,
     /// The agent's host name.
     pub host: &'a str,
-    /// The user, where the app names none.
-    pub user: &'a str,
     /// Put before `PORT…` and `HOST`.
     pub prefix: &'a str,
     /// Whether its top-level group enforces its name as role.
@@ -48,7 +46,7 @@ pub fn task_info(spec: &Spec, site: Site<'_>, taken: Taken) -> TaskInfo {
         .map(|(name, value)| environment::Variable { name, value: Some(value), ..Default::default() })
         .collect();
     let environment = Environment { variables };
-    let command = command_of(spec, site, environment.clone());
+    let command = command_of(spec, environment.clone());
     let health_check = spec.checks.iter().position(|check| check.by == CheckBy::Agent).map(|at| {
         let mut check = health_of(&spec.checks[at], &taken.ports);
         if let Some(command) = &mut check.command {
@@ -86,7 +84,7 @@ pub(crate) fn labels_of(labels: &BTreeMap<String, String>) -> Option<Labels> {
     (!labels.is_empty()).then(|| Labels { labels: labels.iter().map(label).collect() })
 }
 
-fn command_of(spec: &Spec, site: Site<'_>, environment: Environment) -> CommandInfo {
+fn command_of(spec: &Spec, environment: Environment) -> CommandInfo {
     let uris = spec.fetch.iter().map(|fetch| command_info::Uri {
         value: fetch.uri.clone(),
         executable: Some(fetch.executable),
@@ -102,7 +100,7 @@ fn command_of(spec: &Spec, site: Site<'_>, environment: Environment) -> CommandI
         uris: uris.collect(),
         environment: Some(environment),
         value,
-        user: Some(spec.user.clone().unwrap_or_else(|| site.user.to_owned())),
+        user: spec.user.clone(),
         shell: Some(shell),
         arguments,
     }
@@ -298,11 +296,11 @@ mod tests {
             ],
             ..Spec::default()
         };
-        let site = Site { task: "t", agent: "a", host: "h", user: "nobody", prefix: "", enforces_role: true };
+        let site = Site { task: "t", agent: "a", host: "h", prefix: "", enforces_role: true };
         let info = task_info(&spec, site, Taken { ports: vec![31005, 31006], ..Taken::default() });
         assert_eq!(info.name, "db.prod");
         let command = info.command.unwrap();
-        assert_eq!(command.user.as_deref(), Some("nobody"));
+        assert_eq!(command.user, None, "the framework's is the default");
         let seen: BTreeMap<_, _> =
             command.environment.unwrap().variables.into_iter().map(|v| (v.name, v.value.unwrap())).collect();
         for (name, value) in [

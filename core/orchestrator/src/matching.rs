@@ -232,7 +232,6 @@ impl Orchestrator {
             task: if spec.pod.is_some() { &id } else { &task },
             agent: &agent,
             host: &instance.host,
-            user: &self.config.user,
             prefix: &prefix,
             enforces_role: self.enforces_role(&spec.id),
         };

@@ -68,7 +68,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
             .unwrap_or(Duration::from_millis(100)),
         environment: machine::environment(values.get("executor_environment_variables"))
             .map_err(anyhow::Error::msg)?,
-        switch_user: values.on("switch_user"),
+        users: users(values),
         cpu_quota: values.on("cgroups_enable_cfs"),
         boot_id: machine::boot_id(),
         completed_tasks_max: COMPLETED_TASKS_MAX,
@@ -218,6 +218,19 @@ async fn leave(driven: Driven<Agent>) {
 
 fn remove_of(removals: &[agent::Removal]) -> Vec<(String, bool)> {
     removals.iter().map(|r| (r.path.clone(), r.keep_root)).collect()
+}
+
+/// As whom tasks run: only root can become others.
+fn users(values: &Values) -> agent::Users {
+    if !values.on("switch_user") {
+        return agent::Users::Own;
+    }
+    let own = rustix::process::geteuid();
+    if own.is_root() {
+        return agent::Users::Named;
+    }
+    let id = own.as_raw();
+    agent::Users::Only { name: crate::files::name_of("/etc/passwd", id), id }
 }
 
 fn executor_times(values: &Values) -> agent::ExecutorTimes {

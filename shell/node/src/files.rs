@@ -121,7 +121,8 @@ fn list(path: &Path) -> io::Result<Vec<Entry>> {
     Ok(all)
 }
 
-fn name_of(file: &str, id: u32) -> String {
+/// The name of a user or group in this file, its number where it has none.
+pub(crate) fn name_of(file: &str, id: u32) -> String {
     let id = id.to_string();
     let text = fs::read_to_string(file).unwrap_or_default();
     let found =

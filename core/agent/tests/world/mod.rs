@@ -62,7 +62,7 @@ pub fn config() -> Config {
         flags: Default::default(),
         registration_backoff: Duration::from_millis(100),
         environment: vec![("FROM_AGENT".into(), "1".into())],
-        switch_user: true,
+        users: agent::Users::Named,
         cpu_quota: false,
         boot_id: "boot".into(),
         master_hostname: "localhost".into(),

@@ -75,3 +75,44 @@ fn a_kill_that_the_agent_did_not_hear_is_said_again_when_it_comes_back() {
     w.acknowledge(&client, &agent, "a", 2);
     assert!(w.master.agents()[&agent.value].killed.is_empty());
 }
+
+#[test]
+fn an_agent_that_comes_back_with_less_than_its_tasks_use_is_offered_again_when_they_fit() {
+    let mut w = World::new();
+    let pid = w.agent(5051);
+    let client = w.subscribe(aware(100.0));
+    let offer = w.offers(&client).remove(0);
+    let agent = offer.agent_id.clone();
+    w.launch(&client, &offer, "a", 1.0);
+    w.update(&pid, &client, &agent, "a", TaskState::TaskRunning, 1);
+    w.step(Input::Exited { peer: pid.address });
+    let task = |id: &str| {
+        let mut task = model::mesos::Task {
+            name: id.into(),
+            task_id: TaskId { value: id.into() },
+            framework_id: client.id.clone(),
+            agent_id: agent.clone(),
+            resources: Resources::scalars([("cpus", 1.0), ("mem", 32.0)]).to_messages(),
+            ..Default::default()
+        };
+        task.set_state(TaskState::TaskRunning);
+        task
+    };
+    let mut slave = info(Some(&agent));
+    slave.resources = Resources::scalars([("cpus", 0.5), ("mem", 512.0)]).to_messages();
+    w.events.clear();
+    w.agent_says(
+        &pid,
+        internal::ReregisterSlaveMessage { slave, tasks: vec![task("a")], ..Default::default() },
+    );
+    w.pass(base::Duration::from_secs(30));
+    let offered = |w: &mut World| {
+        let all = w.offers(&client);
+        all.iter().map(|o| Resources::from_messages(&o.resources).unwrap().to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(offered(&mut w), ["mem:480"], "what is free is offered, and no cpus");
+    w.update(&pid, &client, &agent, "a", TaskState::TaskFinished, 2);
+    w.acknowledge(&client, &agent, "a", 2);
+    w.pass(base::Duration::from_secs(30));
+    assert!(offered(&mut w).contains(&"cpus:0.5; mem:32".to_owned()), "what is free now");
+}
