@@ -245,6 +245,7 @@ impl Master {
             for offer in before.offers.clone() {
                 self.rescind(&offer, at, out);
             }
+            self.rescind_inverse_of(id, out);
             // Those that it still has, it lists.
             self.forget_executors(id, None, at);
         }
@@ -285,6 +286,7 @@ impl Master {
             self.take_in_executors(id, m.executor_infos);
         }
         self.offer_agent(id);
+        self.plan_agent(id);
         let Some(agent) = self.agents.get(id) else { return };
         if fresh {
             let message = self.registered_message(id);
@@ -471,6 +473,7 @@ impl Master {
             for offer in offers {
                 self.rescind(&offer, now, out);
             }
+            self.rescind_inverse_of(&id, out);
             for (framework, task) in tasks {
                 if self.frameworks.get(&framework).is_some_and(|f| !f.info.checkpoint()) {
                     let message = format!("Agent {host} disconnected");
@@ -524,6 +527,7 @@ impl Master {
         for offer in offers {
             self.rescind(&offer, now, out);
         }
+        self.rescind_inverse_of(id, out);
         self.timers.cancel(&Timer::Ping(id.to_owned()));
         let batch = match loss {
             Loss::Unreachable => registry::unreachable(id),
@@ -547,6 +551,7 @@ impl Master {
         for offer in offers {
             self.rescind(&offer, now, out);
         }
+        self.rescind_inverse_of(id, out);
         let mut told: BTreeSet<String> = self.frameworks.keys().cloned().collect();
         for (framework, task) in tasks {
             let aware = self.frameworks.get(&framework).is_some_and(crate::frameworks::partition_aware);
@@ -583,6 +588,7 @@ impl Master {
         self.agents.remove(id);
         self.timers.cancel(&Timer::Ping(id.to_owned()));
         self.allocator.remove_agent(id);
+        self.inverse.forget_agent(id);
         self.publish_agent_removed(id, out);
         if matches!(loss, Loss::Unreachable) {
             self.unreachable.insert(id.to_owned(), now);

@@ -5,7 +5,9 @@ use crate::{Effect, Framework, Master, Session, frameworks::Terms, registry, sav
 use base::{Effects, Now, Time};
 use model::{
     mesos::{
-        FrameworkId, internal,
+        FrameworkId,
+        allocator::inverse_offer_status::Status,
+        internal,
         scheduler::{Call, call},
     },
     request::{Answer, Body, Codec, Http, RequestId},
@@ -112,6 +114,8 @@ impl Master {
                 let roles = call.revive.unwrap_or_default().roles;
                 if self.are_its(id, &roles) {
                     self.allocator.revive(id, &roles);
+                    self.inverse.drop_refusals(id);
+                    self.inverse.look_everywhere();
                 }
             }
             Type::Suppress => {
@@ -132,12 +136,17 @@ impl Master {
                 self.reconcile_operations(id, &call.reconcile_operations.unwrap_or_default().operations, out);
             }
             // Upstream's allocator takes note of REQUEST and does nothing either.
-            Type::Request
-            | Type::AcceptInverseOffers
-            | Type::DeclineInverseOffers
-            | Type::Unknown
-            | Type::Subscribe
-            | Type::UpdateFramework => {}
+            Type::Request | Type::Unknown | Type::Subscribe | Type::UpdateFramework => {}
+            Type::AcceptInverseOffers => {
+                let call::AcceptInverseOffers { inverse_offer_ids, filters } =
+                    call.accept_inverse_offers.unwrap_or_default();
+                self.answer_inverse(id, &inverse_offer_ids, Status::Accept, filters.as_ref(), at);
+            }
+            Type::DeclineInverseOffers => {
+                let call::DeclineInverseOffers { inverse_offer_ids, filters } =
+                    call.decline_inverse_offers.unwrap_or_default();
+                self.answer_inverse(id, &inverse_offer_ids, Status::Decline, filters.as_ref(), at);
+            }
         }
     }
 

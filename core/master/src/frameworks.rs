@@ -235,6 +235,7 @@ impl Master {
         if let Some(framework) = self.frameworks.get_mut(&id) {
             self.allocator.update_framework(&id, terms.for_allocator());
             self.allocator.activate_framework(&id);
+            self.inverse.look_everywhere();
             if framework.recovered {
                 framework.registered = at;
             }
@@ -297,11 +298,13 @@ impl Master {
         if let Some(framework) = self.frameworks.get_mut(id) {
             framework.deactivated = true;
         }
+        self.inverse.drop_refusals(id);
     }
 
     fn rescind_all_of_framework(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
         let offers = self.frameworks.get(id).map(|f| f.offers.clone()).unwrap_or_default();
         offers.iter().for_each(|offer| self.rescind(offer, now, out));
+        self.rescind_inverse_to(id, out);
     }
 
     /// Agents with tasks of it learn what a framework now says of itself.
@@ -355,6 +358,7 @@ impl Master {
     fn disconnect_framework(&mut self, id: &str, now: Time) {
         self.timers.cancel(&Timer::Heartbeat(id.to_owned()));
         self.allocator.deactivate_framework(id);
+        self.drop_inverse_to(id);
         if let Some(framework) = self.frameworks.get_mut(id) {
             framework.session = None;
             for offer in std::mem::take(&mut framework.offers) {
@@ -420,6 +424,7 @@ impl Master {
             framework.complete(task, self.config.completed_tasks_max);
         }
         self.allocator.remove_framework(id);
+        self.inverse.forget_framework(id);
         framework.unregistered = Some(now);
         self.publish_framework_removed(&framework, out);
         self.completed_frameworks.push_back(framework);

@@ -7,6 +7,10 @@ pub(crate) fn all(master: &Master) {
     offers_are_known_on_both_sides(master);
     tasks_are_known_on_both_sides(master);
     executors_and_operations_are_known_on_both_sides(master);
+    master.inverse.check(|framework, agent| {
+        let listens = master.frameworks.get(framework).is_some_and(crate::Framework::is_active);
+        listens && master.agents.get(agent).is_some_and(|agent| master.is_active(agent))
+    });
     master.allocator.check();
 }
 

@@ -13,6 +13,7 @@ mod effect;
 mod frameworks;
 mod input;
 mod invariants;
+mod inverse;
 mod listed;
 mod messages;
 mod offers;
@@ -68,6 +69,7 @@ pub struct Master {
     ending: BTreeSet<String>,
     unreachable: BTreeMap<String, Time>,
     offers: BTreeMap<String, Outstanding>,
+    inverse: inverse::Inverse,
     allocator: Allocator,
     timers: Timers,
     saves: Saves,
@@ -97,6 +99,7 @@ impl Master {
             ending: BTreeSet::new(),
             unreachable: recovered.unreachable.into_iter().map(|id| (id, now.time)).collect(),
             offers: BTreeMap::new(),
+            inverse: inverse::Inverse::default(),
             allocator: Allocator::new(config.allocation.clone()),
             timers: Timers::default(),
             saves: Saves::default(),
@@ -146,6 +149,8 @@ impl Master {
                 }
                 Timer::Ping(agent) => self.ping(&agent, now, out),
                 Timer::Offer(offer) => self.rescind(&offer, now, out),
+                Timer::InverseOffer(framework, offer) => self.rescind_inverse(&framework, &offer, out),
+                Timer::InverseRefusal(agent, _) => self.inverse.look_at(&agent),
                 Timer::Reregister(agent) => self.give_up_waiting(&agent, out),
                 Timer::OperatorHeartbeat(stream) => self.operator_heartbeat(stream, now, out),
                 Timer::SaveAgain => self.save_again(out),
@@ -181,6 +186,7 @@ impl Machine for Master {
         }
         self.look_for_drained(at, out);
         self.make_offers(&mut now, out);
+        self.make_inverse_offers(at, out);
     }
 
     fn deadline(&self) -> Option<(Time, &'static str)> {

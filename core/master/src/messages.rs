@@ -103,7 +103,7 @@ impl Master {
             reregistered_time: (!framework.recovered).then(|| time(framework.reregistered)),
             unregistered_time: framework.unregistered.map(time),
             offers: offers.map(|o| o.offer.clone()).collect(),
-            inverse_offers: Vec::new(),
+            inverse_offers: self.inverse.of_framework(framework.id()).cloned().collect(),
             allocated_resources: Self::used_by_role(
                 framework.tasks.values(),
                 self.executors_of(framework).map(|(info, _)| info),

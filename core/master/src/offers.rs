@@ -32,22 +32,12 @@ impl Master {
             } else {
                 set_aside.resources.to_messages_as(format)
             };
-            let url = Url {
-                scheme: "http".to_owned(),
-                address: Address {
-                    hostname: Some(agent.info.hostname.clone()),
-                    ip: Some(agent.pid.address.ip().to_string()),
-                    port: i32::from(agent.pid.address.port()),
-                },
-                path: Some(format!("/{}", agent.pid.id)),
-                ..Default::default()
-            };
             let offer = Offer {
                 id: OfferId { value: id.clone() },
                 framework_id: FrameworkId { value: framework.id().to_owned() },
                 agent_id: AgentId { value: set_aside.agent.to_string() },
                 hostname: agent.info.hostname.clone(),
-                url: Some(url),
+                url: Some(url_of(agent)),
                 resources,
                 attributes: agent.info.attributes.clone(),
                 unavailability: self.policy.unavailability(&agent.machine()).copied(),
@@ -64,6 +54,7 @@ impl Master {
             framework.offers.insert(id.clone());
             framework.count("offers/sent");
             agent.offers.insert(id.clone());
+            self.inverse.look_at(&set_aside.agent);
             if let Some(timeout) = self.config.offer_timeout {
                 self.timers.set(Timer::Offer(id.clone()), now.time + timeout);
             }
@@ -147,6 +138,20 @@ impl Master {
                 }
             }
         }
+    }
+}
+
+/// Where an agent's own API is.
+pub(crate) fn url_of(agent: &crate::Agent) -> Url {
+    Url {
+        scheme: "http".to_owned(),
+        address: Address {
+            hostname: Some(agent.info.hostname.clone()),
+            ip: Some(agent.pid.address.ip().to_string()),
+            port: i32::from(agent.pid.address.port()),
+        },
+        path: Some(format!("/{}", agent.pid.id)),
+        ..Default::default()
     }
 }
 

@@ -192,6 +192,7 @@ impl Master {
                         known.drain_started = None;
                         if known.connected {
                             self.allocator.activate_agent(&agent);
+                            self.inverse.look_at(&agent);
                         }
                     }
                     None => answer = Answer::text(409, "Agent removed while processing the call"),
@@ -232,6 +233,7 @@ impl Master {
         for offer in offers {
             self.rescind(&offer, now, out);
         }
+        self.rescind_inverse_of(agent, out);
     }
 
     /// Changes that make an agent gone for good.

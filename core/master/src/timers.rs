@@ -15,6 +15,10 @@ pub enum Timer {
     Ping(String),
     /// Nobody answered this offer.
     Offer(String),
+    /// Nobody answered this inverse offer, of a framework.
+    InverseOffer(String, String),
+    /// About this agent, a framework may be asked again.
+    InverseRefusal(String, String),
     /// This agent of the registry did not come back after the master's restart.
     Reregister(String),
     /// A heartbeat for an operator's event stream.

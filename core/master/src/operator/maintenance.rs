@@ -11,6 +11,7 @@ use base::{Effects, Time};
 use model::{
     mesos::{
         MachineId,
+        allocator::InverseOfferStatus,
         maintenance::{ClusterStatus, Schedule, cluster_status::DrainingMachine},
     },
     request::Answer,
@@ -136,6 +137,7 @@ impl Master {
         // Offers say when their agent is away: those that say it wrongly are made again.
         for agent in self.agents_on(&touched) {
             self.rescind_all_of(&agent, now, out);
+            self.plan_anew(&agent, out);
         }
     }
 
@@ -153,7 +155,13 @@ impl Master {
         self.schedule_updated(schedule, now, out);
     }
 
-    /// Which machines are about to go down, and which are.
+    /// What frameworks answered about the agents of a machine.
+    fn answers_about(&self, id: &MachineId) -> impl Iterator<Item = &InverseOfferStatus> {
+        let own = self.agents.iter().filter(|(_, agent)| same_machine(&agent.machine(), id));
+        own.flat_map(|(agent, _)| self.inverse.answers(agent))
+    }
+
+    /// Which machines are about to go down and what frameworks say to that, and which are down.
     pub fn maintenance_status(&self) -> ClusterStatus {
         let spelled = |id: &MachineId| {
             let agents = self.agents.values().map(crate::Agent::machine);
@@ -166,7 +174,10 @@ impl Master {
         let draining = all.filter(|id| !self.policy.is_down(id));
         ClusterStatus {
             draining_machines: draining
-                .map(|id| DrainingMachine { id: spelled(id), ..Default::default() })
+                .map(|id| DrainingMachine {
+                    id: spelled(id),
+                    statuses: self.answers_about(id).cloned().collect(),
+                })
                 .collect(),
             down_machines: self.policy.down.clone(),
         }
