@@ -37,7 +37,7 @@ fn asked(w: &mut World, client: &Client) -> Vec<InverseOffer> {
 }
 
 fn refuse(seconds: f64) -> Option<Filters> {
-    Some(Filters { refuse_seconds: Some(seconds), ..Default::default() })
+    Some(Filters { refuse_seconds: Some(seconds) })
 }
 
 fn take(w: &mut World, client: &Client, id: &OfferId, filters: Option<Filters>) {
