@@ -221,7 +221,8 @@ impl Orchestrator {
         Ok(id)
     }
 
-    /// Where a deployment was torn off, an app may have instances of two versions though its definition is unchanged.
+    /// Where a deployment was torn off, an app may have instances of two versions though its definition is unchanged, or
+    /// only its number is: the upgrade is finished.
     fn mend(
         &self,
         steps: &mut Vec<Step>,
@@ -232,6 +233,13 @@ impl Orchestrator {
         if torn.is_empty() {
             return;
         }
+        let mixed = |spec: &Spec| self.instances.tallies(&spec.id, &spec.config_version).1.all > 0;
+        for action in steps.iter_mut().flat_map(|step| &mut step.actions) {
+            let scales = action.action == Kind::ScaleApplication && torn.contains(&action.app);
+            if scales && specs.get(&action.app).is_some_and(|spec| mixed(spec)) {
+                action.action = Kind::RestartApplication;
+            }
+        }
         let planned: BTreeSet<&String> =
             steps.iter().flat_map(|step| &step.actions).map(|action| &action.app).collect();
         let missing = changes.apps.keys().filter(|app| torn.contains(*app) && !planned.contains(app));
@@ -239,9 +247,7 @@ impl Orchestrator {
             let pod = self.apps.get(app).is_some_and(|state| state.spec.pod.is_some());
             let action = match specs.get(app) {
                 None => Kind::StopApplication,
-                Some(spec) if self.instances.tallies(app, &spec.config_version).1.all > 0 => {
-                    Kind::RestartApplication
-                }
+                Some(spec) if mixed(spec) => Kind::RestartApplication,
                 Some(_) => Kind::ScaleApplication,
             };
             Action { action, app: app.clone(), pod }

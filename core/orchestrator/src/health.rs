@@ -10,13 +10,16 @@ use crate::{
     timers::Due,
     when,
 };
-use base::{Effects, Time};
+use base::{Duration, Effects, Time};
 use model::container::{Probe, Probed};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Intervals below this are taken as this.
-pub(crate) const INTERVAL_MIN: base::Duration = base::Duration::from_millis(100);
+pub(crate) const INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// A task is looked at as soon as it runs, so that a good one counts early. A bad answer counts from the instant on at
+/// which Marathon would look for the first time: an interval after the start, this at the latest (HealthCheckActor).
+const FIRST_MAX: Duration = Duration::from_secs(5);
 
 enum Found {
     Good,
@@ -122,20 +125,26 @@ impl Orchestrator {
         if instance.ending || instance.condition != Condition::Running {
             return;
         }
-        self.timers.set(Due::Check(id.clone(), at), now + check.interval.max(INTERVAL_MIN));
+        let interval = check.interval.max(INTERVAL_MIN);
+        let started = Time::from_millis(instance.started_at.unwrap_or(instance.staged_at));
+        let first = started + interval.min(FIRST_MAX);
+        let mut next = now + interval;
         instance.checks.resize_with(spec.checks.len().max(instance.checks.len()), Checked::default);
         let ms = now.as_millis();
-        let started = Time::from_millis(instance.started_at.unwrap_or(instance.staged_at));
         let mut kill = None;
         let checked = &mut instance.checks[at];
         match found(check, probed) {
-            Found::Nothing => return,
+            Found::Nothing => return self.timers.set(Due::Check(id, at), next),
             Found::Good => {
                 checked.first_success.get_or_insert(ms);
                 (checked.alive, checked.failures, checked.last_success) = (true, 0, Some(ms));
             }
             Found::Bad(cause) => {
-                let young = checked.first_success.is_none() && now < started + check.grace;
+                let unseen = checked.first_success.is_none();
+                let young = unseen && (now < started + check.grace || now < first);
+                if unseen && now < first {
+                    next = next.min(first);
+                }
                 checked.last_failure = Some(ms);
                 checked.cause = Some(cause.clone());
                 if !young {
@@ -148,6 +157,7 @@ impl Orchestrator {
             }
         }
         let failures = checked.failures;
+        self.timers.set(Due::Check(id, at), next);
         self.judge(now, &spec, instance, (at, failures), kill);
     }
 
@@ -197,6 +207,8 @@ impl Orchestrator {
             });
             self.emit(now, "unhealthy_instance_kill_event", fields);
             self.kill(now, &id);
+            // unlike Marathon, which starts the next one at once, and again and again
+            self.back_off(now, &instance.app);
         }
     }
 }

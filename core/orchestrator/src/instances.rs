@@ -308,6 +308,11 @@ impl Instances {
         let all = self.apps.get(app).into_iter().flat_map(|of| of.versions.values());
         all.fold(Tally::default(), |sum, (tally, _)| sum.plus(*tally))
     }
+    /// Counts of an app by configuration.
+    pub fn by_config(&self, app: &str) -> impl Iterator<Item = (&str, Tally)> {
+        let all = self.apps.get(app).into_iter().flat_map(|of| &of.versions);
+        all.map(|(config, (tally, _))| (config.as_str(), *tally))
+    }
     /// How many instances with this configuration have each value of a field.
     pub fn placed(&self, app: &str, config: &str, field: &str) -> Counts {
         let of = self.apps.get(app).and_then(|of| of.versions.get(config));

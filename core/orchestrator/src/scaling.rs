@@ -4,7 +4,7 @@
 
 use crate::{
     Orchestrator,
-    instances::{Condition, Instance, Tally, kill_order},
+    instances::{Condition, Instance, kill_order},
     kills::choose,
     plan::Kind,
     rolling::{Standing, moves},
@@ -76,7 +76,26 @@ impl Orchestrator {
         if tally.active > wanted {
             self.kill_some(now, spec, tally.active - wanted);
         }
-        tally.active == wanted && tally.ending == 0 && spec.healthy(tally) >= wanted
+        tally.active == wanted && tally.ending == 0 && self.counting(spec) >= wanted
+    }
+
+    /// How many instances of any configuration count in a deployment: what was left of an earlier one is looked at as its
+    /// own definition says, which may have other checks, or none.
+    fn counting(&self, spec: &Spec) -> u64 {
+        let (new, _) = self.instances.tallies(&spec.id, &spec.config_version);
+        spec.healthy(new).min(new.active) + self.old_well(spec)
+    }
+
+    /// How many instances of earlier configurations are well, each by the checks that it was launched with.
+    fn old_well(&self, spec: &Spec) -> u64 {
+        let specs = self.apps.get(&spec.id).map(|app| &app.specs);
+        let old = self.instances.by_config(&spec.id).filter(|(config, _)| *config != spec.config_version);
+        old.map(|(config, tally)| match specs.and_then(|specs| specs.get(config)) {
+            Some(own) => own.well(tally),
+            // its definition is not kept any more: nobody can say which checks it should pass
+            None => tally.running - tally.unhealthy,
+        })
+        .sum()
     }
 
     fn stop_app(&mut self, now: Time, deployment: &str, app: &str) {
@@ -121,12 +140,10 @@ impl Orchestrator {
             return self.action_done(now, deployment, app);
         };
         let (new, old) = self.instances.tallies(app, &spec.config_version);
-        let before = self.deployments.get(deployment).and_then(|d| d.original_spec(app));
-        let healthy = |tally: Tally| before.as_ref().unwrap_or(&spec).well(tally);
         let standing = Standing {
             wanted: spec.instances,
             old_active: old.active,
-            old_healthy: healthy(old).min(old.active),
+            old_healthy: self.old_well(&spec).min(old.active),
             new_started: new.active,
             new_healthy: spec.healthy(new).min(new.active),
             ending: old.ending + new.ending,
@@ -229,7 +246,7 @@ impl Orchestrator {
         self.backoffs.get(app)?.1.waits_until(now)
     }
 
-    /// A task of the app ended by itself.
+    /// A task of the app ended by itself, or for its health checks.
     pub(crate) fn back_off(&mut self, now: Time, app: &str) {
         let Some(spec) = self.spec(app) else { return };
         let (config, backoff) = self.backoffs.entry(app.to_owned()).or_default();

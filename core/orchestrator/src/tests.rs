@@ -170,6 +170,38 @@ fn an_unhealthy_task_is_killed_and_replaced() {
 }
 
 #[test]
+fn tasks_that_are_never_well_back_off() {
+    let check = json!({ "protocol": "HTTP", "portIndex": 0, "gracePeriodSeconds": 0, "intervalSeconds": 3,
+        "timeoutSeconds": 1, "maxConsecutiveFailures": 1 });
+    let more = json!({ "healthChecks": [check], "backoffSeconds": 2, "backoffFactor": 2 });
+    let mut world = World::new(1);
+    world.all_sick = true;
+    world.command(create("/a", more));
+    let mut lives = Vec::new();
+    for _ in 0..3 {
+        world.run_until(|machine| machine.instances().next().is_some());
+        let began = world.now();
+        world.run_until(|machine| machine.instances().next().is_none());
+        let ended = world.now();
+        world.run_until(|machine| machine.instances().next().is_some());
+        lives.push(((ended - began).as_secs(), (world.now() - ended).as_secs()));
+    }
+    // an answer before the first regular look counts for nothing; then it is ended, and the next one waits
+    assert_eq!(lives, [(3, 2), (3, 4), (3, 8)]);
+}
+
+#[test]
+fn a_task_that_its_agent_ends_as_sick_backs_off() {
+    let check = json!({ "protocol": "COMMAND", "command": { "value": "false" } });
+    let mut world = World::new(1);
+    world.command(create("/a", json!({ "healthChecks": [check], "backoffSeconds": 5 })));
+    world.run(5);
+    let task = world.machine().instances().next().unwrap().task.clone();
+    world.end_sick(&task);
+    assert_eq!(world.machine().waits_until("/a", world.now()), Some(world.now() + Duration::from_secs(5)));
+}
+
+#[test]
 fn an_unreachable_instance_is_replaced_and_comes_back_unwanted() {
     let mut world = World::new(2);
     let strategy = json!({ "inactiveAfterSeconds": 10, "expungeAfterSeconds": 60 });

@@ -202,7 +202,8 @@ impl Orchestrator {
         if failed {
             self.put_failure(&instance.app, failure_of(now, status, &instance));
         }
-        if !instance.ending && (failed || condition == "Finished") {
+        let sick = status.healthy == Some(false);
+        if !instance.ending && (failed || sick || condition == "Finished") {
             self.back_off(now, &instance.app);
         }
         self.forget(&instance.id);

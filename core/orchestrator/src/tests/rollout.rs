@@ -58,6 +58,54 @@ fn going_back_leaves_good_tasks_alone() {
     assert!(kept.iter().all(|task| before.contains(task) && world.machine().task(task).is_some()));
 }
 
+fn checked() -> Value {
+    json!([{ "protocol": "HTTP", "portIndex": 0, "intervalSeconds": 1, "gracePeriodSeconds": 60 }])
+}
+
+#[test]
+fn what_a_broken_upgrade_left_counts_by_its_own_checks() {
+    let mut world = World::new(2);
+    world.command(create("/a", json!({ "instances": 2, "upgradeStrategy": upgrade(1.0, 0.5) })));
+    world.run(10);
+    // instances of a version without checks stay beside those of one with checks
+    world.all_sick = true;
+    world.command(update("/a", json!({ "healthChecks": checked(), "cmd": "two" }), false));
+    world.run(5);
+    let id = world.machine().deployments()[0].id.clone();
+    assert_eq!(world.command(Command::CancelDeployment { id, force: true }).status, 202);
+    world.all_sick = false;
+    assert_eq!(world.command(update("/a", json!({ "instances": 4 }), false)).status, 200);
+    world.run(20);
+    assert_eq!((world.running("/a"), world.machine().tally("/a").healthy), (4, 2));
+    assert_eq!(world.machine().deployments().len(), 0, "the old ones are never looked at, and count all the same");
+    // an upgrade of both: neither is taken for sick
+    let before: Vec<_> = world.machine().instances().map(|i| i.id.clone()).collect();
+    let next = json!({ "cmd": "three", "cpus": 500.0, "upgradeStrategy": upgrade(1.0, 1.0) });
+    world.command(update("/a", next, false));
+    world.run(5);
+    let left = world.machine().instances().filter(|i| before.contains(&i.id) && !i.ending).count();
+    assert_eq!(left, 4, "all stay while no new one fits");
+    world.command(update("/a", json!({ "cpus": 0.1 }), true));
+    world.run(60);
+    assert_eq!((world.machine().tally("/a").healthy, world.machine().deployments().len()), (4, 0));
+}
+
+#[test]
+fn a_forced_scaling_finishes_the_upgrade_that_it_breaks() {
+    let mut world = World::new(2);
+    world.command(create("/a", json!({ "instances": 1 })));
+    world.run(10);
+    world.all_sick = true;
+    world.command(update("/a", json!({ "healthChecks": checked(), "cmd": "two" }), false));
+    world.run(5);
+    assert_eq!(world.command(update("/a", json!({ "instances": 3 }), true)).status, 200);
+    world.all_sick = false;
+    world.run(30);
+    let spec = world.machine().app("/a").unwrap().spec.clone();
+    assert_eq!((world.running("/a"), world.machine().deployments().len()), (3, 0));
+    assert!(world.machine().instances().all(|i| i.config == spec.config_version));
+}
+
 #[test]
 fn a_cancelled_creation_leaves_nothing() {
     let mut world = World::new(1);

@@ -149,6 +149,13 @@ impl World {
         self.finish(task, TaskState::TaskFailed, "made to fail");
         self.drain();
     }
+    /// Its agent ends a task that fails its health checks.
+    pub fn end_sick(&mut self, task: &str) {
+        let event = self.status_of(task, TaskState::TaskKilled, "", true, Some(false));
+        self.event(event::Type::Update, event);
+        self.finish_quietly(task);
+        self.drain();
+    }
     pub fn unreachable(&mut self, task: &str) {
         self.say(task, TaskState::TaskUnreachable, "");
         self.drain();
@@ -178,6 +185,9 @@ impl World {
     }
     /// A task ends, and nobody says so.
     pub fn vanish(&mut self, task: &str) {
+        self.finish_quietly(task);
+    }
+    fn finish_quietly(&mut self, task: &str) {
         let connected = std::mem::replace(&mut self.connected, false);
         self.finish(task, TaskState::TaskLost, "");
         self.connected = connected;

@@ -52,7 +52,8 @@ impl Orchestrator {
         }
         if let Some(end) = end_of(&instance.parts) {
             let failed = matches!(end, "Failed" | "Error" | "Dropped" | "Gone") && !super::is_stale(status);
-            if !instance.ending && (failed || end == "Finished") {
+            let sick = instance.parts.iter().any(|part| part.healthy == Some(false));
+            if !instance.ending && (failed || sick || end == "Finished") {
                 self.back_off(now, &instance.app);
             }
             self.forget(&instance.id);
