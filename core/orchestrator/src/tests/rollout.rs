@@ -77,7 +77,11 @@ fn what_a_broken_upgrade_left_counts_by_its_own_checks() {
     assert_eq!(world.command(update("/a", json!({ "instances": 4 }), false)).status, 200);
     world.run(20);
     assert_eq!((world.running("/a"), world.machine().tally("/a").healthy), (4, 2));
-    assert_eq!(world.machine().deployments().len(), 0, "the old ones are never looked at, and count all the same");
+    assert_eq!(
+        world.machine().deployments().len(),
+        0,
+        "the old ones are never looked at, and count all the same"
+    );
     // an upgrade of both: neither is taken for sick
     let before: Vec<_> = world.machine().instances().map(|i| i.id.clone()).collect();
     let next = json!({ "cmd": "three", "cpus": 500.0, "upgradeStrategy": upgrade(1.0, 1.0) });
