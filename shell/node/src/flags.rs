@@ -163,7 +163,7 @@ impl Table {
     }
 
     fn variable(&self, name: &str) -> String {
-        format!("{}{}", self.env_prefix, name.to_ascii_uppercase())
+        format!("{}{}", self.env_prefix, name.to_ascii_uppercase().replace('-', "_"))
     }
 
     /// Values from the parsed command line (which saw the environment), then the file, then defaults.
@@ -299,6 +299,11 @@ mod tests {
         std::fs::write(&file, "prot = 1\n").unwrap();
         let refused = values(&["agent", &config]).unwrap_err().0;
         assert!(refused.contains("unknown flag 'prot'") && refused.contains("port"), "{refused}");
+    }
+
+    #[test]
+    fn every_variable_is_one_that_a_shell_can_set() {
+        assert_eq!(TABLE.variable("ready-file"), "MESOLITE_TEST_FLAGS_READY_FILE");
     }
 
     #[test]
