@@ -4,6 +4,7 @@
 
 mod apps;
 mod groups;
+mod how;
 mod pods;
 mod reads;
 mod selector;
@@ -59,7 +60,8 @@ impl Call<'_> {
             ip: self.arrived.peer.map_or(String::new(), |p| p.ip().to_string()),
             uri: self.arrived.request.uri().path().to_owned(),
         };
-        Ok(Input::Command { request: self.arrived.id, command: Box::new(command), client })
+        let how = how::read(self)?;
+        Ok(Input::Command { request: self.arrived.id, command: Box::new(command), how, client })
     }
 }
 
@@ -152,7 +154,19 @@ const ROOTS: &[(&str, Routes)] =
 
 /// What has an id in its path.
 fn below(call: &Call<'_>, path: &str) -> Outcome {
-    let command = if let Some(id) = path.strip_prefix("/v2/deployments/") {
+    let command = if let Some(rest) = path.strip_prefix("/v2/deployments/") {
+        // Marathon only deletes here; what we add is told apart by its verb
+        let id = rest.strip_suffix("/resume").unwrap_or(rest);
+        match *call.method {
+            Method::POST if id != rest => {
+                return call.command(Command::ResumeDeployment { id: id.to_owned() });
+            }
+            Method::GET if id == rest => {
+                let gone = || message(404, &format!("DeploymentPlan {id} does not exist"));
+                return Err(call.machine.deployment_named(id).map_or_else(gone, |d| json_answer(&d)));
+            }
+            _ => {}
+        }
         Command::CancelDeployment { id: id.to_owned(), force: call.force() }
     } else if let Some(id) = path.strip_prefix("/v2/queue/").and_then(|rest| rest.strip_suffix("/delay")) {
         Command::ResetDelay { id: marathon::canonical(id, "/") }

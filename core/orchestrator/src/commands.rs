@@ -136,6 +136,11 @@ pub enum Command {
         /// Whether it is left as it is.
         force: bool,
     },
+    /// A paused deployment goes on.
+    ResumeDeployment {
+        /// Which.
+        id: String,
+    },
     /// The leader steps down: subscription and event streams end, and begin anew.
     Abdicate,
     /// An app's back-off is forgotten.
@@ -148,6 +153,9 @@ pub enum Command {
 pub(crate) fn message(status: u16, text: impl Into<String>) -> Answer {
     Answer::json(status, json!({ "message": text.into() }).to_string())
 }
+
+/// What events say of a deployment that somebody ended.
+pub(crate) const CANCELLED: &str = "The deployment was cancelled";
 
 fn no_app(id: &str) -> Answer {
     message(404, format!("App '{id}' does not exist"))
@@ -205,6 +213,7 @@ impl Orchestrator {
                 self.kill_tasks(now, &tasks, scale, force, single)
             }
             Command::CancelDeployment { id, force } => self.cancel(now, &id, force),
+            Command::ResumeDeployment { id } => self.resume_paused(now.time, &id),
             Command::Abdicate => {
                 self.end_streams();
                 self.disconnected(now.time);
@@ -303,16 +312,25 @@ impl Orchestrator {
     }
 
     fn cancel(&mut self, now: &mut Now<'_>, id: &str, force: bool) -> Result<Answer, Answer> {
-        let Some(deployment) = self.deployments.get(id) else {
+        if !self.deployments.contains_key(id) {
             return Err(message(404, format!("DeploymentPlan {id} does not exist")));
-        };
+        }
         if force {
-            self.abandon(now.time, id);
+            self.abandon(now.time, id, "cancelled", CANCELLED);
             return Ok(Answer::accepted());
         }
+        let draft = self.revert(now, id, CANCELLED)?;
+        self.deployed(now, "/", draft, true, None)
+    }
+
+    /// What undoes a deployment: what it found, and what others have changed since.
+    pub(crate) fn revert(&mut self, now: &Now<'_>, id: &str, reason: &str) -> Result<Draft, Answer> {
+        let gone = || message(404, format!("DeploymentPlan {id} does not exist"));
+        let deployment = self.deployments.get(id).ok_or_else(gone)?;
         let (original, groups) = (deployment.original.clone(), deployment.groups.clone());
         let mut draft = self.draft(now);
         draft.breaks.insert(id.to_owned());
+        draft.undoes = Some((id.to_owned(), reason.to_owned()));
         for (app, was) in original {
             let Some(was) = was else {
                 draft.changes.apps.insert(app, None);
@@ -324,7 +342,7 @@ impl Orchestrator {
             self.put_as(&app, fields, Some(config), &mut draft)?;
         }
         self.revert_groups(&groups, &mut draft);
-        self.deployed(now, "/", draft, true, None)
+        Ok(draft)
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Draft {
     pub changes: Changes,
     /// Deployments that end when this is taken, whatever they have locked.
     pub breaks: BTreeSet<String>,
+    /// The deployment that this undoes, and why.
+    pub undoes: Option<(String, String)>,
     given: BTreeSet<u16>,
     /// No port below this one is free any more.
     ports_from: u16,
@@ -27,6 +29,19 @@ impl Draft {
     pub fn new(version: &str) -> Self {
         Self { version: version.to_owned(), ..Self::default() }
     }
+}
+
+/// Fields that say how an app is brought about, not what runs: a change of them replaces no task.
+const RULES: [&str; 5] =
+    ["deploymentTimeoutSeconds", "maxFailures", "onFailure", "settleSeconds", "stagingTimeoutSeconds"];
+
+/// What a pod says of its scheduling, without those.
+fn without_rules(scheduling: Option<&Value>) -> Option<Value> {
+    let mut scheduling = scheduling?.clone();
+    if let Some(fields) = scheduling.as_object_mut() {
+        RULES.iter().for_each(|rule| drop(fields.remove(*rule)));
+    }
+    Some(scheduling)
 }
 
 pub(crate) fn refuse((status, body): marathon::Refusal) -> Answer {
@@ -136,7 +151,10 @@ impl Orchestrator {
             .filter(|key| !matches!(*key, "version" | "versionInfo"))
             .collect();
         let scale = if pod { "scaling" } else { "instances" };
-        let only_scaled = changed.iter().all(|key| *key == scale);
+        let only_scaled = changed.iter().all(|key| {
+            let rules = || old.map(|old| without_rules(old.get(*key))) == Some(without_rules(fields.get(*key)));
+            *key == scale || RULES.contains(key) || (pod && *key == "scheduling" && rules())
+        });
         if let Some(state) = current {
             if changed.is_empty() {
                 return Ok(());

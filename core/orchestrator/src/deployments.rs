@@ -9,6 +9,8 @@ use crate::{
     plan::{Action, Change, Edges, Kind, Step, plan},
     scaling::Phase,
     spec::Spec,
+    terms::{Course, Progress, Terms},
+    timers::Due,
 };
 use base::{Now, Time};
 use model::request::Answer;
@@ -36,6 +38,18 @@ pub struct Deployment {
     /// Each affected group as it was, and as it will be.
     #[serde(default)]
     pub groups: BTreeMap<String, (Option<GroupState>, Option<GroupState>)>,
+    /// What it must keep.
+    #[serde(default)]
+    pub terms: Terms,
+    /// The deployment that it undoes, and why.
+    #[serde(default)]
+    pub undoes: Option<(String, String)>,
+    /// How far it got; a record of its own.
+    #[serde(skip)]
+    pub course: Course,
+    /// By app, the progress that was told last; not in the record.
+    #[serde(skip)]
+    pub(crate) told: BTreeMap<String, Progress>,
     /// The running step, from 0; not in the record.
     #[serde(skip)]
     pub current: usize,
@@ -89,7 +103,7 @@ impl Deployment {
         let steps: Vec<_> = self.steps.iter().map(Step::said).collect();
         json!({ "id": self.id, "version": self.version, "steps": steps })
     }
-    fn step(&self) -> Value {
+    pub(crate) fn step(&self) -> Value {
         self.steps.get(self.current).map_or_else(|| json!({ "actions": [] }), Step::said)
     }
 }
@@ -103,6 +117,9 @@ impl Orchestrator {
         let turns = deployment.turns.get(app).map_or(&[][..], Vec::as_slice);
         let now =
             turns.iter().find(|(at, _)| *at == deployment.current).filter(|_| deployment.left.contains(app));
+        if now.is_some() && deployment.paused().is_some() {
+            return Phase::Held(deployment.id.clone());
+        }
         if let Some((_, kind)) = now {
             return Phase::Active(deployment.id.clone(), *kind);
         }
@@ -170,11 +187,15 @@ impl Orchestrator {
         self.round_off(&mut draft.changes, &draft.version);
         let edges = self.whole_is_right(&draft.changes)?;
         let others = self.admit(&draft, force).map_err(crate::commands::refusal)?;
-        let Draft { version, changes, .. } = draft;
+        let Draft { version, changes, undoes, .. } = draft;
         let mut torn = BTreeSet::new();
         for other in &others {
             torn.extend(self.deployments.get(other).into_iter().flat_map(|d| d.target.keys().cloned()));
-            self.abandon(now.time, other);
+            let undone = undoes.as_ref().filter(|(id, _)| id == other);
+            let (state, why) = undone.map_or(("cancelled", crate::commands::CANCELLED), |(_, why)| {
+                (if why == crate::commands::CANCELLED { "cancelled" } else { "failed" }, why.as_str())
+            });
+            self.abandon(now.time, other, state, why);
         }
         let (mut steps, specs) = self.planned(&changes, &edges);
         self.mend(&mut steps, &changes, &specs, &torn);
@@ -191,6 +212,10 @@ impl Orchestrator {
                 .collect(),
             target: changes.apps.clone(),
             groups: changes.groups.iter().map(|(id, group)| (id.clone(), (was(id), group.clone()))).collect(),
+            terms: if undoes.is_some() { Terms::default() } else { self.how.terms },
+            undoes: undoes.clone(),
+            course: Course::default(),
+            told: BTreeMap::new(),
             current: 0,
             left: BTreeSet::new(),
             turns: BTreeMap::new(),
@@ -202,6 +227,9 @@ impl Orchestrator {
         if !deployment.steps.is_empty() {
             let record = serde_json::to_vec(&deployment).unwrap_or_default();
             self.saves.put_long(&format!("deployments/{id}"), record);
+        }
+        if let Some((undone, _)) = &undoes {
+            self.undone_by(undone, &id);
         }
         self.remember(&version, &changes);
         for (id, app) in &changes.apps {
@@ -309,6 +337,7 @@ impl Orchestrator {
         if self.heard("deployment_info") {
             self.say_step(now, id, "deployment_info");
         }
+        self.clock_in(now, id, &actions);
         for (app, action) in actions {
             self.clear_backoff(&app);
             self.say_checks(now, &app, action);
@@ -350,17 +379,26 @@ impl Orchestrator {
             self.dirty.insert(app.clone());
         }
         self.saves.delete_long(&format!("deployments/{id}"));
+        if deployment.is_bound() {
+            self.timers.stop(&Due::Deployment(id.to_owned()));
+            self.saves.delete_long(&format!("progress/{id}"));
+        }
         Some(deployment)
     }
 
     /// Stops a deployment where it is.
-    pub(crate) fn abandon(&mut self, now: Time, id: &str) -> Option<Deployment> {
+    pub(crate) fn abandon(&mut self, now: Time, id: &str, state: &str, why: &str) -> Option<Deployment> {
+        let progress = self.deployments.get(id).filter(|d| d.is_bound()).map(|d| self.progress_info(d));
         let deployment = self.end(id)?;
+        self.remember_end(now, &deployment, state, why);
         if self.heard("deployment_step_failure") {
             let fields = json!({ "plan": deployment.said(), "currentStep": deployment.step() });
             self.emit(now, "deployment_step_failure", fields);
         }
-        let fields = json!({ "id": id, "plan": deployment.said(), "reason": "The deployment was cancelled" });
+        let mut fields = json!({ "id": id, "plan": deployment.said(), "reason": why });
+        if let Some(progress) = progress {
+            fields["progress"] = progress;
+        }
         self.emit(now, "deployment_failed", fields);
         Some(deployment)
     }

@@ -1,6 +1,6 @@
 //! What can happen to an orchestrator, as the shell and the HTTP surface say it.
 
-use crate::{ProbeId, commands::Command};
+use crate::{ProbeId, commands::Command, terms::Terms};
 use model::{
     container::Probed,
     mesos::scheduler::Event,
@@ -17,6 +17,13 @@ pub struct Client {
     pub uri: String,
 }
 
+/// What a command asks for besides its change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// What its deployment must keep.
+    pub terms: Terms,
+}
+
 /// Everything that can happen to it.
 #[derive(Clone, Debug)]
 pub enum Input {
@@ -26,6 +33,8 @@ pub enum Input {
         request: RequestId,
         /// What it wants, valid in itself.
         command: Box<Command>,
+        /// What it asks for besides.
+        how: How,
         /// Who it is.
         client: Client,
     },

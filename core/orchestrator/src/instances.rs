@@ -99,6 +99,9 @@ pub struct Instance {
     /// Whether it was ever ready; none where nobody asks.
     #[serde(default)]
     pub ready: Option<bool>,
+    /// For how many seconds it must have run before it counts as ready.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub settle_s: u64,
     /// What the agent's check found last, as clients see it.
     #[serde(default)]
     pub check_result: Option<serde_json::Value>,
@@ -111,6 +114,10 @@ pub struct Instance {
     /// Results of its health checks, by index; not in the record.
     #[serde(skip)]
     pub checks: Vec<Checked>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The result of one health check of one instance.

@@ -21,6 +21,7 @@ mod invariants;
 mod kills;
 mod launch;
 mod matching;
+mod outcome;
 pub mod parts;
 mod plan;
 pub mod pod;
@@ -34,6 +35,7 @@ mod scaling;
 mod session;
 pub mod spec;
 mod statistics;
+pub mod terms;
 mod timers;
 mod updates;
 mod view;
@@ -48,7 +50,8 @@ pub use deployments::{Deployment, Refused};
 pub use effect::{Effect, ProbeId, ServerEvent};
 pub use groups::GroupState;
 pub use history::Root;
-pub use input::{Client, Input};
+pub use input::{Client, How, Input};
+pub use outcome::Ended;
 pub use plan::{Action, Kind, Step};
 pub use render::{Embed, InGroup};
 pub use statistics::{Queued, Refusal, STAGES, Statistics, Unused};
@@ -84,6 +87,12 @@ pub struct Orchestrator {
     /// By version, what each change of the root group replaced.
     history: BTreeMap<String, history::Replaced>,
     deployments: BTreeMap<String, Deployment>,
+    /// By version, deployments that did not get where they should.
+    ended: BTreeMap<String, Ended>,
+    /// Deployments that something happened to in this step that may be one too much.
+    suspects: BTreeSet<String>,
+    /// What the command of this step asks for besides its change.
+    how: How,
     /// By app, the deployment that has it.
     locks: BTreeMap<String, String>,
     instances: instances::Instances,
@@ -116,6 +125,9 @@ impl Orchestrator {
             groups: BTreeMap::new(),
             history: BTreeMap::new(),
             deployments: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            suspects: BTreeSet::new(),
+            how: How::default(),
             locks: BTreeMap::new(),
             instances: instances::Instances::default(),
             queue: BTreeMap::new(),
@@ -137,6 +149,7 @@ impl Orchestrator {
 
     fn recover(&mut self, records: Records, now: Time) {
         let mut plans: Vec<Plan> = Vec::new();
+        let mut courses: BTreeMap<String, terms::Course> = BTreeMap::new();
         let root = GroupState { version: when(now.as_millis()), ..GroupState::default() };
         self.groups.insert("/".into(), root);
         for (key, value) in &records {
@@ -178,6 +191,15 @@ impl Orchestrator {
                     let whole = self.saves.whole(&records, key).unwrap_or_default();
                     plans.extend(serde_json::from_slice::<Plan>(&whole));
                 }
+                "progress" => {
+                    let whole = self.saves.whole(&records, key).unwrap_or_default();
+                    let course = serde_json::from_slice(&whole).ok();
+                    courses.extend(course.map(|c| (id.trim_start_matches('/').to_owned(), c)));
+                }
+                "ended" => {
+                    let ended = serde_json::from_slice::<Ended>(value).ok();
+                    self.ended.extend(ended.map(|ended| (ended.version.clone(), ended)));
+                }
                 // apps are read before their versions
                 "versions" => {
                     let id = id.split('@').next().unwrap_or_default().to_owned();
@@ -199,7 +221,11 @@ impl Orchestrator {
             apps.chain(self.instances.iter().map(|i| &i.version)).chain(plans.iter().map(|p| &p.version));
         self.last_version = given.filter_map(|version| millis(version)).max().unwrap_or(0);
         plans.sort_by(|a, b| a.version.cmp(&b.version));
-        plans.into_iter().for_each(|plan| self.resume(now, plan));
+        for mut plan in plans {
+            plan.course = courses.remove(&plan.id).unwrap_or_default();
+            self.resume(now, plan);
+        }
+        courses.keys().for_each(|id| self.saves.delete_long(&format!("progress/{id}")));
         let all: Vec<_> = self.instances.iter().cloned().collect();
         for instance in all {
             self.watch(now, &instance);
@@ -222,6 +248,7 @@ impl Orchestrator {
                 Due::Ready(id) => self.ask_ready(now.time, &id, out),
                 Due::Instance(id) => self.overdue(now.time, &id),
                 Due::Kill(id) => self.kill_again(now.time, &id),
+                Due::Deployment(id) => drop(self.suspects.insert(id)),
                 Due::Check(id, at) => self.probe(now.time, &id, at, out),
             }
         }
@@ -268,8 +295,10 @@ impl Machine for Orchestrator {
     fn step(&mut self, mut now: Now<'_>, input: Input, out: &mut Effects<Effect>) {
         self.now = now.time;
         match input {
-            Input::Command { request, command, client } => {
-                self.command(&mut now, request, *command, &client, out)
+            Input::Command { request, command, how, client } => {
+                self.how = how;
+                self.command(&mut now, request, *command, &client, out);
+                self.how = How::default();
             }
             Input::Subscribe { request, event_types, remote } => {
                 self.listen(now.time, request, event_types, remote);
@@ -284,6 +313,7 @@ impl Machine for Orchestrator {
             Input::Tick => {}
         }
         self.due(&mut now, out);
+        self.give_up(&mut now);
         self.settle(now.time);
         self.want_offers(now.time);
         self.saves.retry(now.time, out);

@@ -200,6 +200,7 @@ impl Orchestrator {
             }
         }
         let agent = open.offer.agent_id.value.clone();
+        let settle_s = self.settle_of(spec);
         let instance = Instance {
             id: id.clone(),
             parts,
@@ -221,7 +222,8 @@ impl Orchestrator {
             unreachable_since: None,
             addresses: Vec::new(),
             healthy: None,
-            ready: spec.readiness.is_some().then_some(false),
+            ready: (spec.readiness.is_some() || settle_s > 0).then_some(false),
+            settle_s,
             check_result: None,
             readiness_status: None,
             killed_at: None,

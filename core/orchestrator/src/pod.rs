@@ -97,6 +97,10 @@ impl Spec {
             "upgradeStrategy": scheduling.get("upgrade"), "killSelection": scheduling.get("killSelection"),
             "unreachableStrategy": scheduling.get("unreachableStrategy"), "backoffSeconds": backoff.get("backoff"),
             "backoffFactor": backoff.get("backoffFactor"),
+            "deploymentTimeoutSeconds": scheduling.get("deploymentTimeoutSeconds"),
+            "maxFailures": scheduling.get("maxFailures"), "onFailure": scheduling.get("onFailure"),
+            "stagingTimeoutSeconds": scheduling.get("stagingTimeoutSeconds"),
+            "settleSeconds": scheduling.get("settleSeconds"),
         });
         let constraint = |c: &Value| {
             crate::constraints::Constraint::parse(

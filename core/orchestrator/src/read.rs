@@ -6,6 +6,7 @@ use crate::{
     backoff::Policy,
     constraints::Constraint,
     spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, FetchSpec, PortSpec, ReadinessSpec, Spec},
+    terms::Terms,
 };
 use base::Duration;
 use serde_json::Value;
@@ -105,6 +106,8 @@ impl Spec {
             check: app.get("check").and_then(read_agent_check),
             limits: read_limits(app.get("resourceLimits")),
             host_volumes: app.get("container").map_or_else(Vec::new, host_volumes),
+            terms: Terms::read(app),
+            staging: app.get("stagingTimeoutSeconds").and_then(Value::as_u64).map(Duration::from_secs),
         }
     }
 }

@@ -1,21 +1,46 @@
-//! Readiness: asked of each new task until it is ready once; until then no old one may go for it. Never performs a
+//! Readiness: asked of each new task until it is ready once, and has run for long enough; until then no old one may go
+//! for it. Never performs a
 //! probe, and never ends a task for it.
 
 use crate::{
     Asked, Effect, Orchestrator, ProbeId,
     health::INTERVAL_MIN,
     instances::{Condition, Instance},
+    spec::Spec,
+    terms::Terms,
     timers::Due,
 };
-use base::{Effects, Time};
+use base::{Duration, Effects, Time};
 use model::container::{Probe, Probed};
 use serde_json::{Value, json};
+
+/// When it has run for long enough.
+fn settled_at(instance: &Instance) -> Time {
+    let started = Time::from_millis(instance.started_at.unwrap_or(instance.staged_at));
+    started + Duration::from_secs(instance.settle_s)
+}
 
 impl Orchestrator {
     pub(crate) fn start_readiness(&mut self, now: Time, instance: &Instance) {
         if instance.ready == Some(false) && !instance.ending {
-            self.timers.set(Due::Ready(instance.id.clone()), now);
+            let checked = self.spec_of(instance).is_some_and(|spec| spec.readiness.is_some());
+            let at = if checked { now } else { settled_at(instance) };
+            self.timers.set(Due::Ready(instance.id.clone()), at);
         }
+    }
+
+    /// For how many seconds a new instance must run before it counts.
+    pub(crate) fn settle_of(&self, spec: &Spec) -> u64 {
+        let deployment = self.locks.get(&spec.id).and_then(|id| self.deployments.get(id));
+        let call = deployment.map(|deployment| deployment.terms).unwrap_or_default();
+        Terms::settle(&call, &spec.terms, !spec.checks.is_empty() || spec.readiness.is_some())
+    }
+
+    fn mark_ready(&mut self, mut instance: Instance) {
+        instance.ready = Some(true);
+        self.timers.stop(&Due::Ready(instance.id.clone()));
+        self.dirty.insert(instance.app.clone());
+        self.put_instance(instance);
     }
 
     /// A readiness check is due.
@@ -25,7 +50,12 @@ impl Orchestrator {
             return;
         }
         let Some(spec) = self.spec_of(instance) else { return };
-        let Some(check) = &spec.readiness else { return };
+        let Some(check) = &spec.readiness else {
+            return match settled_at(instance) {
+                at if at <= now => self.mark_ready(instance.clone()),
+                at => self.timers.set(Due::Ready(id.to_owned()), at),
+            };
+        };
         let Some(port) = instance.ports.get(check.port).copied() else { return };
         let (host, path) = (instance.host.clone(), check.path.clone());
         let number = ProbeId(self.probes_next);
@@ -50,10 +80,12 @@ impl Orchestrator {
             _ => None,
         };
         if instance.readiness_status.is_some_and(|status| check.ready.contains(&status)) {
-            instance.ready = Some(true);
-            self.timers.stop(&Due::Ready(id.to_owned()));
-            self.dirty.insert(instance.app.clone());
-            return self.put_instance(instance);
+            let at = settled_at(&instance);
+            if at <= now {
+                return self.mark_ready(instance);
+            }
+            self.timers.set(Due::Ready(id.to_owned()), at);
+            return self.instances.insert(instance);
         }
         self.timers.set(Due::Ready(id.to_owned()), now + check.interval.max(INTERVAL_MIN));
         self.instances.insert(instance);

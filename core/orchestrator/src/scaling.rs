@@ -25,6 +25,8 @@ pub(crate) enum Phase {
     Waiting(String),
     /// It is being changed.
     Active(String, Kind),
+    /// Its change is paused.
+    Held(String),
 }
 
 impl Orchestrator {
@@ -39,7 +41,11 @@ impl Orchestrator {
     /// Looks at all marked apps.
     pub(crate) fn settle(&mut self, now: Time) {
         while let Some(app) = self.dirty.pop_first() {
+            if let Phase::Active(deployment, _) = self.phase(&app) {
+                self.say_progress(now, &deployment, &app);
+            }
             match self.phase(&app) {
+                Phase::Held(deployment) => self.hold(now, &deployment, &app),
                 Phase::Active(deployment, Kind::StopApplication) => self.stop_app(now, &deployment, &app),
                 Phase::Active(deployment, Kind::StartApplication) => self.action_done(now, &deployment, &app),
                 Phase::Active(deployment, Kind::ScaleApplication) => {
@@ -193,14 +199,14 @@ impl Orchestrator {
         None
     }
 
-    fn unqueue(&mut self, app: &str) {
+    pub(crate) fn unqueue(&mut self, app: &str) {
         if self.queue.remove(app).is_some() {
             self.session.look = true;
         }
     }
 
     /// Lets so many instances of an app wait for offers.
-    fn queue_up(&mut self, now: Time, spec: &Arc<Spec>, count: u64) {
+    pub(crate) fn queue_up(&mut self, now: Time, spec: &Arc<Spec>, count: u64) {
         if count == 0 {
             self.unqueue(&spec.id);
             return;

@@ -8,6 +8,7 @@ use crate::{
     constraints::Constraint,
     pod::PodSpec,
     pool::Needs,
+    terms::Terms,
 };
 use base::Duration;
 use std::collections::BTreeMap;
@@ -158,6 +159,10 @@ pub struct Spec {
     pub check: Option<AgentCheck>,
     /// More than is guaranteed: by name, `inf` = without limit.
     pub limits: BTreeMap<String, f64>,
+    /// What a deployment of it must keep.
+    pub terms: Terms,
+    /// It may take so long to start; none = as all.
+    pub staging: Option<Duration>,
 }
 
 /// A readiness check.

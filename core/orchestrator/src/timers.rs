@@ -18,6 +18,8 @@ pub(crate) enum Due {
     Check(String, usize),
     /// A readiness check is run.
     Ready(String),
+    /// A deployment should be done.
+    Deployment(String),
 }
 
 /// Each at most once.
@@ -51,6 +53,7 @@ impl Timers {
                 Due::Kill(_) => "kill repeated",
                 Due::Check(..) => "health check",
                 Due::Ready(_) => "readiness check",
+                Due::Deployment(_) => "deployment should be done",
             };
             (*at, why)
         })

@@ -93,6 +93,14 @@ fn is_failure(status: &TaskStatus, condition: &str) -> bool {
     !is_stale(status) && matches!(condition, "Failed" | "Error" | "Dropped" | "Gone")
 }
 
+/// The state of a status and what was said with it.
+fn said_of(status: &TaskStatus) -> String {
+    match status.message.as_deref().unwrap_or_default() {
+        "" => status.state().as_str_name().to_owned(),
+        message => format!("{}, {message}", status.state().as_str_name()),
+    }
+}
+
 fn failure_of(now: Time, status: &TaskStatus, instance: &Instance) -> Failure {
     Failure {
         task: status.task_id.value.clone(),
@@ -205,6 +213,9 @@ impl Orchestrator {
         let sick = status.healthy == Some(false);
         if !instance.ending && (failed || sick || condition == "Finished") {
             self.back_off(now, &instance.app);
+            if condition != "Gone" {
+                self.count_failure(&instance, &said_of(status));
+            }
         }
         self.forget(&instance.id);
         self.say_instance(now, &instance, condition);
@@ -246,8 +257,12 @@ impl Orchestrator {
     fn too_long(&self, instance: &Instance) -> Option<Time> {
         let staged = Time::from_millis(instance.staged_at);
         match instance.condition {
-            Condition::Provisioned => Some(staged + self.config.task_launch_confirm_timeout),
-            Condition::Staging | Condition::Starting => Some(staged + self.config.task_launch_timeout),
+            Condition::Provisioned => {
+                Some(staged + self.staging_of(instance).unwrap_or(self.config.task_launch_confirm_timeout))
+            }
+            Condition::Staging | Condition::Starting => {
+                Some(staged + self.staging_of(instance).unwrap_or(self.config.task_launch_timeout))
+            }
             Condition::Unreachable | Condition::UnreachableInactive => {
                 let since = Time::from_millis(instance.unreachable_since?);
                 let (inactive, expunge) = self.unreachable_of(&instance.app)?;
@@ -257,6 +272,11 @@ impl Orchestrator {
             }
             Condition::Running | Condition::Killing => None,
         }
+    }
+
+    /// How long an instance of its app may take to start, where the app says so.
+    fn staging_of(&self, instance: &Instance) -> Option<Duration> {
+        self.spec_of(instance)?.staging
     }
 
     fn unreachable_of(&self, app: &str) -> Option<(Duration, Duration)> {
@@ -270,12 +290,16 @@ impl Orchestrator {
             return self.watch(now, &instance);
         }
         match instance.condition {
-            Condition::Provisioned => {
+            Condition::Provisioned if self.staging_of(&instance).is_none() => {
                 // if it runs after all, it comes back as unknown and is killed
                 self.forget(id);
                 self.say_instance(now, &instance, "Dropped");
             }
-            Condition::Staging | Condition::Starting => self.kill(now, id),
+            Condition::Provisioned | Condition::Staging | Condition::Starting => {
+                let seconds = now.since(Time::from_millis(instance.staged_at)).as_secs();
+                self.count_failure(&instance, &format!("did not start within {seconds} s"));
+                self.kill(now, id);
+            }
             Condition::Unreachable | Condition::UnreachableInactive => {
                 let since = Time::from_millis(instance.unreachable_since.unwrap_or(0));
                 let expunge = self.unreachable_of(&instance.app).map(|(_, expunge)| since + expunge);

@@ -1,7 +1,7 @@
 //! Apps from files: read, warned about where a field is unknown, given to Marathon. Never: validated here.
 
 use crate::{
-    Failure, Output,
+    Change, Failure, Output,
     cluster::{Cluster, app_path, explain_body},
     diff::AppChange,
     exit,
@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::{io::Read as _, path::PathBuf};
 
 /// Fields of an app that Marathon knows; others are ignored by it.
-const APP_FIELDS: [&str; 45] = [
+const APP_FIELDS: [&str; 50] = [
     "acceptedResourceRoles",
     "args",
     "backoffFactor",
@@ -23,6 +23,7 @@ const APP_FIELDS: [&str; 45] = [
     "container",
     "cpus",
     "dependencies",
+    "deploymentTimeoutSeconds",
     "deployments",
     "disk",
     "env",
@@ -36,10 +37,12 @@ const APP_FIELDS: [&str; 45] = [
     "ipAddress",
     "killSelection",
     "labels",
+    "maxFailures",
     "maxLaunchDelaySeconds",
     "mem",
     "networkBandwidth",
     "networks",
+    "onFailure",
     "portDefinitions",
     "ports",
     "readinessChecks",
@@ -48,6 +51,8 @@ const APP_FIELDS: [&str; 45] = [
     "resourceLimits",
     "role",
     "secrets",
+    "settleSeconds",
+    "stagingTimeoutSeconds",
     "storeUrls",
     "taskKillGracePeriodSeconds",
     "tasks",
@@ -162,12 +167,12 @@ fn strangers<'v>(value: &'v Value, known: &'v [&str]) -> impl Iterator<Item = &'
 pub async fn apply(
     cluster: &Cluster,
     file: &AppFile,
-    force: bool,
+    change: &Change,
     output: &Output,
 ) -> Result<Applied, Failure> {
     warn_of_unknown(file, output);
     let id = text(&file.app, "id");
-    let path = format!("{}?partialUpdate=false{}", app_path(&id), if force { "&force=true" } else { "" });
+    let path = format!("{}{}", app_path(&id), change.query(&["partialUpdate=false"]));
     let answer = cluster.marathon(Method::PUT, &path, Some(&file.app)).await?;
     Ok(Applied { id, deployment: deployment_of(&answer) })
 }

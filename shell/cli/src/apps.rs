@@ -32,7 +32,7 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
         App::Apply { files, change, .. } => {
             let mut plans = Vec::new();
             for file in apply::read_files(&files)? {
-                plans.push(apply::apply(cluster, &file, change.force, output).await?);
+                plans.push(apply::apply(cluster, &file, &change, output).await?);
             }
             for plan in plans {
                 finish(cluster, output, &plan.id, &plan.deployment, &change).await?;
@@ -55,18 +55,18 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
         App::Scale { id, instances, change } => {
             // To change what is not there would be to create it.
             get(cluster, &id).await?;
-            let path = format!("{}{}", app_path(&id), force(&change));
+            let path = format!("{}{}", app_path(&id), change.query(&[]));
             let answer = cluster.marathon(Method::PUT, &path, Some(&json!({"instances": instances}))).await?;
             finish(cluster, output, &id, &apply::deployment_of(&answer), &change).await?;
         }
         App::Restart { id, change } => {
-            let path = format!("{}/restart{}", app_path(&id), force(&change));
+            let path = format!("{}/restart{}", app_path(&id), change.query(&[]));
             let answer = cluster.marathon(Method::POST, &path, None).await?;
             finish(cluster, output, &id, &apply::deployment_of(&answer), &change).await?;
         }
         App::Rm { id, change } => {
             let answer = cluster
-                .marathon(Method::DELETE, &format!("{}{}", app_path(&id), force(&change)), None)
+                .marathon(Method::DELETE, &format!("{}{}", app_path(&id), change.query(&[])), None)
                 .await?;
             finish(cluster, output, &id, &apply::deployment_of(&answer), &change).await?;
         }
@@ -89,10 +89,6 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
 async fn get(cluster: &Cluster, id: &str) -> Result<Value, Failure> {
     let mut answer = cluster.marathon(Method::GET, &app_path(id), None).await?;
     Ok(answer["app"].take())
-}
-
-fn force(change: &Change) -> &'static str {
-    if change.force { "?force=true" } else { "" }
 }
 
 pub(crate) async fn finish(

@@ -91,12 +91,33 @@ impl Cluster {
         let mut bar = None;
         let mut pause = Duration::from_millis(20);
         let mut last = Value::Null;
+        // the one that is waited for: where it fails and is undone, what undoes it
+        let mut current = deployment.to_owned();
+        let mut failed = None;
         loop {
             let all = self.marathon(Method::GET, "/v2/deployments", None).await?;
-            let Some(plan) = all.as_array().into_iter().flatten().find(|plan| plan["id"] == deployment)
+            let Some(plan) = all.as_array().into_iter().flatten().find(|plan| plan["id"] == current.as_str())
             else {
-                return self.reached(&last).await;
+                if let Some(why) = failed {
+                    return Err(Failure::Failed(why));
+                }
+                match self.failure_of(deployment).await {
+                    Some((why, Some(back))) => {
+                        output.note(&format!("{why}; {back} undoes it"));
+                        (current, failed) = (back, Some(why));
+                        continue;
+                    }
+                    Some((why, None)) => return Err(Failure::Failed(why)),
+                    None => return self.reached(&last).await,
+                }
             };
+            if plan["state"] == "paused" {
+                return Err(Failure::Failed(format!(
+                    "the deployment {deployment} is paused: {}\n`mesolite deployment resume {deployment}` lets it go \
+                     on, `mesolite deployment cancel {deployment}` goes back",
+                    text(plan, "reason")
+                )));
+            }
             last.clone_from(plan);
             let now = progress(plan);
             if now != told && !output.progress {
@@ -131,6 +152,14 @@ impl Cluster {
 }
 
 impl Cluster {
+    /// A deployment is not listed any more: how it failed, where the cluster says so, and what undoes it.
+    async fn failure_of(&self, deployment: &str) -> Option<(String, Option<String>)> {
+        let asked = self.marathon(Method::GET, &format!("/v2/deployments/{deployment}"), None).await;
+        let ended = asked.ok().filter(|ended| ended["state"] == "failed")?;
+        let why = format!("the deployment {deployment} failed: {}", text(&ended, "reason"));
+        Some((why, ended["rollback"].as_str().map(str::to_owned)))
+    }
+
     /// A deployment is not listed any more: whether its apps are what it wanted them to be.
     async fn reached(&self, plan: &Value) -> Result<(), Failure> {
         let stops = |app: &str| {

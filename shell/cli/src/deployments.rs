@@ -25,15 +25,20 @@ pub async fn perform(deployment: Deployment, cluster: &Cluster, output: &Output)
             output.table(&["ID", "APPS", "PROGRESS", "SINCE"], rows);
         }
         Deployment::Show { id } => {
-            let all = cluster.marathon(Method::GET, "/v2/deployments", None).await?;
-            let found = all.as_array().into_iter().flatten().find(|plan| plan["id"] == id.as_str());
-            let plan = found.ok_or_else(|| {
-                Failure::NotFound(format!("no deployment {id} is under way: it is over, or never was"))
-            })?;
+            let plan = find(cluster, &id).await?;
             if output.json {
-                output.value(plan);
+                output.value(&plan);
             } else {
-                show(plan, output);
+                show(&plan, output);
+            }
+        }
+        Deployment::Resume { id } => {
+            let path = format!("/v2/deployments/{id}/resume");
+            let answer = cluster.marathon(Method::POST, &path, None).await?;
+            if output.json {
+                output.value(&answer);
+            } else {
+                output.line(&format!("{id} goes on"));
             }
         }
         Deployment::Cancel { id, force } => {
@@ -52,15 +57,46 @@ pub async fn perform(deployment: Deployment, cluster: &Cluster, output: &Output)
     Ok(0)
 }
 
+/// One that is under way or, where the cluster keeps it, over. Marathon only lists those that are under way.
+async fn find(cluster: &Cluster, id: &str) -> Result<Value, Failure> {
+    if let Ok(plan) = cluster.marathon(Method::GET, &format!("/v2/deployments/{id}"), None).await {
+        return Ok(plan);
+    }
+    let mut all = cluster.marathon(Method::GET, "/v2/deployments", None).await?;
+    let found = all.as_array_mut().into_iter().flatten().find(|plan| plan["id"] == id).map(Value::take);
+    found.ok_or_else(|| {
+        Failure::NotFound(format!("no deployment {id} is under way: it is done, or never was"))
+    })
+}
+
 fn show(plan: &Value, output: &Output) {
     let apps: Vec<_> = list(plan, "affectedApps").iter().filter_map(Value::as_str).collect();
+    let is_over = plan.get("steps").is_none();
+    let bounds: Vec<_> = ["deploymentTimeoutSeconds", "maxFailures", "settleSeconds", "onFailure"]
+        .iter()
+        .filter(|name| !plan[**name].is_null())
+        .map(|name| format!("{name} {}", plan[*name].to_string().trim_matches('"')))
+        .collect();
     output.facts(&[
         ("deployment", text(plan, "id")),
         ("since", text(plan, "version")),
         ("apps", apps.join(" ")),
-        ("progress", progress(plan)),
+        ("state", text(plan, "state")),
+        ("progress", if is_over { String::new() } else { progress(plan) }),
         ("reason", text(plan, "reason")),
+        ("bounds", bounds.join(", ")),
+        ("rolls back", text(plan, "rollbackOf")),
+        ("ended", text(plan, "endedAt")),
+        ("rolled back by", text(plan, "rollback")),
     ]);
+    if is_over {
+        return;
+    }
+    let rows: Vec<_> = list(plan, "progress").iter().map(standing).collect();
+    if !rows.is_empty() {
+        output.line("");
+        output.table(&["APP", "NEW", "WELL", "OLD", "FAILED", "WAITS FOR"], rows);
+    }
     let current = plan["currentStep"].as_u64().unwrap_or(0);
     let rows = (1..).zip(list(plan, "steps")).flat_map(|(number, step)| {
         let standing = match number.cmp(&current) {
@@ -77,4 +113,25 @@ fn show(plan: &Value, output: &Output) {
     });
     output.line("");
     output.table(&["STEP", "ACTION", "APP", "STATE"], rows.collect());
+}
+
+/// How far it is with one app.
+fn standing(of: &Value) -> Vec<String> {
+    let app = of["app"].as_str().or_else(|| of["pod"].as_str()).unwrap_or_default();
+    let failures = of["failures"].as_u64().map_or_else(|| "-".to_owned(), |n| n.to_string());
+    let last = text(of, "lastFailure");
+    let waits = text(&of["waiting"], "reason");
+    let waits = match (waits.is_empty(), last.is_empty()) {
+        (false, _) => waits,
+        (true, false) => format!("its last failure: {last}"),
+        (true, true) => "-".to_owned(),
+    };
+    vec![
+        app.to_owned(),
+        format!("{}/{}", of["updated"], of["wanted"]),
+        of["healthy"].to_string(),
+        of["old"].to_string(),
+        failures,
+        waits,
+    ]
 }

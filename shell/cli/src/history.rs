@@ -81,7 +81,7 @@ pub async fn rollback(
         AppChange::between(id, Some(current), &definition).print(output);
     }
     let body = json!({"version": wanted["version"]});
-    let path = format!("{}{}", app_path(id), if change.force { "?force=true" } else { "" });
+    let path = format!("{}{}", app_path(id), change.query(&[]));
     let answer = cluster.marathon(Method::PUT, &path, Some(&body)).await?;
     Ok(apply::deployment_of(&answer))
 }

@@ -85,7 +85,7 @@ pub async fn perform(
     if do_apply {
         let mut begun = Vec::new();
         for file in &ready {
-            begun.push(apply::apply(cluster, file, change.force, output).await?);
+            begun.push(apply::apply(cluster, file, change, output).await?);
         }
         for plan in begun {
             apps::finish(cluster, output, &plan.id, &plan.deployment, change).await?;

@@ -233,7 +233,7 @@ pub enum App {
 }
 
 /// How a change is made.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 #[group(skip)]
 pub struct Change {
     /// Override a deployment that is under way
@@ -245,9 +245,32 @@ pub struct Change {
     /// Seconds to wait for the deployment
     #[arg(long, default_value_t = 300, value_name = "SECONDS")]
     pub timeout: u64,
+    /// The deployment has failed if it is not done within so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub deployment_timeout: Option<u64>,
+    /// The deployment has failed if more than so many of its tasks do
+    #[arg(long, value_name = "N")]
+    pub max_failures: Option<u64>,
+    /// A new task counts once it has run for so many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub settle: Option<u64>,
+    /// What follows a failed deployment: it stops where it is, or goes back
+    #[arg(long, value_name = "WHAT", value_parser = ["pause", "rollback"])]
+    pub on_failure: Option<String>,
 }
 
 impl Change {
+    /// All of it as a query, after these.
+    pub fn query(&self, first: &[&str]) -> String {
+        let mut all: Vec<String> = first.iter().map(|one| (*one).to_owned()).collect();
+        let one = |name: &str, value: Option<String>| value.map(|value| format!("{name}={value}"));
+        all.extend(one("force", self.force.then(|| "true".to_owned())));
+        all.extend(one("deploymentTimeoutSeconds", self.deployment_timeout.map(|n| n.to_string())));
+        all.extend(one("maxFailures", self.max_failures.map(|n| n.to_string())));
+        all.extend(one("settleSeconds", self.settle.map(|n| n.to_string())));
+        all.extend(one("onFailure", self.on_failure.clone()));
+        if all.is_empty() { String::new() } else { format!("?{}", all.join("&")) }
+    }
     /// How long to wait; none = not at all.
     pub fn wait(&self) -> Option<Duration> {
         (!self.no_wait).then(|| Duration::from_secs(self.timeout))
@@ -343,6 +366,11 @@ pub enum Deployment {
     List,
     /// Show one: its steps, and what each waits for
     Show {
+        /// Id of the deployment
+        id: String,
+    },
+    /// Let a paused one go on
+    Resume {
         /// Id of the deployment
         id: String,
     },

@@ -136,7 +136,7 @@ async fn apply(cluster: &Cluster, files: &[cli::AppFile]) -> Result<(), String> 
     let mut apps = Vec::new();
     let mut late = Vec::new();
     for file in files {
-        let applied = match cli::apply(cluster, file, false, &output).await {
+        let applied = match cli::apply(cluster, file, &cli::Change::default(), &output).await {
             Ok(applied) => applied,
             Err(refused) => {
                 // The others start all the same.

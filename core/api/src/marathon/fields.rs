@@ -30,6 +30,8 @@ const PROTOCOL: Shape = Word(&["tcp", "udp", "udp,tcp"]);
 pub(super) const SCHEME: Shape = Word(&["HTTP", "HTTPS"]);
 pub(super) const OPERATORS: &[&str] = &["UNIQUE", "CLUSTER", "GROUP_BY", "LIKE", "UNLIKE", "MAX_PER", "IS"];
 pub(super) const KILL_SELECTION: Shape = Word(&["YOUNGEST_FIRST", "OLDEST_FIRST"]);
+pub(super) const ON_FAILURE: Shape = Word(&["pause", "rollback"]);
+pub(super) const SECONDS: Shape = Whole(1.0, INT);
 const MODE: Shape = Word(&["RO", "RW"]);
 
 pub(super) const ENV: Shape = Table(&Either(&[&TEXT, &Object(&[must("secret", &TEXT)])]));
@@ -288,4 +290,10 @@ pub(super) const APP: &[Field] = &[
     may("unreachableStrategy", &UNREACHABLE),
     may("tty", &Flag),
     may("role", &FILLED),
+    // what Marathon does not have
+    may("deploymentTimeoutSeconds", &SECONDS),
+    may("maxFailures", &COUNT),
+    may("onFailure", &ON_FAILURE),
+    may("settleSeconds", &COUNT),
+    may("stagingTimeoutSeconds", &SECONDS),
 ];

@@ -3,8 +3,8 @@
 use super::{
     fields::{
         AMOUNT, ANY_PORT, ARTIFACTS, COMMAND, COUNT, ENV, EXECUTOR_RESOURCES, FILLED, KILL_SELECTION, LABELS,
-        LIMITS, LINUX, MANY, NAME, NAMES, NETWORKS, OPERATORS, PATH_ID, PERSISTENT, SCHEME, SECRETS, SHARE,
-        SHORT, TEXT, TEXTS, UNREACHABLE,
+        LIMITS, LINUX, MANY, NAME, NAMES, NETWORKS, ON_FAILURE, OPERATORS, PATH_ID, PERSISTENT, SCHEME, SECONDS, SECRETS,
+        SHARE, SHORT, TEXT, TEXTS, UNREACHABLE,
     },
     shape::{Field, Form, Shape, may, must, omit, or},
 };
@@ -109,6 +109,12 @@ const SCHEDULING: Shape = Object(&[
     ),
     or("killSelection", &KILL_SELECTION, "\"YOUNGEST_FIRST\""),
     may("unreachableStrategy", &UNREACHABLE),
+    // what Marathon does not have
+    may("deploymentTimeoutSeconds", &SECONDS),
+    may("maxFailures", &COUNT),
+    may("onFailure", &ON_FAILURE),
+    may("settleSeconds", &COUNT),
+    may("stagingTimeoutSeconds", &SECONDS),
 ]);
 
 /// A pod.

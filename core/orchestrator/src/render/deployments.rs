@@ -9,6 +9,36 @@ impl Orchestrator {
         self.deployments().into_iter().map(|deployment| self.deployment_info(deployment)).collect()
     }
 
+    /// One that is under way, with everything that is known of it; or what became of it.
+    pub fn deployment_named(&self, id: &str) -> Option<Value> {
+        if let Some(deployment) = self.deployments.get(id) {
+            let mut said = self.deployment_info(deployment);
+            self.add_course(deployment, &mut said);
+            return Some(said);
+        }
+        let ended = self.ended.values().find(|ended| ended.id == id)?;
+        serde_json::to_value(ended).ok()
+    }
+
+    /// What Marathon does not say: bounds, progress, why it stands still or exists.
+    fn add_course(&self, deployment: &Deployment, said: &mut Value) {
+        let terms = serde_json::to_value(deployment.terms).unwrap_or_default();
+        for (name, value) in terms.as_object().into_iter().flatten() {
+            said[name] = value.clone();
+        }
+        said["state"] = if deployment.paused().is_some() { "paused" } else { "running" }.into();
+        if let Some(why) = deployment.paused().or(deployment.undoes.as_ref().map(|(_, why)| why.as_str())) {
+            said["reason"] = why.into();
+        }
+        if let Some((undone, _)) = &deployment.undoes {
+            said["rollbackOf"] = undone.clone().into();
+        }
+        if let Some((_, since)) = &deployment.course.paused {
+            said["pausedAt"] = crate::when(*since).into();
+        }
+        said["progress"] = self.progress_info(deployment);
+    }
+
     fn deployment_info(&self, deployment: &Deployment) -> Value {
         let running = deployment.steps.get(deployment.current).map_or(&[][..], |step| &step.actions);
         let running: Vec<_> = running
@@ -31,6 +61,10 @@ impl Orchestrator {
         said["currentActions"] = running.into();
         said["currentStep"] = (deployment.current + 1).into();
         said["totalSteps"] = deployment.steps.len().into();
+        // strict clients know no more keys than these: the others are there only where they were asked for
+        if deployment.is_bound() || deployment.undoes.is_some() {
+            self.add_course(deployment, &mut said);
+        }
         said
     }
 }

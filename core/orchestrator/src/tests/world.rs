@@ -39,6 +39,8 @@ pub struct World {
     inputs: VecDeque<Input>,
     answers: BTreeMap<RequestId, Answer>,
     events: Vec<String>,
+    /// What was said with each event.
+    pub said: Vec<(String, serde_json::Value)>,
     saves: u64,
     crash_at: Option<u64>,
     connected: bool,
@@ -46,6 +48,10 @@ pub struct World {
     pub sick: BTreeSet<String>,
     /// Whether all fail their health checks.
     pub all_sick: bool,
+    /// Commands that fail at once.
+    pub broken: BTreeSet<String>,
+    /// Whether tasks do not get beyond being taken.
+    pub slow: bool,
     /// Whether all say that they are not ready.
     pub unready: bool,
     /// What is odd about all offers: `region`, `maintenance` or `gpus`.
@@ -54,6 +60,8 @@ pub struct World {
     pub well: bool,
     /// The roles that the master was told last.
     pub roles: Vec<String>,
+    /// What commands ask for besides.
+    pub how: crate::How,
     /// Whether the store refuses.
     pub full: bool,
     /// Whether invariants are checked after each step.
@@ -81,15 +89,19 @@ impl World {
             inputs: VecDeque::from([Input::Connected]),
             answers: BTreeMap::new(),
             events: Vec::new(),
+            said: Vec::new(),
             saves: 0,
             crash_at: None,
             connected: true,
             sick: BTreeSet::new(),
             all_sick: false,
+            broken: BTreeSet::new(),
+            slow: false,
             unready: false,
             odd_offers: None,
             well: false,
             roles: Vec::new(),
+            how: crate::How::default(),
             full: false,
             checks: true,
         };
@@ -140,6 +152,7 @@ impl World {
         self.inputs.push_back(Input::Command {
             request,
             command: Box::new(command),
+            how: self.how.clone(),
             client: Client::default(),
         });
         self.drain();
@@ -289,7 +302,10 @@ impl World {
             Effect::Http(Http::Reply { request, answer }) => {
                 self.answers.insert(request, answer);
             }
-            Effect::Http(Http::Send { event, .. }) => self.events.push(event.kind),
+            Effect::Http(Http::Send { event, .. }) => {
+                self.said.push((event.kind.clone(), serde_json::from_str(&event.data).unwrap()));
+                self.events.push(event.kind);
+            }
             Effect::Http(_) => {}
             Effect::Probe { id, probe, timeout } => {
                 let (Probe::Http { port, .. } | Probe::Tcp { port, .. }) = probe else {
@@ -353,8 +369,15 @@ impl World {
                         let id = info.task_id.value.clone();
                         assert!(!self.tasks.contains_key(&id), "launched twice");
                         self.tasks.insert(id.clone(), Running { info, state: TaskState::TaskStaging });
+                        if self.slow {
+                            continue;
+                        }
                         self.say(&id, TaskState::TaskStarting, "");
+                        let command = self.tasks[&id].info.command.as_ref().and_then(|c| c.value.clone());
                         self.say(&id, TaskState::TaskRunning, "");
+                        if command.is_some_and(|command| self.broken.contains(&command)) {
+                            self.finish(&id, TaskState::TaskFailed, "it is broken");
+                        }
                     }
                 }
                 self.free[agent] += &left;

@@ -55,6 +55,9 @@ impl Orchestrator {
             let sick = instance.parts.iter().any(|part| part.healthy == Some(false));
             if !instance.ending && (failed || sick || end == "Finished") {
                 self.back_off(now, &instance.app);
+                if end != "Gone" {
+                    self.count_failure(&instance, &super::said_of(status));
+                }
             }
             self.forget(&instance.id);
             return self.say_instance(now, &instance, end);
@@ -68,6 +71,9 @@ impl Orchestrator {
         self.put_instance(instance.clone());
         if changed {
             self.say_instance(now, &instance, instance.condition.as_str());
+        }
+        if changed && instance.condition == Condition::Running {
+            self.start_readiness(now, &instance);
         }
         if let Some(healthy) = health {
             self.say_health(now, &instance, healthy);

@@ -1,0 +1,68 @@
+//! What Marathon never had, by the command line and the API, at real processes. The rules themselves have their tests in
+//! virtual time (`core/orchestrator/src/tests`).
+
+mod real;
+
+use real::Dev;
+use serde_json::{Value, json};
+
+fn fresh() -> (tempfile::TempDir, Dev) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let resources = "--resources=cpus:4;mem:2048;disk:2048;ports:[31000-32000]";
+    let dev = Dev::start(dir.path(), &[resources, "--kill-tasks-on-exit"]);
+    (dir, dev)
+}
+
+fn has(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "{word:?} is not in {text}");
+    }
+}
+
+/// A command that must exit with this code; its standard error.
+fn refused(dev: &Dev, code: i32, words: &[&str]) -> String {
+    let output = dev.command(words).output().expect("the binary runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{words:?}: {said}");
+    said
+}
+
+fn file(dir: &tempfile::TempDir, name: &str, app: &Value) -> String {
+    let path = dir.path().join(name);
+    std::fs::write(&path, app.to_string()).expect("a file");
+    path.display().to_string()
+}
+
+fn running(dev: &Dev, app: &str) -> Vec<String> {
+    let all: Value = serde_json::from_str(&dev.ask("GET", &format!("/v2/apps{app}/tasks"), "").1).expect("JSON");
+    let running = all["tasks"].as_array().into_iter().flatten().filter(|t| t["state"] == "TASK_RUNNING");
+    running.map(|task| task["id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[test]
+fn a_deployment_fails_and_goes_back_or_pauses() {
+    let (dir, dev) = fresh();
+    let good = json!({ "id": "/shop", "instances": 2, "cmd": "exec sleep 1000", "cpus": 0.1, "mem": 32,
+        "upgradeStrategy": { "minimumHealthCapacity": 0.5, "maximumOverCapacity": 0 },
+        "maxFailures": 1, "onFailure": "rollback", "settleSeconds": 1 });
+    let mut bad = good.clone();
+    bad["cmd"] = "exit 3".into();
+    let (good, bad) = (file(&dir, "good.json", &good), file(&dir, "bad.json", &bad));
+    has(&dev.mesolite(&["app", "apply", &good]), &["/shop: done"]);
+    let before = running(&dev, "/shop");
+    let why = refused(&dev, 1, &["app", "apply", &bad]);
+    has(&why, &["2 tasks of /shop failed, at most 1 may", "Command exited with status 3", "undoes it"]);
+    let after = running(&dev, "/shop");
+    assert_eq!((after.len(), after.iter().filter(|task| before.contains(task)).count()), (2, 1), "{after:?}");
+    let why = refused(&dev, 1, &["app", "apply", &bad, "--on-failure", "pause"]);
+    has(&why, &["is paused", "deployment resume", "deployment cancel"]);
+    let all = dev.until("/v2/deployments", |v| v[0]["state"] == "paused");
+    let id = all[0]["id"].as_str().expect("an id");
+    has(&dev.mesolite(&["deployment", "show", id]), &["paused", "onFailure pause", "/shop", "its last failure"]);
+    has(&dev.mesolite(&["deployment", "resume", id]), &["goes on"]);
+    dev.until("/v2/deployments", |v| v[0]["state"] == "paused");
+    dev.mesolite(&["deployment", "cancel", id]);
+    dev.until("/v2/deployments", |v| *v == json!([]));
+    has(&dev.mesolite(&["deployment", "show", id]), &["cancelled", "rolled back by"]);
+    assert_eq!(running(&dev, "/shop").len(), 2);
+}
