@@ -34,7 +34,8 @@ fn file(dir: &tempfile::TempDir, name: &str, app: &Value) -> String {
 }
 
 fn running(dev: &Dev, app: &str) -> Vec<String> {
-    let all: Value = serde_json::from_str(&dev.ask("GET", &format!("/v2/apps{app}/tasks"), "").1).expect("JSON");
+    let all: Value =
+        serde_json::from_str(&dev.ask("GET", &format!("/v2/apps{app}/tasks"), "").1).expect("JSON");
     let running = all["tasks"].as_array().into_iter().flatten().filter(|t| t["state"] == "TASK_RUNNING");
     running.map(|task| task["id"].as_str().expect("an id").to_owned()).collect()
 }
@@ -58,7 +59,10 @@ fn a_deployment_fails_and_goes_back_or_pauses() {
     has(&why, &["is paused", "deployment resume", "deployment cancel"]);
     let all = dev.until("/v2/deployments", |v| v[0]["state"] == "paused");
     let id = all[0]["id"].as_str().expect("an id");
-    has(&dev.mesolite(&["deployment", "show", id]), &["paused", "onFailure pause", "/shop", "its last failure"]);
+    has(
+        &dev.mesolite(&["deployment", "show", id]),
+        &["paused", "onFailure pause", "/shop", "its last failure"],
+    );
     has(&dev.mesolite(&["deployment", "resume", id]), &["goes on"]);
     dev.until("/v2/deployments", |v| v[0]["state"] == "paused");
     dev.mesolite(&["deployment", "cancel", id]);

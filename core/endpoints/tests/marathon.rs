@@ -58,7 +58,12 @@ fn every_route_has_its_status() {
         ("DELETE", "/v2/apps/a/tasks/nope", "", 404),
         ("POST", "/v2/tasks/delete", r#"{"ids":["nope"]}"#, 400),
         ("POST", "/v2/tasks/delete", r#"{"ids":["a.instance-1._app.1"]}"#, 200),
-        ("PUT", "/v2/apps/a?maxFailures=x&onFailure=explode&deploymentTimeoutSeconds=0", r#"{"cmd":"x"}"#, 422),
+        (
+            "PUT",
+            "/v2/apps/a?maxFailures=x&onFailure=explode&deploymentTimeoutSeconds=0",
+            r#"{"cmd":"x"}"#,
+            422,
+        ),
         ("GET", "/v2/deployments/none", "", 404),
         ("POST", "/v2/deployments/none/resume", "", 404),
         ("PUT", "/v2/deployments/none", "{}", 405),

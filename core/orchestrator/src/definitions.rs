@@ -152,7 +152,8 @@ impl Orchestrator {
             .collect();
         let scale = if pod { "scaling" } else { "instances" };
         let only_scaled = changed.iter().all(|key| {
-            let rules = || old.map(|old| without_rules(old.get(*key))) == Some(without_rules(fields.get(*key)));
+            let rules =
+                || old.map(|old| without_rules(old.get(*key))) == Some(without_rules(fields.get(*key)));
             *key == scale || RULES.contains(key) || (pod && *key == "scheduling" && rules())
         });
         if let Some(state) = current {

@@ -131,7 +131,8 @@ impl Orchestrator {
             match broken.then {
                 OnFailure::Pause => self.pause(now.time, &id, reason),
                 OnFailure::Rollback => {
-                    let back = self.revert(now, &id, &reason).and_then(|draft| self.deploy(now, "/", draft, true));
+                    let back =
+                        self.revert(now, &id, &reason).and_then(|draft| self.deploy(now, "/", draft, true));
                     if let Err(refused) = back {
                         let why = match refused.body {
                             model::request::Body::Json(text) => text,

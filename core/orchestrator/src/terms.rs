@@ -214,7 +214,7 @@ mod tests {
             (none, terms(None, Some(0), Some(Rollback)), 1, 0, Some((Rollback, "the last: boom"))),
             // what the call says of the outcome holds for all, and an app's where the call says nothing
             (terms(None, None, Some(Pause)), terms(None, Some(0), Some(Rollback)), 1, 0, Some((Pause, ""))),
-            (terms(None, Some(0), None), terms(None, None, Some(Rollback)), 1, 0, Some((Rollback, "")))
+            (terms(None, Some(0), None), terms(None, None, Some(Rollback)), 1, 0, Some((Rollback, ""))),
         ] {
             let bounds = Bounds { call, apps: vec![("/a", app)] };
             let broken = bounds.broken(&course(failures), Time::from_millis(at));
@@ -223,7 +223,8 @@ mod tests {
                 assert!(broken.reason.contains(word), "{}", broken.reason);
             }
         }
-        let bounds = Bounds { call: terms(Some(60), None, None), apps: vec![("/a", terms(Some(3), None, None))] };
+        let bounds =
+            Bounds { call: terms(Some(60), None, None), apps: vec![("/a", terms(Some(3), None, None))] };
         assert_eq!(bounds.deadline(&course(0)), Some(Time::from_millis(8000)));
         assert_eq!(Bounds::default().deadline(&course(0)), None);
         let counted = terms(None, Some(1), None);

@@ -1,7 +1,10 @@
 //! Deployments that fail: when, what follows, what is said of it, and what a restart in between changes (nothing).
 
 use super::{World, create, update};
-use crate::{Command, How, terms::{OnFailure, Terms}};
+use crate::{
+    Command, How,
+    terms::{OnFailure, Terms},
+};
 use serde_json::{Value, json};
 
 fn four(more: Value) -> Value {
@@ -47,7 +50,10 @@ fn a_broken_version_is_rolled_back_and_good_tasks_stay() {
         let failed = said(&world, "deployment_failed");
         assert_eq!(failed["id"], id.as_str());
         let reason = failed["reason"].as_str().unwrap();
-        assert!(reason.starts_with("4 tasks of /a failed, at most 3 may; the last: TASK_FAILED, it is broken"), "{reason}");
+        assert!(
+            reason.starts_with("4 tasks of /a failed, at most 3 may; the last: TASK_FAILED, it is broken"),
+            "{reason}"
+        );
         assert_eq!(failed["progress"][0]["wanted"], 4);
         let ended = world.machine().deployment_named(&id).unwrap();
         assert_eq!((&ended["state"], &ended["reason"]), (&json!("failed"), &json!(reason)));
@@ -120,13 +126,16 @@ fn while_it_is_paused_what_dies_is_replaced_by_the_version_before() {
 #[test]
 fn sick_and_slow_tasks_count_and_lost_agents_do_not() {
     let mut world = World::new(2);
-    world.how = How { terms: Terms { failures_max: Some(0), on_failure: Some(OnFailure::Pause), ..Terms::default() } };
+    world.how = How {
+        terms: Terms { failures_max: Some(0), on_failure: Some(OnFailure::Pause), ..Terms::default() },
+    };
     world.all_sick = true;
     let check = json!([{ "protocol": "HTTP", "portIndex": 0, "gracePeriodSeconds": 1, "intervalSeconds": 1,
         "timeoutSeconds": 1, "maxConsecutiveFailures": 2 }]);
     world.command(create("/sick", json!({ "healthChecks": check })));
     world.run(20);
-    let of = |world: &World| world.machine().deployments_info()[0]["reason"].as_str().unwrap_or("").to_owned();
+    let of =
+        |world: &World| world.machine().deployments_info()[0]["reason"].as_str().unwrap_or("").to_owned();
     assert!(of(&world).contains("failed its health check"), "{}", of(&world));
     let mut world = World::new(2);
     world.slow = true;
@@ -141,7 +150,10 @@ fn sick_and_slow_tasks_count_and_lost_agents_do_not() {
     world.run(1900);
     assert_eq!(world.machine().instances().count(), 1, "as patient as it was told, not 300 s");
     world.run(120);
-    assert!(world.machine().instances().all(|i| i.staged_at > 1_600_000_000_000 + 1_900_000), "another was tried");
+    assert!(
+        world.machine().instances().all(|i| i.staged_at > 1_600_000_000_000 + 1_900_000),
+        "another was tried"
+    );
 }
 
 #[test]
