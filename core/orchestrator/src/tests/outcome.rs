@@ -19,8 +19,8 @@ fn tasks(world: &World) -> Vec<String> {
 }
 
 fn said(world: &World, kind: &str) -> Value {
-    let all = world.said.iter().filter(|(said, _)| said == kind);
-    all.last().map(|(_, fields)| fields.clone()).unwrap_or_default()
+    let mut all = world.said.iter().filter(|(said, _)| said == kind);
+    all.next_back().map(|(_, fields)| fields.clone()).unwrap_or_default()
 }
 
 #[test]
