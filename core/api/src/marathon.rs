@@ -15,6 +15,7 @@ mod old;
 mod path;
 mod pod;
 mod pod_fields;
+pub mod sample;
 mod shape;
 mod validate;
 

@@ -236,7 +236,7 @@ const IP_ADDRESS: Shape = Object(&[
     ),
     omit("groups", &SET),
     or("labels", &LABELS, "{}"),
-    may("networkName", &FILLED),
+    may("networkName", &Text(1, 63, Form::NetworkName)),
 ]);
 
 /// An app, old forms and new ones.

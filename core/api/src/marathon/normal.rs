@@ -70,13 +70,24 @@ pub(super) fn after(app: &mut Map<String, Value>, context: &Context) {
         .or_insert_with(|| json!({ "minimumHealthCapacity": health, "maximumOverCapacity": over }));
     let waits = json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 });
     app.entry("unreachableStrategy").or_insert_with(|| if resident { json!("disabled") } else { waits });
-    for check in app.get_mut("healthChecks").and_then(Value::as_array_mut).into_iter().flatten() {
-        health_check(check);
+    if let Some(checks) = app.get_mut("healthChecks").and_then(Value::as_array_mut) {
+        checks.iter_mut().for_each(health_check);
+        // a set: two may be the same only now
+        let mut set = Vec::new();
+        for check in checks.drain(..) {
+            if !set.contains(&check) {
+                set.push(check);
+            }
+        }
+        *checks = set;
     }
     for check in app.get_mut("readinessChecks").and_then(Value::as_array_mut).into_iter().flatten() {
         if list(Some(check), "httpStatusCodesForReady").is_empty() {
             check["httpStatusCodesForReady"] = json!([200]);
         }
+    }
+    if !resident {
+        app.remove("residency");
     }
     for key in ["version", "versionInfo"] {
         app.remove(key);

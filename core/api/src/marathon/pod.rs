@@ -45,12 +45,17 @@ fn persistent(pod: &Map<String, Value>) -> impl Iterator<Item = &Value> {
 
 fn normalise(pod: &mut Map<String, Value>, context: &Context) {
     name_networks(pod, context);
-    let container_mode = items(pod, "networks").iter().any(|n| text(n, "mode") == Some("container"));
+    let in_mode = |mode: &str| items(pod, "networks").iter().any(|n| text(n, "mode") == Some(mode));
+    let (container_mode, on_host) = (in_mode("container"), in_mode("host"));
     let resident = persistent(pod).next().is_some();
     for container in pod.get_mut("containers").and_then(Value::as_array_mut).into_iter().flatten() {
         for endpoint in container.get_mut("endpoints").and_then(Value::as_array_mut).into_iter().flatten() {
             if let (false, Value::Object(endpoint)) = (container_mode, endpoint) {
                 endpoint.entry("hostPort").or_insert(json!(0));
+                // taken where no network is named, as upstream does; it says nothing on the host's
+                if on_host {
+                    endpoint.remove("containerPort");
+                }
             }
         }
     }
