@@ -70,3 +70,28 @@ fn a_deployment_fails_and_goes_back_or_pauses() {
     has(&dev.mesolite(&["deployment", "show", id]), &["cancelled", "rolled back by"]);
     assert_eq!(running(&dev, "/shop").len(), 2);
 }
+
+#[test]
+fn a_change_waits_behind_a_lock_and_events_are_heard_later() {
+    let (dir, dev) = fresh();
+    let big = file(&dir, "big.json", &json!({ "id": "/big", "cmd": "exec sleep 1000", "cpus": 100, "mem": 32 }));
+    // the id of an event, as a client that was cut would have it
+    let host = dev.marathon.trim_start_matches("http://");
+    let heard = real::hear(host, "/v2/events", &[], |said| said.contains("\nid: "));
+    let id = heard.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id").to_owned();
+    dev.mesolite(&["app", "apply", "--no-wait", &big]);
+    let why = refused(&dev, 1, &["app", "scale", "/big", "2", "--no-wait"]);
+    has(&why, &["409", "--queue"]);
+    has(&dev.mesolite(&["app", "scale", "/big", "2", "--no-wait", "--queue"]), &["has begun"]);
+    let (status, said) = dev.ask("PUT", "/v2/apps/big?queue=true", r#"{"cpus":0.1}"#);
+    assert_eq!(status, 202, "{said}");
+    has(&dev.mesolite(&["deployment", "list"]), &["waits behind"]);
+    let all = dev.until("/v2/deployments", |v| v[1]["state"] == "queued");
+    dev.mesolite(&["deployment", "cancel", "--force", all[0]["id"].as_str().expect("an id")]);
+    dev.until("/v2/apps/big", |v| v["app"]["tasksRunning"] == 2 && v["app"]["cpus"] == 0.1);
+    let wanted = ["deployment_queued", "deployment_failed", "deployment_success", "TASK_RUNNING"];
+    let missed = real::hear(host, "/v2/events", &[("Last-Event-ID", &id)], |said| {
+        wanted.iter().all(|kind| said.contains(kind))
+    });
+    assert!(!missed.contains("events_lost"), "{missed}");
+}

@@ -139,7 +139,8 @@ fn nodes_and_deployments_are_seen_and_cancelled() {
     has(&dev.mesolite(&["deployment", "cancel", &deployment]), &["is cancelled", "goes back"]);
     eventually("it is gone", || (!dev.mesolite(&["app", "list"]).contains("/big")).then_some(()));
     refused(&dev, 3, &["deployment", "cancel", &deployment]);
-    refused(&dev, 3, &["deployment", "show", &deployment]);
+    has(&dev.mesolite(&["deployment", "show", &deployment]), &["cancelled"]);
+    refused(&dev, 3, &["deployment", "show", "none-of-these"]);
     dev.signal(Signal::TERM);
 }
 

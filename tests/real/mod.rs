@@ -320,3 +320,20 @@ fn unchunk(body: &str) -> String {
     }
     out
 }
+
+/// Reads a stream until enough was said, and hangs up.
+pub fn hear(host: &str, path: &str, headers: &[(&str, &str)], enough: impl Fn(&str) -> bool) -> String {
+    let mut stream = TcpStream::connect(host).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut head = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nAccept: text/event-stream\r\n");
+    headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+    head.push_str("\r\n");
+    stream.write_all(head.as_bytes()).expect("it reads");
+    let (mut said, mut buffer) = (Vec::new(), [0; 4096]);
+    while !enough(&String::from_utf8_lossy(&said)) {
+        let count = stream.read(&mut buffer).expect("something in time");
+        assert!(count > 0, "the stream ended: {}", String::from_utf8_lossy(&said));
+        said.extend_from_slice(&buffer[..count]);
+    }
+    String::from_utf8_lossy(&said).into_owned()
+}

@@ -218,12 +218,20 @@ fn subscribe(call: &Call<'_>) -> Outcome {
         request: call.arrived.id,
         event_types: parameters(call.query, "event_type"),
         remote: call.arrived.peer.map_or(String::new(), |p| p.to_string()),
+        after: call
+            .arrived
+            .request
+            .headers()
+            .get("last-event-id")
+            .and_then(|id| id.to_str().ok())
+            .map(str::to_owned),
     })
 }
 
 /// One event as a frame of server-sent events.
 pub fn frame(event: &ServerEvent, _codec: Codec) -> Bytes {
-    format!("event: {}\ndata: {}\n\n", event.kind, event.data).into()
+    let id = event.id.as_ref().map_or_else(String::new, |id| format!("id: {id}\n"));
+    format!("event: {}\ndata: {}\n{id}\n", event.kind, event.data).into()
 }
 
 /// The media type of `/v2/events`.

@@ -12,11 +12,12 @@ use crate::{App, Effect, Orchestrator, Refused, definitions::Draft, input::Clien
 use api::marathon::{GroupUpdate, canonical, parent};
 use base::{Effects, Now};
 use model::request::{Answer, Body, Http, RequestId};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// A change of one app.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AppUpdate {
     /// `/prod/db`.
     pub id: String,
@@ -27,7 +28,7 @@ pub struct AppUpdate {
 }
 
 /// What a client wants.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Command {
     /// A new app (POST).
     CreateApp {
@@ -175,11 +176,16 @@ impl Orchestrator {
             let answer = message(503, format!("Nothing can be made durable: {why}"));
             return out.push(Effect::Http(Http::Reply { request, answer }));
         }
-        let answer = self.obey(now, command, client).unwrap_or_else(|refusal| refusal);
+        let kept = self.how.queue.then(|| command.clone());
+        let answer = match (self.obey(now, command, client), kept) {
+            (Ok(answer), _) => answer,
+            (Err(_), Some(command)) if self.may_wait(&command) => self.line_up(now, command, client),
+            (Err(refusal), _) => refusal,
+        };
         self.reply(request, answer);
     }
 
-    fn obey(&mut self, now: &mut Now<'_>, command: Command, client: &Client) -> Result<Answer, Answer> {
+    pub(crate) fn obey(&mut self, now: &mut Now<'_>, command: Command, client: &Client) -> Result<Answer, Answer> {
         match command {
             Command::CreateApp { app, force } => self.create_app(now, app, force, client),
             Command::UpdateApps { updates, force, create, single } => {
@@ -286,7 +292,8 @@ impl Orchestrator {
 
     /// Everybody hears which definitions a client has sent.
     fn say_post(&mut self, now: &Now<'_>, client: &Client, draft: &Draft) {
-        if !self.heard("api_post_event") {
+        // what waited was told of when it came
+        if !self.heard("api_post_event") || self.line.lets_in() {
             return;
         }
         for app in draft.changes.apps.values().flatten() {
@@ -312,6 +319,9 @@ impl Orchestrator {
     }
 
     fn cancel(&mut self, now: &mut Now<'_>, id: &str, force: bool) -> Result<Answer, Answer> {
+        if self.leave_line(now.time, id) {
+            return Ok(Answer::accepted());
+        }
         if !self.deployments.contains_key(id) {
             return Err(message(404, format!("DeploymentPlan {id} does not exist")));
         }

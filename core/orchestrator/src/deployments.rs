@@ -132,7 +132,8 @@ impl Orchestrator {
         let mut others: BTreeSet<String> =
             draft.changes.apps.keys().filter_map(|app| self.locks.get(app)).cloned().collect();
         let locked = others.iter().filter(|other| !draft.breaks.contains(*other));
-        if !force && locked.clone().next().is_some() {
+        let waits = self.how.queue && self.line.has_any(draft.changes.apps.keys());
+        if !force && (waits || locked.clone().next().is_some()) {
             return Err(Refused::Locked(locked.cloned().collect()));
         }
         others.extend(draft.breaks.iter().filter(|id| self.deployments.contains_key(*id)).cloned());
@@ -169,6 +170,7 @@ impl Orchestrator {
         let version = draft.version.clone();
         let taken = self.take(now, at, draft, force);
         if let Err(answer) = &taken
+            && !(self.how.queue && answer.status == 409)
             && self.heard("group_change_failed")
         {
             let reason = match &answer.body {
@@ -186,7 +188,12 @@ impl Orchestrator {
     fn take(&mut self, now: &mut Now<'_>, at: &str, mut draft: Draft, force: bool) -> Result<String, Answer> {
         self.round_off(&mut draft.changes, &draft.version);
         let edges = self.whole_is_right(&draft.changes)?;
-        let others = self.admit(&draft, force).map_err(crate::commands::refusal)?;
+        let others = self.admit(&draft, force).map_err(|refused| {
+            if matches!(refused, Refused::Locked(_)) {
+                self.line.hold(draft.changes.apps.keys());
+            }
+            crate::commands::refusal(refused)
+        })?;
         let Draft { version, changes, undoes, .. } = draft;
         let mut torn = BTreeSet::new();
         for other in &others {
@@ -200,7 +207,7 @@ impl Orchestrator {
         let (mut steps, specs) = self.planned(&changes, &edges);
         self.mend(&mut steps, &changes, &specs, &torn);
         let was = |id: &String| self.groups.get(id).cloned();
-        let id = now.rng.uuid().to_string();
+        let id = self.line.promised().unwrap_or_else(|| now.rng.uuid().to_string());
         let mut deployment = Deployment {
             id: id.clone(),
             version: version.clone(),
@@ -379,6 +386,7 @@ impl Orchestrator {
             self.dirty.insert(app.clone());
         }
         self.saves.delete_long(&format!("deployments/{id}"));
+        self.line.look = true;
         if deployment.is_bound() {
             self.timers.stop(&Due::Deployment(id.to_owned()));
             self.saves.delete_long(&format!("progress/{id}"));

@@ -15,6 +15,8 @@ pub struct ServerEvent {
     pub kind: String,
     /// The `data:` line: one JSON object.
     pub data: String,
+    /// The `id:` line, by which a client goes on; none = it can't.
+    pub id: Option<String>,
 }
 
 /// One health check on its way; numbered by the machine, ascending.

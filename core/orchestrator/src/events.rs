@@ -1,10 +1,20 @@
-//! The event streams of `/v2/events`: who listens to what. Never decides what happens.
+//! The event streams of `/v2/events`: who listens to what, and what a client that comes back has missed. Never decides
+//! what happens.
+//!
+//! Events are numbered and kept for a while, in memory and within bounds: `Last-Event-ID` goes on from there.
 
 use crate::{Effect, Orchestrator, ServerEvent, config::STREAMS_MAX, when};
-use base::Time;
+use base::{Duration, Time};
 use model::request::{Answer, Codec, Http, RequestId, StreamId};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Events kept for clients that come back; the oldest go first.
+pub(crate) const EVENTS_KEPT_MAX: usize = 10_000;
+/// The same in bytes; together below what one client may leave unread.
+pub(crate) const EVENTS_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// They are kept for so long after the last client went: who has none pays nothing.
+pub(crate) const EVENTS_KEPT_FOR: Duration = Duration::from_secs(600);
 
 #[derive(Debug)]
 struct Listener {
@@ -18,56 +28,188 @@ impl Listener {
     }
 }
 
-/// Open streams.
-#[derive(Debug, Default)]
-pub(crate) struct Streams(BTreeMap<StreamId, Listener>);
+/// Events that were said, without a gap.
+#[derive(Debug)]
+struct Kept {
+    /// What tells the numbers of this process from those of the ones before.
+    epoch: u64,
+    next: u64,
+    events: VecDeque<ServerEvent>,
+    bytes: usize,
+    /// Until when they are kept though nobody listens; none = nobody did.
+    until: Option<Time>,
+}
+
+impl Kept {
+    fn first(&self) -> u64 {
+        self.next - self.events.len() as u64
+    }
+    fn push(&mut self, kind: &str, data: String) -> ServerEvent {
+        let event =
+            ServerEvent { kind: kind.to_owned(), data, id: Some(format!("{}-{}", self.epoch, self.next)) };
+        self.next += 1;
+        self.bytes += event.kind.len() + event.data.len();
+        self.events.push_back(event.clone());
+        while self.events.len() > EVENTS_KEPT_MAX || self.bytes > EVENTS_KEPT_BYTES_MAX {
+            let Some(gone) = self.events.pop_front() else { break };
+            self.bytes -= gone.kind.len() + gone.data.len();
+        }
+        event
+    }
+    /// Everything after an event; none = it is not known what came after it.
+    fn after(&self, id: &str) -> Option<impl Iterator<Item = &ServerEvent>> {
+        let (epoch, number) = id.split_once('-')?;
+        let number = number.parse::<u64>().ok().filter(|_| epoch.parse() == Ok(self.epoch))?;
+        let next = number.checked_add(1).filter(|next| (self.first()..=self.next).contains(next))?;
+        Some(self.events.iter().skip((next - self.first()) as usize))
+    }
+    /// Nobody listened for long: what happened since was not put together.
+    fn forget(&mut self) {
+        self.events.clear();
+        (self.bytes, self.until) = (0, None);
+        // one number is left out, so that whoever heard the last event before it is told of the gap
+        self.next += 1;
+    }
+}
+
+/// Open streams, and what was said on them.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    open: BTreeMap<StreamId, Listener>,
+    kept: Kept,
+}
+
+impl Streams {
+    pub fn new(now: Time) -> Self {
+        let kept =
+            Kept { epoch: now.as_millis(), next: 1, events: VecDeque::new(), bytes: 0, until: None };
+        Self { open: BTreeMap::new(), kept }
+    }
+    /// Whether events are kept now.
+    fn keeps(&self, now: Time) -> bool {
+        !self.open.is_empty() || self.kept.until.is_some_and(|until| now < until)
+    }
+}
 
 impl Orchestrator {
-    /// Whether anybody listens to a kind: what nobody hears need not be put together.
-    pub(crate) fn heard(&self, kind: &str) -> bool {
-        self.streams.0.values().any(|listener| listener.wants(kind))
+    /// Whether a kind is said at all: what nobody hears, now or later, need not be put together.
+    pub(crate) fn heard(&self, _kind: &str) -> bool {
+        self.streams.keeps(self.now)
     }
 
     /// Says an event to all who listen to its kind.
     pub(crate) fn emit(&mut self, now: Time, kind: &str, mut fields: Value) {
-        let streams: Vec<_> =
-            self.streams.0.iter().filter(|(_, listener)| listener.wants(kind)).map(|(id, _)| *id).collect();
-        if streams.is_empty() {
+        if !self.streams.keeps(now) {
             return;
         }
         fields["eventType"] = kind.into();
         fields["timestamp"] = when(now.as_millis()).into();
-        let event = ServerEvent { kind: kind.to_owned(), data: fields.to_string() };
-        for stream in streams {
+        let event = self.streams.kept.push(kind, fields.to_string());
+        let wants = self.streams.open.iter().filter(|(_, listener)| listener.wants(kind));
+        for stream in wants.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.saves.say(Effect::Http(Http::Send { stream, event: event.clone() }));
         }
     }
 
-    pub(crate) fn listen(&mut self, now: Time, request: RequestId, kinds: Vec<String>, remote: String) {
-        if self.streams.0.len() >= STREAMS_MAX {
+    /// A client wants events from now on; or, if it names the last that it heard, those since.
+    pub(crate) fn listen(
+        &mut self,
+        now: Time,
+        request: RequestId,
+        kinds: Vec<String>,
+        remote: String,
+        after: Option<&str>,
+    ) {
+        if self.streams.open.len() >= STREAMS_MAX {
             let body = json!({ "message": format!("Too many event streams! Allowed: {STREAMS_MAX}.") });
             self.reply(request, Answer::json(503, body.to_string()));
             return;
         }
+        if !self.streams.keeps(now) && self.streams.kept.until.is_some() {
+            self.streams.kept.forget();
+        }
         self.saves.say(Effect::Http(Http::Open { request, headers: Vec::new(), codec: Codec::Json }));
-        self.streams.0.insert(StreamId(request.0), Listener { kinds, remote: remote.clone() });
+        let stream = StreamId(request.0);
+        let listener = Listener { kinds, remote: remote.clone() };
+        if let Some(id) = after {
+            self.catch_up(now, stream, &listener, id);
+        }
+        self.streams.open.insert(stream, listener);
         self.emit(now, "event_stream_attached", json!({ "remoteAddress": remote }));
     }
 
+    /// Says what a client has missed, or that this can't be known any more.
+    fn catch_up(&mut self, now: Time, stream: StreamId, listener: &Listener, id: &str) {
+        let missed: Option<Vec<ServerEvent>> = self
+            .streams
+            .kept
+            .after(id)
+            .map(|all| all.filter(|event| listener.wants(&event.kind)).cloned().collect());
+        let missed = missed.unwrap_or_else(|| {
+            let fields = json!({
+                "eventType": "events_lost", "timestamp": when(now.as_millis()), "lastEventId": id,
+                "reason": "events after this one are not kept any more: read the state anew",
+            });
+            vec![ServerEvent { kind: "events_lost".into(), data: fields.to_string(), id: None }]
+        });
+        for event in missed {
+            self.saves.say(Effect::Http(Http::Send { stream, event }));
+        }
+    }
+
     pub(crate) fn unlisten(&mut self, now: Time, stream: StreamId) {
-        if let Some(listener) = self.streams.0.remove(&stream) {
+        if let Some(listener) = self.streams.open.remove(&stream) {
+            self.streams.kept.until = Some(now + EVENTS_KEPT_FOR);
             self.emit(now, "event_stream_detached", json!({ "remoteAddress": listener.remote }));
         }
     }
 
     /// Nobody is listened to any more.
     pub(crate) fn end_streams(&mut self) {
-        for stream in std::mem::take(&mut self.streams.0).into_keys() {
+        self.streams.kept.until = Some(self.now + EVENTS_KEPT_FOR);
+        for stream in std::mem::take(&mut self.streams.open).into_keys() {
             self.saves.say(Effect::Http(Http::Close { stream }));
         }
     }
 
     pub(crate) fn reply(&mut self, request: RequestId, answer: Answer) {
         self.saves.say(Effect::Http(Http::Reply { request, answer }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(kept: &Kept, id: &str) -> Option<Vec<String>> {
+        Some(kept.after(id)?.map(|event| event.data.clone()).collect())
+    }
+
+    #[test]
+    fn what_is_kept_has_bounds_and_gaps_are_known() {
+        let mut kept = Streams::new(Time::from_millis(7)).kept;
+        for n in 1..=3 {
+            assert_eq!(kept.push("k", n.to_string()).id, Some(format!("7-{n}")));
+        }
+        let said = |all: &[&str]| Some(all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>());
+        assert_eq!(numbers(&kept, "7-1"), said(&["2", "3"]));
+        assert_eq!(numbers(&kept, "7-3"), said(&[]));
+        for unknown in ["7-4", "6-1", "x", "7-", "7-18446744073709551615", ""] {
+            assert_eq!(numbers(&kept, unknown), None, "{unknown}");
+        }
+        for n in 4..=EVENTS_KEPT_MAX + 3 {
+            kept.push("k", n.to_string());
+        }
+        assert_eq!(kept.events.len(), EVENTS_KEPT_MAX);
+        assert_eq!(numbers(&kept, "7-2"), None);
+        assert_eq!(numbers(&kept, "7-3").map(|all| all.len()), Some(EVENTS_KEPT_MAX));
+        kept.push("k", "x".repeat(EVENTS_KEPT_BYTES_MAX - 10));
+        assert!(kept.bytes <= EVENTS_KEPT_BYTES_MAX && kept.events.len() < 10, "{}", kept.events.len());
+        let last = kept.events.back().and_then(|event| event.id.clone()).unwrap();
+        assert_eq!(numbers(&kept, &last), said(&[]));
+        kept.forget();
+        assert_eq!(numbers(&kept, &last), None);
+        let next = kept.push("k", "again".into());
+        assert_eq!(numbers(&kept, &next.id.unwrap()), said(&[]));
     }
 }

@@ -7,9 +7,10 @@ use model::{
     request::{RequestId, StreamId},
     save::SaveId,
 };
+use serde::{Deserialize, Serialize};
 
 /// Who sent a command, for `api_post_event`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Client {
     /// Its address.
     pub ip: String,
@@ -18,10 +19,14 @@ pub struct Client {
 }
 
 /// What a command asks for besides its change.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct How {
     /// What its deployment must keep.
+    #[serde(default)]
     pub terms: Terms,
+    /// Whether it waits where something is locked.
+    #[serde(default)]
+    pub queue: bool,
 }
 
 /// Everything that can happen to it.
@@ -46,6 +51,8 @@ pub enum Input {
         event_types: Vec<String>,
         /// The client's address.
         remote: String,
+        /// The last event that it heard (`Last-Event-ID`).
+        after: Option<String>,
     },
     /// A stream's client went away, or was too slow.
     StreamClosed {

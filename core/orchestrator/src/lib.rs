@@ -20,6 +20,7 @@ pub mod instances;
 mod invariants;
 mod kills;
 mod launch;
+mod line;
 mod matching;
 mod outcome;
 pub mod parts;
@@ -105,6 +106,8 @@ pub struct Orchestrator {
     saves: saves::Saves,
     timers: timers::Timers,
     streams: events::Streams,
+    /// Changes that wait for a lock.
+    line: line::Line,
     /// Apps that something happened to in this step.
     dirty: BTreeSet<String>,
     probes: BTreeMap<ProbeId, (String, Asked)>,
@@ -136,7 +139,8 @@ impl Orchestrator {
             session: session::Session::default(),
             saves: saves::Saves::default(),
             timers: timers::Timers::default(),
-            streams: events::Streams::default(),
+            streams: events::Streams::new(now),
+            line: line::Line::default(),
             dirty: BTreeSet::new(),
             probes: BTreeMap::new(),
             probes_next: 0,
@@ -195,6 +199,13 @@ impl Orchestrator {
                     let whole = self.saves.whole(&records, key).unwrap_or_default();
                     let course = serde_json::from_slice(&whole).ok();
                     courses.extend(course.map(|c| (id.trim_start_matches('/').to_owned(), c)));
+                }
+                "line" => {
+                    let whole = self.saves.whole(&records, key).unwrap_or_default();
+                    if let Ok(mut lined) = serde_json::from_slice::<line::Lined>(&whole) {
+                        lined.bytes = whole.len();
+                        self.line.load(id.trim_start_matches('/').to_owned(), lined);
+                    }
                 }
                 "ended" => {
                     let ended = serde_json::from_slice::<Ended>(value).ok();
@@ -300,8 +311,8 @@ impl Machine for Orchestrator {
                 self.command(&mut now, request, *command, &client, out);
                 self.how = How::default();
             }
-            Input::Subscribe { request, event_types, remote } => {
-                self.listen(now.time, request, event_types, remote);
+            Input::Subscribe { request, event_types, remote, after } => {
+                self.listen(now.time, request, event_types, remote, after.as_deref());
             }
             Input::StreamClosed { stream } => self.unlisten(now.time, stream),
             Input::Connected => self.connected(),
@@ -315,13 +326,16 @@ impl Machine for Orchestrator {
         self.due(&mut now, out);
         self.give_up(&mut now);
         self.settle(now.time);
+        while self.let_in(&mut now) {
+            self.settle(now.time);
+        }
         self.want_offers(now.time);
         self.saves.retry(now.time, out);
         self.saves.flush(out);
     }
 
     fn deadline(&self) -> Option<(Time, &'static str)> {
-        let dirty = (!self.dirty.is_empty()).then_some((self.now, "recovered"));
+        let dirty = (!self.dirty.is_empty() || self.line.look).then_some((self.now, "recovered"));
         let retry = self.saves.retry_at().map(|at| (at, "save tried again"));
         [dirty, retry, self.timers.first()].into_iter().flatten().min()
     }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 /// Failed and cancelled deployments that are remembered; the oldest go first.
 pub(crate) const ENDED_MAX: usize = 50;
 /// Apps named of one that is over.
-const ENDED_APPS_MAX: usize = 100;
+pub(crate) const ENDED_APPS_MAX: usize = 100;
 /// What is kept of the last message of a failed task.
 const LAST_MAX: usize = 200;
 
@@ -235,11 +235,6 @@ impl Orchestrator {
             rollback: None,
         };
         self.put_ended(ended);
-        while self.ended.len() > ENDED_MAX {
-            if let Some((version, _)) = self.ended.pop_first() {
-                self.saves.delete(format!("ended/{version}"));
-            }
-        }
     }
 
     /// Another deployment undoes it.
@@ -248,10 +243,15 @@ impl Orchestrator {
         self.put_ended(Ended { rollback: Some(by.to_owned()), ..ended });
     }
 
-    fn put_ended(&mut self, ended: Ended) {
+    pub(crate) fn put_ended(&mut self, ended: Ended) {
         let record = serde_json::to_vec(&ended).unwrap_or_default();
         self.saves.put(format!("ended/{}", ended.version), record);
         self.ended.insert(ended.version.clone(), ended);
+        while self.ended.len() > ENDED_MAX {
+            if let Some((version, _)) = self.ended.pop_first() {
+                self.saves.delete(format!("ended/{version}"));
+            }
+        }
     }
 
     /// How far a deployment is with an app whose turn it is.

@@ -214,6 +214,10 @@ impl Cluster {
 
 /// One line on a deployment.
 pub fn progress(plan: &Value) -> String {
+    if plan["state"] == "queued" {
+        let behind: Vec<_> = list(plan, "behind").iter().filter_map(Value::as_str).collect();
+        return format!("waits behind {}", behind.join(", "));
+    }
     let actions: Vec<String> = list(plan, "currentActions")
         .iter()
         .map(|action| {

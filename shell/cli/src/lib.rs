@@ -239,6 +239,9 @@ pub struct Change {
     /// Override a deployment that is under way
     #[arg(long)]
     pub force: bool,
+    /// Wait behind a deployment that is under way, instead of being refused
+    #[arg(long, conflicts_with = "force")]
+    pub queue: bool,
     /// Do not wait for the deployment to finish
     #[arg(long)]
     pub no_wait: bool,
@@ -265,6 +268,7 @@ impl Change {
         let mut all: Vec<String> = first.iter().map(|one| (*one).to_owned()).collect();
         let one = |name: &str, value: Option<String>| value.map(|value| format!("{name}={value}"));
         all.extend(one("force", self.force.then(|| "true".to_owned())));
+        all.extend(one("queue", self.queue.then(|| "true".to_owned())));
         all.extend(one("deploymentTimeoutSeconds", self.deployment_timeout.map(|n| n.to_string())));
         all.extend(one("maxFailures", self.max_failures.map(|n| n.to_string())));
         all.extend(one("settleSeconds", self.settle.map(|n| n.to_string())));
@@ -448,7 +452,7 @@ impl Failure {
                 "Is a cluster running? Start one with `mesolite dev`, or name another with --marathon and --master.",
             ),
             Self::Client(ClientError::Status { status, .. }) if status.as_u16() == 409 => {
-                Some("Wait for the deployment, cancel it, or override it with --force.")
+                Some("Wait for the deployment, line up behind it with --queue, cancel it, or override it with --force.")
             }
             _ => None,
         }

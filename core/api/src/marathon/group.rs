@@ -9,10 +9,11 @@ use super::{
     path::{app_id, canonical},
     shape::{Field, Found, Shape, may, object},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// What a client says of a group. What is not said stays.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GroupUpdate {
     /// Relative to the group it is in.
     pub id: Option<String>,

@@ -1,4 +1,4 @@
-//! What a change may ask for besides, in its query: bounds on its deployment. Never what a change is.
+//! What a change may ask for besides, in its query: bounds on its deployment, a place in the line. Never what a change is.
 
 use super::{Call, refuse};
 use crate::answer::parameter;
@@ -37,5 +37,6 @@ pub(super) fn read(call: &Call<'_>) -> Result<How, Response<Bytes>> {
     if !wrong.is_empty() {
         return Err(refuse(not_valid(&wrong)));
     }
-    Ok(How { terms: Terms { timeout_s, failures_max, settle_s, on_failure } })
+    let terms = Terms { timeout_s, failures_max, settle_s, on_failure };
+    Ok(How { terms, queue: call.flag("queue", false) })
 }

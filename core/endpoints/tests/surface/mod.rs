@@ -93,7 +93,7 @@ impl Surface {
     pub fn listen(&mut self) {
         self.next += 1;
         let (request, remote) = (RequestId(self.next), "test".to_owned());
-        self.step(Input::Subscribe { request, event_types: Vec::new(), remote }, request);
+        self.step(Input::Subscribe { request, event_types: Vec::new(), remote, after: None }, request);
     }
 
     fn step(&mut self, input: Input, wanted: RequestId) -> Option<Answer> {

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 impl Orchestrator {
     /// `GET /v2/deployments`.
     pub fn deployments_info(&self) -> Value {
-        self.deployments().into_iter().map(|deployment| self.deployment_info(deployment)).collect()
+        let under_way = self.deployments().into_iter().map(|deployment| self.deployment_info(deployment));
+        under_way.chain(self.line_info()).collect()
     }
 
     /// One that is under way, with everything that is known of it; or what became of it.
@@ -15,6 +16,9 @@ impl Orchestrator {
             let mut said = self.deployment_info(deployment);
             self.add_course(deployment, &mut said);
             return Some(said);
+        }
+        if let Some(waiting) = self.line_info().find(|lined| lined["id"] == id) {
+            return Some(waiting);
         }
         let ended = self.ended.values().find(|ended| ended.id == id)?;
         serde_json::to_value(ended).ok()

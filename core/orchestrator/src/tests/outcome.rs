@@ -67,7 +67,7 @@ fn a_broken_version_is_rolled_back_and_good_tasks_stay() {
 fn what_fits_nowhere_pauses_in_time_and_goes_on_when_told() {
     let mut world = World::new(2);
     world.listen();
-    world.how = How { terms: Terms { timeout_s: Some(30), ..Terms::default() } };
+    world.how = How { terms: Terms { timeout_s: Some(30), ..Terms::default() }, ..How::default() };
     world.command(create("/a", json!({ "cpus": 9.0 })));
     world.how = How::default();
     world.run(20);
@@ -128,6 +128,7 @@ fn sick_and_slow_tasks_count_and_lost_agents_do_not() {
     let mut world = World::new(2);
     world.how = How {
         terms: Terms { failures_max: Some(0), on_failure: Some(OnFailure::Pause), ..Terms::default() },
+        ..How::default()
     };
     world.all_sick = true;
     let check = json!([{ "protocol": "HTTP", "portIndex": 0, "gracePeriodSeconds": 1, "intervalSeconds": 1,

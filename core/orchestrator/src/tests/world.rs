@@ -60,6 +60,10 @@ pub struct World {
     pub well: bool,
     /// The roles that the master was told last.
     pub roles: Vec<String>,
+    /// The last event that the next listener heard.
+    pub after: Option<String>,
+    /// Ids of the events that were said.
+    pub ids: Vec<Option<String>>,
     /// What commands ask for besides.
     pub how: crate::How,
     /// Whether the store refuses.
@@ -101,6 +105,8 @@ impl World {
             odd_offers: None,
             well: false,
             roles: Vec::new(),
+            after: None,
+            ids: Vec::new(),
             how: crate::How::default(),
             full: false,
             checks: true,
@@ -135,13 +141,20 @@ impl World {
             _ => serde_json::Value::Null,
         }
     }
-    pub fn listen(&mut self) {
+    pub fn listen(&mut self) -> u64 {
         let request = self.number();
         self.inputs.push_back(Input::Subscribe {
             request: RequestId(request),
             event_types: Vec::new(),
             remote: "test".into(),
+            after: self.after.take(),
         });
+        self.drain();
+        request
+    }
+    pub fn hang_up(&mut self, request: u64) {
+        let stream = model::request::StreamId(request);
+        self.inputs.push_back(Input::StreamClosed { stream });
         self.drain();
     }
     pub fn command(&mut self, command: Command) -> Answer {
@@ -303,6 +316,7 @@ impl World {
                 self.answers.insert(request, answer);
             }
             Effect::Http(Http::Send { event, .. }) => {
+                self.ids.push(event.id.clone());
                 self.said.push((event.kind.clone(), serde_json::from_str(&event.data).unwrap()));
                 self.events.push(event.kind);
             }

@@ -1,0 +1,140 @@
+//! Changes that line up behind a lock, and clients that come back for the events that they missed.
+
+use super::{World, create, update};
+use crate::{Command, How};
+use serde_json::{Value, json};
+
+fn queue(world: &mut World, command: Command) -> (u16, Value) {
+    world.how = How { queue: true, ..How::default() };
+    let answer = world.command(command);
+    world.how = How::default();
+    let body = world.json(&answer);
+    (answer.status, body)
+}
+
+/// An app whose deployment waits for room.
+fn stuck(world: &mut World) {
+    world.command(create("/a", json!({ "cpus": 100.0 })));
+    world.run(2);
+}
+
+#[test]
+fn queued_changes_merge_wait_their_turn_and_survive_a_restart() {
+    for restart in [false, true] {
+        let mut world = World::new(2);
+        stuck(&mut world);
+        assert_eq!(world.command(update("/a", json!({ "cpus": 0.1 }), false)).status, 409);
+        let (status, first) = queue(&mut world, update("/a", json!({ "cpus": 0.1 }), false));
+        assert_eq!((status, &first["queued"]), (202, &json!(true)));
+        let (_, second) = queue(&mut world, update("/a", json!({ "mem": 17 }), false));
+        assert_eq!(first["deploymentId"], second["deploymentId"], "two changes of one app are one");
+        let wrong = queue(&mut world, update("/a", json!({ "cpus": -1 }), false));
+        assert_eq!(wrong.0, 422, "what is wrong is said at once");
+        let shown = world.machine().deployments_info();
+        assert_eq!(shown.as_array().unwrap().len(), 2);
+        assert_eq!((&shown[1]["state"], &shown[1]["affectedApps"]), (&json!("queued"), &json!(["/a"])));
+        assert_eq!(shown[1]["behind"], json!([shown[0]["id"]]));
+        if restart {
+            world.restart();
+        }
+        world.run(5);
+        assert_eq!(world.machine().deployments_info().as_array().unwrap().len(), 2, "it waits");
+        let ahead = world.machine().deployments()[0].id.clone();
+        world.listen();
+        world.command(Command::CancelDeployment { id: ahead, force: true });
+        assert_eq!(world.machine().deployments()[0].id, first["deploymentId"], "with the id that was promised");
+        world.run(20);
+        let spec = world.machine().app("/a").unwrap().spec.clone();
+        assert_eq!((spec.cpus, spec.mem), (0.1, 17.0));
+        assert_eq!((world.running("/a"), world.machine().deployments().len()), (1, 0));
+        assert!(!world.keys().iter().any(|key| key.starts_with("line/")), "{:?}", world.keys());
+        let posts = world.said.iter().filter(|(kind, _)| kind == "api_post_event").count();
+        assert_eq!(posts, 0, "told when they came, and not again");
+    }
+}
+
+#[test]
+fn who_comes_first_goes_first_also_where_only_part_of_it_is_locked() {
+    let mut world = World::new(2);
+    world.command(create("/b", json!({})));
+    stuck(&mut world);
+    let both = |cmd: &str| {
+        let one = |id: &str| crate::AppUpdate {
+            id: id.into(),
+            fields: json!({ "cmd": cmd, "cpus": 0.1 }).as_object().unwrap().clone(),
+            partial: true,
+        };
+        Command::UpdateApps { updates: vec![one("/a"), one("/b")], force: false, create: false, single: false }
+    };
+    let (_, first) = queue(&mut world, both("one"));
+    let (status, second) = queue(&mut world, update("/b", json!({ "cmd": "two" }), false));
+    assert_eq!(status, 202, "/b is free, but somebody waits for it");
+    assert_ne!(first["deploymentId"], second["deploymentId"]);
+    let (_, gone) = queue(&mut world, Command::RestartApp { id: "/a".into(), force: false });
+    let gone = gone["deploymentId"].as_str().unwrap().to_owned();
+    assert_eq!(world.command(Command::CancelDeployment { id: gone.clone(), force: false }).status, 202);
+    assert_eq!(world.machine().deployment_named(&gone).unwrap()["state"], "cancelled");
+    let ahead = world.machine().deployments()[0].id.clone();
+    world.command(Command::CancelDeployment { id: ahead, force: true });
+    world.run(30);
+    let cmd = |world: &World, id: &str| world.machine().app(id).unwrap().spec.cmd.clone().unwrap();
+    assert_eq!((cmd(&world, "/a").as_str(), cmd(&world, "/b").as_str()), ("one", "two"));
+    assert_eq!((world.running("/a"), world.running("/b"), world.machine().deployments().len()), (1, 1, 0));
+}
+
+#[test]
+fn what_is_wrong_when_its_turn_comes_is_told() {
+    let mut world = World::new(2);
+    stuck(&mut world);
+    let (_, queued) = queue(&mut world, update("/a", json!({ "cpus": 0.1 }), false));
+    world.listen();
+    // the app goes away meanwhile, by force
+    world.command(Command::DeleteApp { id: "/a".into(), force: true });
+    world.run(5);
+    let id = queued["deploymentId"].as_str().unwrap();
+    // PUT makes what is missing; without a command there is nothing to run
+    assert!(world.machine().app("/a").is_none());
+    let ended = world.machine().deployment_named(id).unwrap();
+    assert_eq!(ended["state"], "failed");
+    let failed = world.said.iter().rfind(|(kind, _)| kind == "deployment_failed").unwrap();
+    assert_eq!(failed.1["id"], id);
+    assert!(failed.1["reason"].as_str().unwrap().contains("must either contain"), "{failed:?}");
+}
+
+#[test]
+fn a_client_that_comes_back_misses_nothing() {
+    let mut world = World::new(1);
+    let stream = world.listen();
+    world.command(create("/a", json!({})));
+    world.run(5);
+    assert!(world.ids.iter().all(Option::is_some));
+    let heard = world.ids.len();
+    let last = world.ids[heard - 1].clone();
+    world.hang_up(stream);
+    world.command(update("/a", json!({ "instances": 2 }), false));
+    world.run(5);
+    assert_eq!(world.ids.len(), heard, "nobody listens");
+    world.after = last.clone();
+    let stream = world.listen();
+    let missed: Vec<_> = world.said[heard..].iter().map(|(kind, _)| kind.as_str()).collect();
+    assert_eq!((missed[0], missed[missed.len() - 1]), ("event_stream_detached", "event_stream_attached"));
+    assert!(missed.contains(&"deployment_info") && missed.contains(&"deployment_success"), "{missed:?}");
+    let number = |id: &Option<String>| id.as_ref().unwrap().split_once('-').unwrap().1.parse::<u64>().unwrap();
+    let numbers: Vec<_> = world.ids.iter().map(number).collect();
+    assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "without a gap: {numbers:?}");
+    // after a long time alone, and after a restart, it is told that there is a gap
+    world.hang_up(stream);
+    for restart in [false, true] {
+        if restart {
+            world.restart();
+        } else {
+            world.run(700);
+        }
+        let heard = world.said.len();
+        world.after = last.clone();
+        let stream = world.listen();
+        assert_eq!(world.said[heard].0, "events_lost");
+        assert_eq!(world.said[heard].1["lastEventId"], last.clone().unwrap());
+        world.hang_up(stream);
+    }
+}
