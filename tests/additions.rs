@@ -74,7 +74,8 @@ fn a_deployment_fails_and_goes_back_or_pauses() {
 #[test]
 fn a_change_waits_behind_a_lock_and_events_are_heard_later() {
     let (dir, dev) = fresh();
-    let big = file(&dir, "big.json", &json!({ "id": "/big", "cmd": "exec sleep 1000", "cpus": 100, "mem": 32 }));
+    let big =
+        file(&dir, "big.json", &json!({ "id": "/big", "cmd": "exec sleep 1000", "cpus": 100, "mem": 32 }));
     // the id of an event, as a client that was cut would have it
     let host = dev.marathon.trim_start_matches("http://");
     let heard = real::hear(host, "/v2/events", &[], |said| said.contains("\nid: "));

@@ -185,7 +185,12 @@ impl Orchestrator {
         self.reply(request, answer);
     }
 
-    pub(crate) fn obey(&mut self, now: &mut Now<'_>, command: Command, client: &Client) -> Result<Answer, Answer> {
+    pub(crate) fn obey(
+        &mut self,
+        now: &mut Now<'_>,
+        command: Command,
+        client: &Client,
+    ) -> Result<Answer, Answer> {
         match command {
             Command::CreateApp { app, force } => self.create_app(now, app, force, client),
             Command::UpdateApps { updates, force, create, single } => {

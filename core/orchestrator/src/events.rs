@@ -81,8 +81,7 @@ pub(crate) struct Streams {
 
 impl Streams {
     pub fn new(now: Time) -> Self {
-        let kept =
-            Kept { epoch: now.as_millis(), next: 1, events: VecDeque::new(), bytes: 0, until: None };
+        let kept = Kept { epoch: now.as_millis(), next: 1, events: VecDeque::new(), bytes: 0, until: None };
         Self { open: BTreeMap::new(), kept }
     }
     /// Whether events are kept now.

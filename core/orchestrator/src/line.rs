@@ -73,10 +73,7 @@ impl Line {
 pub(crate) fn merged(first: &Command, then: &Command) -> Option<Command> {
     use Command::{DeleteApp, DeletePod, RestartApp, UpdateApps, UpdatePod};
     match (first, then) {
-        (
-            UpdateApps { updates: a, create: made, .. },
-            UpdateApps { updates: b, force, create, single },
-        ) => {
+        (UpdateApps { updates: a, create: made, .. }, UpdateApps { updates: b, force, create, single }) => {
             let ([a], [b]) = (a.as_slice(), b.as_slice()) else { return None };
             let updates = vec![overlaid(a, b)?];
             Some(UpdateApps { updates, force: *force, create: *create || *made, single: *single })
@@ -139,7 +136,9 @@ impl Orchestrator {
         if (fresh && self.line.all.len() >= LINE_MAX) || bytes + lined.bytes > LINE_BYTES_MAX {
             return message(
                 409,
-                format!("The line is full: {LINE_MAX} changes (LINE_MAX), {LINE_BYTES_MAX} bytes (LINE_BYTES_MAX)"),
+                format!(
+                    "The line is full: {LINE_MAX} changes (LINE_MAX), {LINE_BYTES_MAX} bytes (LINE_BYTES_MAX)"
+                ),
             );
         }
         self.saves.put_long(&format!("line/{version}"), record);
@@ -185,10 +184,8 @@ impl Orchestrator {
                     let apps = if held.is_empty() { lined.apps.clone() } else { held };
                     blocked.extend(apps.iter().cloned());
                     let lined = Lined { apps, ..lined };
-                    self.saves.put_long(
-                        &format!("line/{version}"),
-                        serde_json::to_vec(&lined).unwrap_or_default(),
-                    );
+                    self.saves
+                        .put_long(&format!("line/{version}"), serde_json::to_vec(&lined).unwrap_or_default());
                     self.line.all.insert(version, lined);
                     continue;
                 }
@@ -218,7 +215,8 @@ impl Orchestrator {
 
     /// A change leaves the line; whether there was one.
     pub(crate) fn leave_line(&mut self, now: Time, id: &str) -> bool {
-        let Some(version) = self.line.all.iter().find(|(_, l)| l.id == id).map(|(version, _)| version.clone())
+        let Some(version) =
+            self.line.all.iter().find(|(_, l)| l.id == id).map(|(version, _)| version.clone())
         else {
             return false;
         };
@@ -276,15 +274,27 @@ mod tests {
             _ => (Value::Null, false),
         };
         for (first, then, both) in [
-            (json!({ "cpus": 1, "mem": 2 }), update(json!({ "mem": 3 }), true), (json!({ "cpus": 1, "mem": 3 }), true)),
+            (
+                json!({ "cpus": 1, "mem": 2 }),
+                update(json!({ "mem": 3 }), true),
+                (json!({ "cpus": 1, "mem": 3 }), true),
+            ),
             (json!({ "cmd": "a" }), update(json!({ "args": ["b"] }), true), (json!({ "args": ["b"] }), true)),
             (json!({ "cmd": "a" }), update(json!({ "cpus": 1 }), false), (json!({ "cpus": 1 }), false)),
-            (json!({ "cmd": "a" }), update(json!({ "version": "v" }), true), (json!({ "version": "v" }), true)),
+            (
+                json!({ "cmd": "a" }),
+                update(json!({ "version": "v" }), true),
+                (json!({ "version": "v" }), true),
+            ),
         ] {
             assert_eq!(merged(&update(first, true), &then).as_ref().map(fields), Some(both), "{then:?}");
         }
         let back = update(json!({ "version": "v" }), true);
-        assert_eq!(merged(&back, &update(json!({ "cpus": 1 }), true)), None, "nobody knows what v says of cpus");
+        assert_eq!(
+            merged(&back, &update(json!({ "cpus": 1 }), true)),
+            None,
+            "nobody knows what v says of cpus"
+        );
         let delete = Command::DeleteApp { id: "/a".into(), force: false };
         assert_eq!(merged(&back, &delete), Some(delete.clone()));
         assert_eq!(merged(&delete, &back), None);

@@ -451,9 +451,9 @@ impl Failure {
             Self::Client(ClientError::Unreachable { connect: true, .. }) => Some(
                 "Is a cluster running? Start one with `mesolite dev`, or name another with --marathon and --master.",
             ),
-            Self::Client(ClientError::Status { status, .. }) if status.as_u16() == 409 => {
-                Some("Wait for the deployment, line up behind it with --queue, cancel it, or override it with --force.")
-            }
+            Self::Client(ClientError::Status { status, .. }) if status.as_u16() == 409 => Some(
+                "Wait for the deployment, line up behind it with --queue, cancel it, or override it with --force.",
+            ),
             _ => None,
         }
     }

@@ -42,7 +42,11 @@ fn queued_changes_merge_wait_their_turn_and_survive_a_restart() {
         let ahead = world.machine().deployments()[0].id.clone();
         world.listen();
         world.command(Command::CancelDeployment { id: ahead, force: true });
-        assert_eq!(world.machine().deployments()[0].id, first["deploymentId"], "with the id that was promised");
+        assert_eq!(
+            world.machine().deployments()[0].id,
+            first["deploymentId"],
+            "with the id that was promised"
+        );
         world.run(20);
         let spec = world.machine().app("/a").unwrap().spec.clone();
         assert_eq!((spec.cpus, spec.mem), (0.1, 17.0));
@@ -64,7 +68,12 @@ fn who_comes_first_goes_first_also_where_only_part_of_it_is_locked() {
             fields: json!({ "cmd": cmd, "cpus": 0.1 }).as_object().unwrap().clone(),
             partial: true,
         };
-        Command::UpdateApps { updates: vec![one("/a"), one("/b")], force: false, create: false, single: false }
+        Command::UpdateApps {
+            updates: vec![one("/a"), one("/b")],
+            force: false,
+            create: false,
+            single: false,
+        }
     };
     let (_, first) = queue(&mut world, both("one"));
     let (status, second) = queue(&mut world, update("/b", json!({ "cmd": "two" }), false));
@@ -119,7 +128,8 @@ fn a_client_that_comes_back_misses_nothing() {
     let missed: Vec<_> = world.said[heard..].iter().map(|(kind, _)| kind.as_str()).collect();
     assert_eq!((missed[0], missed[missed.len() - 1]), ("event_stream_detached", "event_stream_attached"));
     assert!(missed.contains(&"deployment_info") && missed.contains(&"deployment_success"), "{missed:?}");
-    let number = |id: &Option<String>| id.as_ref().unwrap().split_once('-').unwrap().1.parse::<u64>().unwrap();
+    let number =
+        |id: &Option<String>| id.as_ref().unwrap().split_once('-').unwrap().1.parse::<u64>().unwrap();
     let numbers: Vec<_> = world.ids.iter().map(number).collect();
     assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]), "without a gap: {numbers:?}");
     // after a long time alone, and after a restart, it is told that there is a gap
