@@ -96,3 +96,24 @@ fn a_change_waits_behind_a_lock_and_events_are_heard_later() {
     });
     assert!(!missed.contains("events_lost"), "{missed}");
 }
+
+#[test]
+fn what_runs_once_is_done_and_what_waits_says_why() {
+    let (dir, dev) = fresh();
+    let job = |id: &str, cmd: &str| {
+        file(&dir, "job.json", &json!({ "id": id, "runOnce": true, "cmd": cmd, "cpus": 0.1, "mem": 32 }))
+    };
+    dev.mesolite(&["app", "apply", &job("/good", "exit 0")]);
+    dev.mesolite(&["app", "apply", &job("/bad", "exit 4")]);
+    let said = dev.until("/v2/apps/bad", |v| v["app"]["run"]["state"] == "failed");
+    assert_eq!(said["app"]["run"]["results"][0]["message"], "Command exited with status 4");
+    dev.until("/v2/apps/good", |v| v["app"]["run"]["state"] == "succeeded" && v["app"]["tasksRunning"] == 0);
+    has(&dev.mesolite(&["app", "list"]), &["/good  done", "/bad   failed"]);
+    has(&dev.mesolite(&["app", "show", "/good"]), &["succeeded: 1 finished, 0 failed"]);
+    let big = file(&dir, "big.json", &json!({ "id": "/big", "cmd": "true", "cpus": 100, "mem": 32 }));
+    dev.mesolite(&["app", "apply", "--no-wait", &big]);
+    let app = dev.until("/v2/apps/big?embed=app.why", |v| v["app"]["why"]["stage"] == "InsufficientCpus");
+    let queue = dev.until("/v2/queue?embed=why", |v| !v["queue"][0].is_null());
+    assert_eq!(queue["queue"][0]["why"]["reason"], app["app"]["why"]["reason"]);
+    has(&dev.mesolite(&["app", "why", "/big"]), &[app["app"]["why"]["reason"].as_str().expect("a reason")]);
+}

@@ -3,7 +3,7 @@
 //!
 //! Events are numbered and kept for a while, in memory and within bounds: `Last-Event-ID` goes on from there.
 
-use crate::{Effect, Orchestrator, ServerEvent, config::STREAMS_MAX, when};
+use crate::{Effect, Orchestrator, ServerEvent, config::STREAMS_MAX, view::WAITING, when};
 use base::{Duration, Time};
 use model::request::{Answer, Codec, Http, RequestId, StreamId};
 use serde_json::{Value, json};
@@ -24,7 +24,8 @@ struct Listener {
 
 impl Listener {
     fn wants(&self, kind: &str) -> bool {
-        self.kinds.is_empty() || self.kinds.iter().any(|wanted| wanted == kind)
+        let named = self.kinds.iter().any(|wanted| wanted == kind);
+        named || (self.kinds.is_empty() && kind != WAITING)
     }
 }
 
@@ -94,6 +95,11 @@ impl Orchestrator {
     /// Whether a kind is said at all: what nobody hears, now or later, need not be put together.
     pub(crate) fn heard(&self, _kind: &str) -> bool {
         self.streams.keeps(self.now)
+    }
+
+    /// Whether somebody has named this kind.
+    pub(crate) fn is_asked_for(&self, kind: &str) -> bool {
+        self.streams.open.values().any(|listener| listener.kinds.iter().any(|named| named == kind))
     }
 
     /// Says an event to all who listen to its kind.

@@ -206,7 +206,7 @@ impl Orchestrator {
                 "timestamp": when(now.as_millis()),
             });
             self.emit(now, "unhealthy_instance_kill_event", fields);
-            self.count_failure(&instance, &format!("failed its health check: {reason}"));
+            self.count_failure(now, &instance, "TASK_KILLED", &format!("failed its health check: {reason}"));
             self.kill(now, &id);
             // unlike Marathon, which starts the next one at once, and again and again
             self.back_off(now, &instance.app);

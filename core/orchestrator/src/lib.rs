@@ -31,6 +31,7 @@ mod read;
 mod readiness;
 mod render;
 pub mod rolling;
+mod runs;
 mod saves;
 mod scaling;
 mod session;
@@ -92,6 +93,8 @@ pub struct Orchestrator {
     ended: BTreeMap<String, Ended>,
     /// Deployments that something happened to in this step that may be one too much.
     suspects: BTreeSet<String>,
+    /// Whether something may wait for another reason than before.
+    waits_anew: bool,
     /// What the command of this step asks for besides its change.
     how: How,
     /// By app, the deployment that has it.
@@ -102,6 +105,8 @@ pub struct Orchestrator {
     /// By app: the configuration that failed, and the delay it is in.
     backoffs: BTreeMap<String, (String, Backoff)>,
     failures: BTreeMap<String, Failure>,
+    /// By app that runs once, what came of it.
+    runs: BTreeMap<String, runs::Runs>,
     session: session::Session,
     saves: saves::Saves,
     timers: timers::Timers,
@@ -130,12 +135,14 @@ impl Orchestrator {
             deployments: BTreeMap::new(),
             ended: BTreeMap::new(),
             suspects: BTreeSet::new(),
+            waits_anew: false,
             how: How::default(),
             locks: BTreeMap::new(),
             instances: instances::Instances::default(),
             queue: BTreeMap::new(),
             backoffs: BTreeMap::new(),
             failures: BTreeMap::new(),
+            runs: BTreeMap::new(),
             session: session::Session::default(),
             saves: saves::Saves::default(),
             timers: timers::Timers::default(),
@@ -206,6 +213,10 @@ impl Orchestrator {
                         lined.bytes = whole.len();
                         self.line.load(id.trim_start_matches('/').to_owned(), lined);
                     }
+                }
+                "runs" => {
+                    let whole = self.saves.whole(&records, key).unwrap_or_default();
+                    self.runs.extend(serde_json::from_slice(&whole).ok().map(|r| (id.to_owned(), r)));
                 }
                 "ended" => {
                     let ended = serde_json::from_slice::<Ended>(value).ok();
@@ -329,6 +340,7 @@ impl Machine for Orchestrator {
         while self.let_in(&mut now) {
             self.settle(now.time);
         }
+        self.say_waiting(now.time);
         self.want_offers(now.time);
         self.saves.retry(now.time, out);
         self.saves.flush(out);

@@ -254,6 +254,7 @@ impl Orchestrator {
 
     /// Keeps why offers were of no use to the apps that still wait.
     fn explain(&mut self, terms: &Terms, waiting: &[Waiting], open: &[Open], used: &[Vec<bool>]) {
+        self.waits_anew = true;
         let now = terms.now;
         for (waiting, used) in waiting.iter().zip(used) {
             let Some(queued) = self.queue.get_mut(&waiting.spec.id) else { continue };

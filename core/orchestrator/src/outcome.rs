@@ -101,7 +101,9 @@ impl Orchestrator {
     }
 
     /// A task ended though nobody wanted it to, or had to be ended: it may be one too many.
-    pub(crate) fn count_failure(&mut self, instance: &Instance, why: &str) {
+    pub(crate) fn count_failure(&mut self, now: Time, instance: &Instance, state: &str, message: &str) {
+        self.ran(now, instance, state, message, false);
+        let why = if message.is_empty() { state.to_owned() } else { format!("{state}, {message}") };
         let Phase::Active(id, Kind::ScaleApplication | Kind::RestartApplication) = self.phase(&instance.app)
         else {
             return;
@@ -218,7 +220,10 @@ impl Orchestrator {
         let before = self.deployments.get(deployment).and_then(|d| d.original_spec(app));
         let active = self.instances.tally(app).active;
         match before {
-            Some(spec) => self.queue_up(now, &spec, spec.instances.saturating_sub(active)),
+            Some(spec) => {
+                let wanted = self.wanted(&spec, active);
+                self.queue_up(now, &spec, wanted.saturating_sub(active));
+            }
             None => self.unqueue(app),
         }
     }

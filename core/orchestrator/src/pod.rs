@@ -100,7 +100,7 @@ impl Spec {
             "deploymentTimeoutSeconds": scheduling.get("deploymentTimeoutSeconds"),
             "maxFailures": scheduling.get("maxFailures"), "onFailure": scheduling.get("onFailure"),
             "stagingTimeoutSeconds": scheduling.get("stagingTimeoutSeconds"),
-            "settleSeconds": scheduling.get("settleSeconds"),
+            "settleSeconds": scheduling.get("settleSeconds"), "runOnce": scheduling.get("runOnce"),
         });
         let constraint = |c: &Value| {
             crate::constraints::Constraint::parse(

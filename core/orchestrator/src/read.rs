@@ -64,6 +64,7 @@ impl Spec {
                 Some((inactive, seconds(strategy, "expungeAfterSeconds", 0)))
             }
         };
+        let run_once = flag(app, "runOnce", false).then(|| whole(app, "maxFailures", 0));
         Self {
             id: text(app, "id").unwrap_or_default(),
             config_version: config.unwrap_or_else(|| version.clone()),
@@ -106,7 +107,12 @@ impl Spec {
             check: app.get("check").and_then(read_agent_check),
             limits: read_limits(app.get("resourceLimits")),
             host_volumes: app.get("container").map_or_else(Vec::new, host_volumes),
-            terms: Terms::read(app),
+            // what runs once counts its failures itself, whatever deploys it
+            terms: match run_once {
+                Some(_) => Terms { failures_max: None, ..Terms::read(app) },
+                None => Terms::read(app),
+            },
+            run_once,
             staging: app.get("stagingTimeoutSeconds").and_then(Value::as_u64).map(Duration::from_secs),
         }
     }

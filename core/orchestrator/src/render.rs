@@ -35,6 +35,8 @@ pub struct Embed {
     pub tasks: bool,
     /// Counts and ages of tasks by version.
     pub task_stats: bool,
+    /// Why it waits; Marathon does not have it.
+    pub why: bool,
 }
 
 impl Embed {
@@ -49,6 +51,7 @@ impl Embed {
                 "readiness" => all.readiness = true,
                 "lastTaskFailure" => all.last_task_failure = true,
                 "taskStats" => all.task_stats = true,
+                "why" => all.why = true,
                 "tasks" => (all.tasks, all.deployments) = (true, true),
                 "failures" => {
                     (all.tasks, all.deployments, all.last_task_failure) = (true, true, true);
@@ -88,6 +91,12 @@ impl Orchestrator {
                 "taskId": failure.task, "timestamp": when(failure.at), "version": failure.version,
                 "slaveId": failure.agent,
             });
+        }
+        if let Some(run) = self.run_info(&state.spec) {
+            info["run"] = run;
+        }
+        if embed.why {
+            info["why"] = self.why_info(id, now);
         }
         if embed.task_stats {
             info["tasksStats"] = self.stats_info(id, now);

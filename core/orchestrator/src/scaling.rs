@@ -77,7 +77,7 @@ impl Orchestrator {
     /// Brings an app to its number; whether it is there.
     fn scale(&mut self, now: Time, spec: &Arc<Spec>) -> bool {
         let tally = self.instances.tally(&spec.id);
-        let wanted = spec.instances;
+        let wanted = self.wanted(spec, tally.active);
         self.queue_up(now, spec, wanted.saturating_sub(tally.active));
         if tally.active > wanted {
             self.kill_some(now, spec, tally.active - wanted);
@@ -116,6 +116,7 @@ impl Orchestrator {
         self.backoffs.remove(app);
         self.timers.stop(&Due::Backoff(app.to_owned()));
         self.drop_failure(app);
+        self.drop_runs(app);
         self.emit(now, "app_terminated_event", json!({ "appId": app }));
         self.action_done(now, deployment, app);
     }
@@ -147,7 +148,7 @@ impl Orchestrator {
         };
         let (new, old) = self.instances.tallies(app, &spec.config_version);
         let standing = Standing {
-            wanted: spec.instances,
+            wanted: self.wanted(&spec, new.active),
             old_active: old.active,
             old_healthy: self.old_well(&spec).min(old.active),
             new_started: new.active,
@@ -162,8 +163,8 @@ impl Orchestrator {
                 None => break,
             }
         }
-        if new.active > spec.instances {
-            self.kill_some(now, &spec, new.active - spec.instances);
+        if new.active > standing.wanted {
+            self.kill_some(now, &spec, new.active - standing.wanted);
         } else if next.done {
             self.action_done(now, deployment, app);
         }
@@ -225,8 +226,9 @@ impl Orchestrator {
             None => {
                 self.session.revive = true;
                 self.session.look = true;
+                self.waits_anew = true;
                 let seen = Statistics::default();
-                self.queue.insert(spec.id.clone(), Queued { count, spec: spec.clone(), since: now, seen });
+                self.queue.insert(spec.id.clone(), Queued { count, spec: spec.clone(), since: now, seen, told: Default::default() });
             }
         }
     }
@@ -261,6 +263,7 @@ impl Orchestrator {
             backoff.clear();
         }
         backoff.failed(now, spec.policy());
+        self.waits_anew = true;
         self.session.look = true;
         if let Some(until) = backoff.waits_until(now) {
             self.timers.set(Due::Backoff(app.to_owned()), until);

@@ -161,6 +161,8 @@ pub struct Spec {
     pub limits: BTreeMap<String, f64>,
     /// What a deployment of it must keep.
     pub terms: Terms,
+    /// It is done once so many instances have finished; this many may fail. None = it runs for ever.
+    pub run_once: Option<u64>,
     /// It may take so long to start; none = as all.
     pub staging: Option<Duration>,
 }

@@ -98,4 +98,6 @@ pub struct Queued {
     pub since: Time,
     /// What came of offers.
     pub seen: Statistics,
+    /// The stage and the agent that were told last.
+    pub(crate) told: (&'static str, String),
 }

@@ -5,6 +5,7 @@ mod line;
 mod outcome;
 mod pods;
 mod rollout;
+mod runs;
 mod world;
 
 use crate::{AppUpdate, Command, instances::Condition};
@@ -301,7 +302,7 @@ fn what_is_read_has_its_shape() {
     assert_eq!((&info["tasksRunning"], &info["tasksHealthy"]), (&json!(1), &json!(1)));
     assert_eq!(info["tasks"][0]["healthCheckResults"][0]["alive"], true);
     assert_eq!(info["tasks"][0]["servicePorts"], json!([10_000]));
-    let queue = machine.queue_info(now, true);
+    let queue = machine.queue_info(now, true, true);
     let item = &queue["queue"][0];
     assert_eq!((&item["app"]["id"], &item["count"]), (&json!("/big"), &json!(1)));
     let steps = item["processedOffersSummary"]["rejectSummaryLastOffers"].as_array().unwrap();

@@ -93,14 +93,6 @@ fn is_failure(status: &TaskStatus, condition: &str) -> bool {
     !is_stale(status) && matches!(condition, "Failed" | "Error" | "Dropped" | "Gone")
 }
 
-/// The state of a status and what was said with it.
-fn said_of(status: &TaskStatus) -> String {
-    match status.message.as_deref().unwrap_or_default() {
-        "" => status.state().as_str_name().to_owned(),
-        message => format!("{}, {message}", status.state().as_str_name()),
-    }
-}
-
 fn failure_of(now: Time, status: &TaskStatus, instance: &Instance) -> Failure {
     Failure {
         task: status.task_id.value.clone(),
@@ -211,14 +203,26 @@ impl Orchestrator {
             self.put_failure(&instance.app, failure_of(now, status, &instance));
         }
         let sick = status.healthy == Some(false);
-        if !instance.ending && (failed || sick || condition == "Finished") {
-            self.back_off(now, &instance.app);
-            if condition != "Gone" {
-                self.count_failure(&instance, &said_of(status));
-            }
-        }
+        self.ended_by_itself(now, status, &instance, condition, failed || sick);
         self.forget(&instance.id);
         self.say_instance(now, &instance, condition);
+    }
+
+    /// An instance has ended: the next one waits, unless it was to end, or to run once and is done.
+    fn ended_by_itself(&mut self, now: Time, status: &TaskStatus, instance: &Instance, end: &str, bad: bool) {
+        if instance.ending || !(bad || end == "Finished") {
+            return;
+        }
+        let (state, message) = (status.state().as_str_name(), status.message.as_deref().unwrap_or_default());
+        let once = self.spec_of(instance).is_some_and(|spec| spec.run_once.is_some());
+        if once && !bad {
+            return self.ran(now, instance, state, message, true);
+        }
+        self.back_off(now, &instance.app);
+        // what was lost with its agent says nothing about the app
+        if end != "Gone" {
+            self.count_failure(now, instance, state, message);
+        }
     }
 
     /// Drops an instance and all that was planned for it.
@@ -297,7 +301,7 @@ impl Orchestrator {
             }
             Condition::Provisioned | Condition::Staging | Condition::Starting => {
                 let seconds = now.since(Time::from_millis(instance.staged_at)).as_secs();
-                self.count_failure(&instance, &format!("did not start within {seconds} s"));
+                self.count_failure(now, &instance, "TASK_KILLED", &format!("did not start within {seconds} s"));
                 self.kill(now, id);
             }
             Condition::Unreachable | Condition::UnreachableInactive => {

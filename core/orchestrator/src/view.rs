@@ -5,15 +5,18 @@ use crate::{
     instances::{Instance, Tally},
 };
 use base::Time;
-use serde::Serialize;
+use serde_json::{Value, json};
 
 /// Why an app waits.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Why {
     /// The app.
     pub app: String,
     /// Instances that wait for offers.
     pub waiting: u64,
+    /// Where it stands: one of `STAGES` of the nearest agent, or `NothingWaits`, `Paused`, `NotSupported`, `BackOff`,
+    /// `NoMaster`, `NoOffers`.
+    pub stage: &'static str,
     /// In a sentence.
     pub summary: String,
     /// What refuses it everywhere.
@@ -22,12 +25,12 @@ pub struct Why {
     pub backs_off_until: Option<u64>,
     /// The deployment that has it.
     pub deployment: Option<String>,
-    /// What each agent lacked at its last offer.
+    /// What each agent lacked at its last offer, the one that lacked least first.
     pub agents: Vec<WhyAgent>,
 }
 
 /// What one agent lacked.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct WhyAgent {
     /// Its id.
     pub agent: String,
@@ -37,6 +40,21 @@ pub struct WhyAgent {
     pub at: u64,
     /// Everything that was in the way, in the order of the stages.
     pub refusals: Vec<crate::Refusal>,
+}
+
+impl WhyAgent {
+    /// How far it is from fitting: how much is in the way, then which share of the worst is missing, in thousandths.
+    fn miss(&self) -> (usize, u64) {
+        let share = |refusal: &crate::Refusal| match (refusal.wanted, refusal.available) {
+            (Some(wanted), Some(there)) if wanted > 0.0 => ((1.0 - there / wanted) * 1000.0) as u64,
+            _ => 1000,
+        };
+        (self.refusals.len(), self.refusals.iter().map(share).max().unwrap_or(0))
+    }
+    fn said(&self) -> String {
+        let all: Vec<_> = self.refusals.iter().map(|refusal| refusal.reason.as_str()).collect();
+        format!("{}: {}", self.host, all.join("; "))
+    }
 }
 
 impl Orchestrator {
@@ -131,7 +149,7 @@ impl Orchestrator {
         let refused = self.refused_at_launch(&spec);
         let until = self.waits_until(app, now);
         let waiting = queued.map_or(0, |q| q.count);
-        let agents: Vec<_> = queued
+        let mut agents: Vec<_> = queued
             .iter()
             .flat_map(|q| &q.seen.agents)
             .map(|(agent, unused)| WhyAgent {
@@ -141,19 +159,32 @@ impl Orchestrator {
                 refusals: unused.refusals.clone(),
             })
             .collect();
-        let summary = match (&refused, until) {
-            _ if waiting == 0 => "nothing waits".to_owned(),
-            (Some(why), _) => why.clone(),
-            (None, Some(until)) => {
-                format!("backs off for {} s after its last task ended", until.since(now).as_secs_f64().ceil())
+        agents.sort_by_key(WhyAgent::miss);
+        let paused = self.deployment_of(app).and_then(Deployment::paused);
+        let (stage, summary) = match (&refused, until) {
+            _ if waiting == 0 && paused.is_some() => {
+                ("Paused", format!("its deployment is paused: {}", paused.unwrap_or_default()))
             }
-            _ if !self.session.subscribed => "no master has taken the framework".to_owned(),
-            _ if agents.is_empty() => "no offer has come since it waits".to_owned(),
-            _ => format!("{} agents were offered, none fits", agents.len()),
+            _ if waiting == 0 => ("NothingWaits", "nothing waits".to_owned()),
+            (Some(why), _) => ("NotSupported", why.clone()),
+            (None, Some(until)) => {
+                let seconds = until.since(now).as_secs_f64().ceil();
+                ("BackOff", format!("backs off for {seconds} s after its last task ended"))
+            }
+            _ if !self.session.subscribed => ("NoMaster", "no master has taken the framework".to_owned()),
+            _ => match agents.first() {
+                None => ("NoOffers", "no offer has come since it waits".to_owned()),
+                Some(nearest) => {
+                    let stage = nearest.refusals.first().map_or("NoOffers", |refusal| refusal.stage);
+                    let offered = agents.len();
+                    (stage, format!("{offered} agents were offered, none fits; the nearest is {}", nearest.said()))
+                }
+            },
         };
         Some(Why {
             app: app.to_owned(),
             waiting,
+            stage,
             summary,
             refused,
             backs_off_until: until.map(Time::as_millis),
@@ -161,4 +192,47 @@ impl Orchestrator {
             agents,
         })
     }
+
+    /// The same as clients see it: in the queue, in the app, in events.
+    pub fn why_info(&self, app: &str, now: Time) -> Value {
+        let Some(why) = self.why(app, now) else { return Value::Null };
+        let agent = |agent: &WhyAgent| {
+            json!({
+                "agentId": agent.agent, "hostname": agent.host, "lastOfferAt": crate::when(agent.at),
+                "refusals": agent.refusals,
+            })
+        };
+        let mut said = json!({
+            "waiting": why.waiting, "stage": why.stage, "reason": why.summary,
+            "agents": why.agents.iter().map(agent).collect::<Vec<_>>(),
+        });
+        if let Some(until) = why.backs_off_until {
+            said["backsOffUntil"] = crate::when(until).into();
+        }
+        if let Some(deployment) = why.deployment {
+            said["deployment"] = deployment.into();
+        }
+        said
+    }
+
+    /// Tells those who asked for it by name why apps wait, when that has changed.
+    pub(crate) fn say_waiting(&mut self, now: Time) {
+        if !std::mem::take(&mut self.waits_anew) || !self.is_asked_for(WAITING) {
+            return;
+        }
+        for app in self.queue.keys().cloned().collect::<Vec<_>>() {
+            let Some(why) = self.why(&app, now).filter(|why| why.waiting > 0) else { continue };
+            let nearest = why.agents.first().map_or("", |agent| agent.agent.as_str());
+            let told = (why.stage, nearest.to_owned());
+            let known = self.queue.get_mut(&app).map(|queued| std::mem::replace(&mut queued.told, told.clone()));
+            if known != Some(told) {
+                let mut fields = self.why_info(&app, now);
+                fields["runSpecId"] = app.into();
+                self.emit(now, WAITING, fields);
+            }
+        }
+    }
 }
+
+/// The event that says why an app waits. Only who asks for it by name gets it: it may come often.
+pub(crate) const WAITING: &str = "app_waiting_event";

@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::{io::Read as _, path::PathBuf};
 
 /// Fields of an app that Marathon knows; others are ignored by it.
-const APP_FIELDS: [&str; 50] = [
+const APP_FIELDS: [&str; 51] = [
     "acceptedResourceRoles",
     "args",
     "backoffFactor",
@@ -50,6 +50,7 @@ const APP_FIELDS: [&str; 50] = [
     "residency",
     "resourceLimits",
     "role",
+    "runOnce",
     "secrets",
     "settleSeconds",
     "stagingTimeoutSeconds",

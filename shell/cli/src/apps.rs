@@ -81,7 +81,11 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
             }
             logs::print(cluster, output, found, &logs).await?;
         }
-        App::Why { id } => why::explain(cluster, output, &get(cluster, &id).await?).await?,
+        App::Why { id } => {
+            let path = format!("{}?embed=app.why", app_path(&id));
+            let app = cluster.marathon(Method::GET, &path, None).await?["app"].take();
+            why::explain(cluster, output, &app).await?;
+        }
     }
     Ok(0)
 }
@@ -112,6 +116,11 @@ pub(crate) async fn finish(
 }
 
 fn state(app: &Value) -> &'static str {
+    match app["run"]["state"].as_str() {
+        Some("succeeded") => return "done",
+        Some("failed") => return "failed",
+        _ => {}
+    }
     if !list(app, "deployments").is_empty() {
         "deploying"
     } else if app["tasksRunning"].as_u64() < app["instances"].as_u64() {
@@ -176,11 +185,30 @@ fn show(app: &Value, output: &Output) {
         ("command", command),
         ("version", text(app, "version")),
         ("last failure", failed),
+        ("run", run(&app["run"])),
     ]);
     if !list(app, "tasks").is_empty() {
         output.line("");
         tasks::table(list(app, "tasks"), output);
     }
+}
+
+/// How it does what runs once.
+fn run(run: &Value) -> String {
+    if !run.is_object() {
+        return String::new();
+    }
+    let of = |key: &str| run[key].as_u64().unwrap_or(0);
+    let last = list(run, "results").last().map_or_else(String::new, |last| {
+        format!("; last {} {} {}", text(last, "endedAt"), text(last, "state"), text(last, "message"))
+    });
+    format!(
+        "{}: {} finished, {} failed (at most {} may){last}",
+        text(run, "state"),
+        of("finished"),
+        of("failures"),
+        of("maxFailures")
+    )
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use crate::Output;
 use serde_json::{Map, Value, json};
 
 /// Fields that the cluster adds to a definition.
-const GIVEN_BY_THE_CLUSTER: [&str; 13] = [
+const GIVEN_BY_THE_CLUSTER: [&str; 15] = [
     "deployments",
     "lastTaskFailure",
     "readinessCheckResults",
+    "run",
     "tasks",
     "tasksHealthy",
     "tasksRunning",
@@ -18,6 +19,7 @@ const GIVEN_BY_THE_CLUSTER: [&str; 13] = [
     "ports",
     "version",
     "versionInfo",
+    "why",
 ];
 
 /// One field that differs.

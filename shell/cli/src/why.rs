@@ -17,7 +17,7 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value) -> Result<
             .iter()
             .map(|node| json!({"node": node["id"], "missing": lacks(app, node, entry)}))
             .collect();
-        output.value(&json!({"app": app["id"], "queue": entry, "nodes": nodes}));
+        output.value(&json!({"app": app["id"], "queue": entry, "why": app["why"], "nodes": nodes}));
         return Ok(());
     }
     let id = text(app, "id");
@@ -50,6 +50,9 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value) -> Result<
     if left > 0 {
         output.line(&format!("It failed before and is started again in {left} s (back-off)."));
         return Ok(());
+    }
+    if app["why"].is_object() {
+        output.line(&format!("{}: {}", text(&app["why"], "stage"), text(&app["why"], "reason")));
     }
     stages(&entry["processedOffersSummary"], output);
     refusals(entry, output);

@@ -294,6 +294,7 @@ pub(super) const APP: &[Field] = &[
     may("deploymentTimeoutSeconds", &SECONDS),
     may("maxFailures", &COUNT),
     may("onFailure", &ON_FAILURE),
+    may("runOnce", &Flag),
     may("settleSeconds", &COUNT),
     may("stagingTimeoutSeconds", &SECONDS),
 ];

@@ -68,8 +68,10 @@ pub(super) fn after(app: &mut Map<String, Value>, context: &Context) {
     };
     app.entry("upgradeStrategy")
         .or_insert_with(|| json!({ "minimumHealthCapacity": health, "maximumOverCapacity": over }));
+    let once = run_once(app);
     let waits = json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 });
-    app.entry("unreachableStrategy").or_insert_with(|| if resident { json!("disabled") } else { waits });
+    // what is to run once must not run twice because its agent can't be reached
+    app.entry("unreachableStrategy").or_insert_with(|| if resident || once { json!("disabled") } else { waits });
     if let Some(checks) = app.get_mut("healthChecks").and_then(Value::as_array_mut) {
         checks.iter_mut().for_each(health_check);
         // a set: two may be the same only now
@@ -109,6 +111,17 @@ pub(super) fn name_networks(app: &mut Map<String, Value>, context: &Context) {
             network["name"] = name.clone().into();
         }
     }
+}
+
+/// What runs once says how often it may fail; what does not says nothing of it. Of an app, or a pod's scheduling.
+pub(super) fn run_once(of: &mut Map<String, Value>) -> bool {
+    let once = of.get("runOnce") == Some(&Value::Bool(true));
+    if once {
+        of.entry("maxFailures").or_insert(json!(0));
+    } else {
+        of.remove("runOnce");
+    }
+    once
 }
 
 fn health_check(check: &mut Value) {

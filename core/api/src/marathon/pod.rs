@@ -7,7 +7,7 @@ use super::{
     context::Context,
     errors::wrong_shape,
     look::{doubled, items, list, number, text},
-    normal::name_networks,
+    normal::{name_networks, run_once},
     path::{app_id, canonical},
     pod_fields::POD,
     shape::{self, Found, drop_empty},
@@ -66,8 +66,9 @@ fn normalise(pod: &mut Map<String, Value>, context: &Context) {
             json!({ "minimumHealthCapacity": 1, "maximumOverCapacity": 1 })
         };
         scheduling.entry("upgrade").or_insert(upgrade);
+        let once = run_once(scheduling);
         let waits = json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 });
-        scheduling.entry("unreachableStrategy").or_insert(if resident { json!("disabled") } else { waits });
+        scheduling.entry("unreachableStrategy").or_insert(if resident || once { json!("disabled") } else { waits });
     }
     if pod.get("legacySharedCgroups") == Some(&Value::Bool(false)) {
         pod.remove("legacySharedCgroups");

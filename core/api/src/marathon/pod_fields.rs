@@ -113,6 +113,7 @@ const SCHEDULING: Shape = Object(&[
     may("deploymentTimeoutSeconds", &SECONDS),
     may("maxFailures", &COUNT),
     may("onFailure", &ON_FAILURE),
+    may("runOnce", &Flag),
     may("settleSeconds", &COUNT),
     may("stagingTimeoutSeconds", &SECONDS),
 ]);

@@ -124,10 +124,11 @@ pub(super) fn tasks(call: &Call<'_>) -> Value {
     json!({ "tasks": tasks })
 }
 
-/// `?embed=lastUnusedOffers` adds the offers that did not fit.
+/// `?embed=lastUnusedOffers` adds the offers that did not fit; `?embed=why`, which Marathon does not have, the reasons.
 pub(super) fn queue(call: &Call<'_>) -> Value {
-    let unused = parameters(call.query, "embed").iter().any(|embed| embed == "lastUnusedOffers");
-    call.machine.queue_info(call.now, unused)
+    let embeds = parameters(call.query, "embed");
+    let has = |name: &str| embeds.iter().any(|embed| embed == name);
+    call.machine.queue_info(call.now, has("lastUnusedOffers"), has("why"))
 }
 
 /// What Marathon says of its settings (info.raml); strict clients refuse other names.

@@ -18,8 +18,14 @@ impl Orchestrator {
         let state = self.pod(id)?;
         let instances: Vec<Value> = self.instances_of(id).map(|i| self.pod_instance(i, &state.app)).collect();
         let stable = instances.iter().filter(|instance| instance["status"] == "STABLE").count() as u64;
-        let status = if stable >= state.spec.instances { "STABLE" } else { "DEGRADED" };
-        Some(status_of(id, &state.app, status, instances, now))
+        let wanted = self.wanted(&state.spec, instances.len() as u64);
+        let status = if stable >= wanted { "STABLE" } else { "DEGRADED" };
+        let mut said = status_of(id, &state.app, status, instances, now);
+        if let Some(run) = self.run_info(&state.spec) {
+            said["terminationHistory"] = self.termination_history(&state.spec).into();
+            said["run"] = run;
+        }
+        Some(said)
     }
 
     /// `::status` of all pods, with those that are just being ended.

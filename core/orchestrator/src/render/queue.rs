@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 impl Orchestrator {
-    /// `GET /v2/queue`, with the last useless offers if asked.
-    pub fn queue_info(&self, now: Time, unused: bool) -> Value {
+    /// `GET /v2/queue`, with the last useless offers and why each waits, if asked.
+    pub fn queue_info(&self, now: Time, unused: bool, why: bool) -> Value {
         let item = |(id, queued): (&String, &Queued)| {
             let until = self.backs_off_until(id, now);
             let left = until.map_or(0.0, |until| until.since(now).as_secs_f64().ceil());
@@ -38,6 +38,9 @@ impl Orchestrator {
             }
             if unused {
                 item["lastUnusedOffers"] = seen.agents.values().map(useless).collect();
+            }
+            if why {
+                item["why"] = self.why_info(id, now);
             }
             item
         };

@@ -142,10 +142,13 @@ impl World {
         }
     }
     pub fn listen(&mut self) -> u64 {
+        self.listen_to(&[])
+    }
+    pub fn listen_to(&mut self, kinds: &[&str]) -> u64 {
         let request = self.number();
         self.inputs.push_back(Input::Subscribe {
             request: RequestId(request),
-            event_types: Vec::new(),
+            event_types: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
             remote: "test".into(),
             after: self.after.take(),
         });

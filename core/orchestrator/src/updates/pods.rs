@@ -53,12 +53,7 @@ impl Orchestrator {
         if let Some(end) = end_of(&instance.parts) {
             let failed = matches!(end, "Failed" | "Error" | "Dropped" | "Gone") && !super::is_stale(status);
             let sick = instance.parts.iter().any(|part| part.healthy == Some(false));
-            if !instance.ending && (failed || sick || end == "Finished") {
-                self.back_off(now, &instance.app);
-                if end != "Gone" {
-                    self.count_failure(&instance, &super::said_of(status));
-                }
-            }
+            self.ended_by_itself(now, status, &instance, end, failed || sick);
             self.forget(&instance.id);
             return self.say_instance(now, &instance, end);
         }
