@@ -228,7 +228,10 @@ impl Orchestrator {
                 self.session.look = true;
                 self.waits_anew = true;
                 let seen = Statistics::default();
-                self.queue.insert(spec.id.clone(), Queued { count, spec: spec.clone(), since: now, seen, told: Default::default() });
+                self.queue.insert(
+                    spec.id.clone(),
+                    Queued { count, spec: spec.clone(), since: now, seen, told: Default::default() },
+                );
             }
         }
     }

@@ -301,7 +301,12 @@ impl Orchestrator {
             }
             Condition::Provisioned | Condition::Staging | Condition::Starting => {
                 let seconds = now.since(Time::from_millis(instance.staged_at)).as_secs();
-                self.count_failure(now, &instance, "TASK_KILLED", &format!("did not start within {seconds} s"));
+                self.count_failure(
+                    now,
+                    &instance,
+                    "TASK_KILLED",
+                    &format!("did not start within {seconds} s"),
+                );
                 self.kill(now, id);
             }
             Condition::Unreachable | Condition::UnreachableInactive => {

@@ -177,7 +177,13 @@ impl Orchestrator {
                 Some(nearest) => {
                     let stage = nearest.refusals.first().map_or("NoOffers", |refusal| refusal.stage);
                     let offered = agents.len();
-                    (stage, format!("{offered} agents were offered, none fits; the nearest is {}", nearest.said()))
+                    (
+                        stage,
+                        format!(
+                            "{offered} agents were offered, none fits; the nearest is {}",
+                            nearest.said()
+                        ),
+                    )
                 }
             },
         };
@@ -224,7 +230,8 @@ impl Orchestrator {
             let Some(why) = self.why(&app, now).filter(|why| why.waiting > 0) else { continue };
             let nearest = why.agents.first().map_or("", |agent| agent.agent.as_str());
             let told = (why.stage, nearest.to_owned());
-            let known = self.queue.get_mut(&app).map(|queued| std::mem::replace(&mut queued.told, told.clone()));
+            let known =
+                self.queue.get_mut(&app).map(|queued| std::mem::replace(&mut queued.told, told.clone()));
             if known != Some(told) {
                 let mut fields = self.why_info(&app, now);
                 fields["runSpecId"] = app.into();

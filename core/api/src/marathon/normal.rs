@@ -71,7 +71,8 @@ pub(super) fn after(app: &mut Map<String, Value>, context: &Context) {
     let once = run_once(app);
     let waits = json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 });
     // what is to run once must not run twice because its agent can't be reached
-    app.entry("unreachableStrategy").or_insert_with(|| if resident || once { json!("disabled") } else { waits });
+    app.entry("unreachableStrategy")
+        .or_insert_with(|| if resident || once { json!("disabled") } else { waits });
     if let Some(checks) = app.get_mut("healthChecks").and_then(Value::as_array_mut) {
         checks.iter_mut().for_each(health_check);
         // a set: two may be the same only now

@@ -68,7 +68,11 @@ fn normalise(pod: &mut Map<String, Value>, context: &Context) {
         scheduling.entry("upgrade").or_insert(upgrade);
         let once = run_once(scheduling);
         let waits = json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 });
-        scheduling.entry("unreachableStrategy").or_insert(if resident || once { json!("disabled") } else { waits });
+        scheduling.entry("unreachableStrategy").or_insert(if resident || once {
+            json!("disabled")
+        } else {
+            waits
+        });
     }
     if pod.get("legacySharedCgroups") == Some(&Value::Bool(false)) {
         pod.remove("legacySharedCgroups");

@@ -34,9 +34,15 @@ fn what_is_done_is_not_started_again_and_its_result_is_kept() {
     world.run(60);
     assert_eq!((world.tasks(), world.machine().queue().count()), (0, 0));
     let run = run_of(&world, "/job");
-    assert_eq!((&run["state"], &run["finished"], &run["failures"]), (&json!("succeeded"), &json!(3), &json!(0)));
+    assert_eq!(
+        (&run["state"], &run["finished"], &run["failures"]),
+        (&json!("succeeded"), &json!(3), &json!(0))
+    );
     assert_eq!(run["results"].as_array().unwrap().len(), 3);
-    assert_eq!((&run["results"][0]["taskId"], &run["results"][0]["state"]), (&json!(first), &json!("TASK_FINISHED")));
+    assert_eq!(
+        (&run["results"][0]["taskId"], &run["results"][0]["state"]),
+        (&json!(first), &json!("TASK_FINISHED"))
+    );
     let ended: Vec<_> = world.said.iter().filter(|(kind, _)| kind == "run_ended_event").collect();
     assert_eq!((ended.len(), &ended[0].1["state"]), (1, &json!("succeeded")));
     // two more are two more to run; a restart is another run of all
@@ -96,8 +102,10 @@ fn a_killed_or_lost_run_is_not_a_result() {
 #[test]
 fn a_pod_runs_once() {
     let mut world = World::new(2);
-    let container = |name: &str| json!({ "name": name, "resources": { "cpus": 0.1, "mem": 16 },
-        "exec": { "command": { "shell": "true" } } });
+    let container = |name: &str| {
+        json!({ "name": name, "resources": { "cpus": 0.1, "mem": 16 },
+        "exec": { "command": { "shell": "true" } } })
+    };
     let pod = json!({ "id": "/pod", "containers": [container("a"), container("b")], "scheduling": { "runOnce": true } });
     let pod = pod.as_object().unwrap().clone();
     assert_eq!(world.command(Command::CreatePod { pod, force: false }).status, 201);
@@ -106,7 +114,10 @@ fn a_pod_runs_once() {
     finish_all(&mut world);
     world.run(30);
     let status = world.machine().pod_status("/pod", world.now()).unwrap();
-    assert_eq!((world.tasks(), &status["run"]["state"], &status["status"]), (0, &json!("succeeded"), &json!("STABLE")));
+    assert_eq!(
+        (world.tasks(), &status["run"]["state"], &status["status"]),
+        (0, &json!("succeeded"), &json!("STABLE"))
+    );
     assert_eq!(status["terminationHistory"].as_array().unwrap().len(), 1);
     assert_eq!(status["spec"]["scheduling"]["maxFailures"], 0);
 }
@@ -131,8 +142,14 @@ fn queue_app_and_event_say_the_same_of_what_waits() {
     let told: Vec<_> = world.said.iter().filter(|(kind, _)| kind == "app_waiting_event").collect();
     let last = told.iter().rfind(|(_, said)| said["runSpecId"] == "/b").unwrap();
     assert_eq!((&last.1["stage"], &last.1["reason"]), (&why["stage"], &why["reason"]));
-    let times = told.iter().filter(|(_, said)| said["runSpecId"] == "/b" && said["stage"] == "InsufficientCpus").count();
+    let times = told
+        .iter()
+        .filter(|(_, said)| said["runSpecId"] == "/b" && said["stage"] == "InsufficientCpus")
+        .count();
     assert_eq!(times, 1, "once to the one who asked for it, not at every offer, and to nobody else");
     let plain = world.machine().app_info("/b", Embed::default(), now).unwrap();
-    assert!(plain.get("why").is_none() && world.machine().queue_info(now, true, false)["queue"][0].get("why").is_none());
+    assert!(
+        plain.get("why").is_none()
+            && world.machine().queue_info(now, true, false)["queue"][0].get("why").is_none()
+    );
 }
