@@ -190,7 +190,9 @@ impl Cluster {
             let (running, instances) = (&app_now["tasksRunning"], &app_now["instances"]);
             // Tasks that ran and ended since are another matter: the app is started again, with back-off.
             let fell = app_now["lastTaskFailure"]["version"] == wanted;
-            if is == wanted && running.as_u64() < instances.as_u64() && !fell {
+            // what runs once may be done already
+            let once = app_now["run"].is_object();
+            if !once && is == wanted && running.as_u64() < instances.as_u64() && !fell {
                 return Err(Failure::Failed(format!(
                     "the deployment of {app} was cancelled: {running} of {instances} instances run"
                 )));
