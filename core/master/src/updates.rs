@@ -80,12 +80,12 @@ impl Master {
             moved = task.status_update_state != Some(status.state);
             task.status_update_state = Some(status.state);
             task.status_update_uuid.clone_from(&status.uuid);
-            if task.statuses.len() == STATUSES_MAX {
-                task.statuses.remove(1);
-            }
-            let mut kept = status.clone();
+            let mut kept = update.status.clone();
+            kept.uuid.clone_from(&status.uuid);
+            kept.agent_id.clone_from(&status.agent_id);
+            kept.executor_id.clone_from(&status.executor_id);
             kept.data = None;
-            task.statuses.push(kept);
+            keep_status(&mut task.statuses, kept);
         }
         if let Some(task) = freed {
             self.free(&framework_id, &task, now);
@@ -208,6 +208,22 @@ impl Master {
     }
 }
 
+/// Keeps a status for reading: a repetition in the place of the first, else the last of each state in a row
+/// (apache/mesos@c1b42f79:src/master/master.cpp `updateTask`). Beyond the limit the first one stays: it says when the
+/// task began.
+fn keep_status(statuses: &mut Vec<TaskStatus>, status: TaskStatus) {
+    if let Some(same) = statuses.iter_mut().find(|s| s.uuid.is_some() && s.uuid == status.uuid) {
+        *same = status;
+        return;
+    }
+    if statuses.last().is_some_and(|last| last.state == status.state) {
+        statuses.pop();
+    } else if statuses.len() == STATUSES_MAX {
+        statuses.remove(1);
+    }
+    statuses.push(status);
+}
+
 /// A status of the master's own, about a task that it knows.
 pub(crate) fn of_master(task: &Task, state: TaskState, now: Time) -> TaskStatus {
     let mut status = TaskStatus {
@@ -253,5 +269,37 @@ pub(crate) fn for_framework(state: TaskState, aware: bool) -> TaskState {
             TaskState::TaskLost
         }
         state => state,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_kept_once_and_one_of_each_state_in_a_row() {
+        let status = |state: TaskState, uuid: u8, healthy: Option<bool>| {
+            let mut status = TaskStatus { uuid: Some(vec![uuid; 16]), healthy, ..Default::default() };
+            status.set_state(state);
+            status
+        };
+        let mut kept = Vec::new();
+        let mut keep = |state, uuid, healthy| {
+            keep_status(&mut kept, status(state, uuid, healthy));
+            kept.iter().map(|s| (s.state(), s.healthy)).collect::<Vec<_>>()
+        };
+        use TaskState::{TaskRunning, TaskStarting};
+        keep(TaskStarting, 1, None);
+        keep(TaskRunning, 2, None);
+        // repeated, for its acknowledgement was lost with the agent's connection
+        assert_eq!(keep(TaskStarting, 1, None), [(TaskStarting, None), (TaskRunning, None)]);
+        assert_eq!(keep(TaskRunning, 2, None), [(TaskStarting, None), (TaskRunning, None)]);
+        assert_eq!(keep(TaskRunning, 3, Some(true)), [(TaskStarting, None), (TaskRunning, Some(true))]);
+        for (number, state) in (4..).zip([TaskStarting, TaskRunning].repeat(STATUSES_MAX)) {
+            keep(state, number, None);
+        }
+        let all = keep(TaskRunning, 255, Some(false));
+        assert_eq!(all.len(), STATUSES_MAX);
+        assert_eq!((all[0], all[STATUSES_MAX - 1]), ((TaskStarting, None), (TaskRunning, Some(false))));
     }
 }
