@@ -35,8 +35,9 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts what a file needs; it serves and its agents are registered when this returns.
-    pub fn start(binary: &Path, needs: &Needs) -> anyhow::Result<Self> {
+    /// Starts what a file needs; it serves and its agents are registered when this returns. `refuses`: the agents are to
+    /// end instead, with a word about why.
+    pub fn start(binary: &Path, needs: &Needs, refuses: bool) -> anyhow::Result<Self> {
         let dir = tempfile::Builder::new().prefix("mesolite-replay-").tempdir()?;
         let mut cluster = Self { dir, binary: binary.to_owned(), daemons: Vec::new() };
         if needs.fixtures.as_deref() == Some("uris") {
@@ -46,7 +47,16 @@ impl Cluster {
         let master = cluster.daemons[0].address.clone();
         for (number, own) in needs.agents.iter().enumerate() {
             let name = if number == 0 { "agent" } else { "agent2" };
-            cluster.add(name, "agent", own, Some(&master))?;
+            let started = cluster.add(name, "agent", own, Some(&master));
+            if refuses {
+                anyhow::ensure!(started.is_err(), "the {name} starts; the recorded one refused to");
+                cluster.daemons.pop();
+            } else {
+                started?;
+            }
+        }
+        if refuses {
+            return Ok(cluster);
         }
         let wanted = needs.agents.len();
         let until = Instant::now() + START_TIMEOUT;

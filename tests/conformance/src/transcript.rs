@@ -20,6 +20,32 @@ pub struct Transcript {
     pub(crate) steps: Vec<Step>,
 }
 
+impl Transcript {
+    /// Whether its agent is not to start at all.
+    pub(crate) fn agent_refuses(&self) -> bool {
+        let first = self.steps.first().and_then(|step| step.note.as_deref());
+        first.is_some_and(|note| note.starts_with("the agent refuses to start"))
+    }
+    /// Whether an executor of this name is launched in it.
+    pub(crate) fn launches(&self, executor: &str) -> bool {
+        let said =
+            |send: &'_ Send| send.body_protobuf.as_ref().map(|p| p.fields.clone()).or(send.body.clone());
+        let bodies = self.steps.iter().filter_map(|step| said(step.send.as_ref()?));
+        bodies.filter(|body| body["type"] == "ACCEPT").any(|body| names_executor(&body, executor))
+    }
+}
+
+fn names_executor(value: &Value, executor: &str) -> bool {
+    match value {
+        Value::Array(all) => all.iter().any(|value| names_executor(value, executor)),
+        Value::Object(map) => {
+            map.get("executor").is_some_and(|e| e["executor_id"]["value"] == executor)
+                || map.values().any(|value| names_executor(value, executor))
+        }
+        _ => false,
+    }
+}
+
 /// One step.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -30,6 +56,7 @@ pub(crate) struct Step {
     pub waited_seconds: Option<f64>,
     #[serde(rename = "do")]
     pub act: Option<String>,
+    pub note: Option<String>,
     pub seconds: Option<f64>,
     pub process: Option<String>,
     pub signal: Option<String>,

@@ -52,6 +52,8 @@ struct Walk<'t> {
     transcript: &'t Transcript,
     /// The port that stands for `CHECKED_PORT` here.
     checked_port: u16,
+    /// Executors whose process was waited for.
+    awaited: HashSet<String>,
 }
 
 /// In recordings of checks this port is any free one of the agent.
@@ -108,10 +110,12 @@ impl<'t> Walk<'t> {
             streams: BTreeMap::new(),
             transcript,
             checked_port: free_port(),
+            awaited: HashSet::new(),
         };
         match server {
             Server::Binary(binary) => {
-                let cluster = Cluster::start(binary, &table.read(&transcript.needs)?)?;
+                let cluster =
+                    Cluster::start(binary, &table.read(&transcript.needs)?, transcript.agent_refuses())?;
                 walk.paths = cluster.paths();
                 walk.cluster = Some(cluster);
             }
@@ -200,6 +204,10 @@ impl<'t> Walk<'t> {
         if let Some(act) = &step.act {
             return self.act(act, step);
         }
+        if step.send.is_none() && step.stream.is_none() {
+            // A remark.
+            return Ok(());
+        }
         let receive = step.receive.clone().unwrap_or_default();
         match (&step.send, &step.stream) {
             (Some(send), None) if receive.records.is_none() => self.exchange(send, &receive, differences),
@@ -209,7 +217,7 @@ impl<'t> Walk<'t> {
                 self.records(&name, &receive, step.waited_seconds, differences)
             }
             (None, Some(name)) => self.records(name, &receive, step.waited_seconds, differences),
-            (None, None) => bail!("a step that says nothing"),
+            (None, None) => Ok(()),
         }
     }
 
@@ -243,7 +251,8 @@ impl<'t> Walk<'t> {
     }
 
     fn request(&mut self, send: &Send) -> anyhow::Result<Request> {
-        let text = serde_json::to_string(&[&json!(send.path), send.body.as_ref().unwrap_or(&Value::Null)])?;
+        let body = send.body.as_ref().unwrap_or(&Value::Null);
+        let text = serde_json::to_string(&[&json!(send.path), &json!(send.body_text), body])?;
         if let Some(key) = placeholders::first(&text, "agent_id").filter(|k| self.bound.get(k).is_none()) {
             // Sent before any answer named it: it is the only agent there is.
             let ids = self.address("master").map(|m| agent_ids(&m)).unwrap_or_default();
@@ -328,6 +337,9 @@ impl<'t> Walk<'t> {
         differences: &mut Vec<String>,
     ) -> anyhow::Result<()> {
         let request = self.request(send)?;
+        if receive.status.is_some_and(|status| status != 400) {
+            self.await_executor(send)?;
+        }
         let until = Instant::now() + EXECUTOR_TIMEOUT;
         let answer = loop {
             let answer = http::ask(&self.address(&send.to)?, &request)
@@ -381,7 +393,7 @@ impl<'t> Walk<'t> {
         differences: &mut Vec<String>,
     ) -> anyhow::Result<()> {
         let request = self.request(send)?;
-        if receive.status == Some(200) && send.path.ends_with("/api/v1/executor") {
+        if receive.status == Some(200) {
             self.await_executor(send)?;
         }
         let stream = http::open(&self.address(&send.to)?, &request)
@@ -406,10 +418,19 @@ impl<'t> Walk<'t> {
         Ok(())
     }
 
-    /// An executor subscribes once its process runs.
+    /// An executor's first call is made once its process runs: recorded clients waited for that.
     fn await_executor(&mut self, send: &Send) -> anyhow::Result<()> {
+        if !send.path.ends_with("/api/v1/executor") {
+            return Ok(());
+        }
         let fields = send.body_protobuf.as_ref().map(|p| &p.fields).or(send.body.as_ref());
         let executor = fields.map_or(Value::Null, |f| f["executor_id"]["value"].clone());
+        let name = executor.as_str().unwrap_or_default().to_owned();
+        let framework = fields.and_then(|f| f["framework_id"]["value"].as_str()).unwrap_or_default();
+        let ours = self.bound.fill(framework).is_ok() && self.transcript.launches(&name);
+        if !ours || !self.awaited.insert(name) {
+            return Ok(());
+        }
         let request =
             Request { method: "GET".to_owned(), path: "/containers".to_owned(), ..Request::default() };
         let until = Instant::now() + EXECUTOR_TIMEOUT;
