@@ -5,7 +5,7 @@ mod real;
 use real::{Dev, Signal, eventually, request};
 
 fn page(url: &str, path: &str) -> String {
-    let (status, body) = request(url, "GET", path, "");
+    let (status, body) = real::browse(url, path);
     assert_eq!(status, 200, "{url}{path}: {body}");
     assert!(body.starts_with("<!DOCTYPE html>") && body.trim_end().ends_with("</html>"), "{body}");
     body

@@ -288,12 +288,21 @@ pub fn request(url: &str, method: &str, path: &str, body: &str) -> (u16, String)
     request_bytes(url, method, path, "application/json", body.as_bytes())
 }
 
+/// Asks for a page as browsers do.
+pub fn browse(url: &str, path: &str) -> (u16, String) {
+    exchange(url, "GET", path, "text/html,application/xhtml+xml,*/*;q=0.8", "text/plain", b"")
+}
+
 /// One request with any body.
 pub fn request_bytes(url: &str, method: &str, path: &str, media: &str, body: &[u8]) -> (u16, String) {
+    exchange(url, method, path, "application/json", media, body)
+}
+
+fn exchange(url: &str, method: &str, path: &str, accept: &str, media: &str, body: &[u8]) -> (u16, String) {
     let host = url.trim_start_matches("http://");
     let Ok(mut stream) = TcpStream::connect(host) else { return (0, String::new()) };
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: {media}\r\nAccept: application/json\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Type: {media}\r\nAccept: {accept}\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     // A body that is too long is refused before all of it was read: then writing fails, and the answer is there.

@@ -15,7 +15,7 @@ use model::{
         internal,
         task_status::{Reason, Source},
     },
-    request::{Answer, Codec, Http, RequestId, StreamId},
+    request::{Answer, Body, Codec, Http, RequestId, StreamId},
 };
 
 type Key = (String, String);
@@ -194,6 +194,10 @@ impl Agent {
                     self.to_framework(&key, message.data, out);
                 }
             }
+            call::Type::Unknown => {
+                out.push(reply(Answer::new(501, Body::Empty)));
+                return;
+            }
             _ => {}
         }
         out.push(reply(Answer::accepted()));
@@ -290,7 +294,6 @@ impl Agent {
         let task_key = (key.0.clone(), status.task_id.value.clone());
         status.agent_id.clone_from(&self.info.id);
         status.set_source(Source::Executor);
-        status.timestamp.get_or_insert_with(|| now.time.as_secs_f64());
         if by_driver {
             status.executor_id = Some(ExecutorId { value: key.1.clone() });
         }
@@ -299,7 +302,7 @@ impl Agent {
         let Some(task) = theirs else {
             // Passed on all the same, and not acknowledged to the executor (recorded).
             if self.tasks.get(&task_key).is_none_or(|t| t.ghost) {
-                self.ghost_update(task_key, status, executor_id);
+                self.ghost_update(now.time, task_key, status, executor_id);
             }
             return;
         };
@@ -328,7 +331,7 @@ impl Agent {
         {
             task.ended = true;
         }
-        self.enqueue(&task_key, status, executor_id, true);
+        self.enqueue(now.time, &task_key, status, executor_id, true);
         if terminal && let Some(container) = self.executors.get(key).map(|e| e.container.clone()) {
             out.push(Effect::Limit { container, limits: self.executor_limits(key) });
         }

@@ -43,6 +43,11 @@ impl Agent {
             self.drop_tasks(now, &framework, Some(id), &tasks, reason, why);
             return;
         }
+        if let Some(why) = self.limits_not_held(&tasks) {
+            let id = message.executor.executor_id;
+            self.drop_tasks(now, &framework, Some(id), &tasks, Reason::GcError, why);
+            return;
+        }
         let order = Order { framework, pid: None, info: message.executor, tasks, group: true };
         self.run_in_executor(now, order, message.launch_executor, out);
     }

@@ -69,6 +69,10 @@ impl Agent {
             self.drop_tasks(now, &message.framework, executor, &[info], reason, why);
             return;
         }
+        if let Some(why) = self.limits_not_held(std::slice::from_ref(&info)) {
+            self.drop_tasks(now, &message.framework, None, &[info], Reason::GcError, why);
+            return;
+        }
         if self.ended_just_now(&key.0, &info, now.time) {
             let why = "The same task ended a moment ago: it is not run a second time";
             self.drop_tasks(now, &message.framework, None, &[info], Reason::TaskInvalid, why);
@@ -105,6 +109,28 @@ impl Agent {
         self.containers.insert(container, key.clone());
         self.tasks.insert(key, task);
         self.counters.launched += 1;
+    }
+
+    /// Whether tasks ask for limits that the named isolators don't hold. Where none were named, what is held is this
+    /// machine's business, and said at the start.
+    ///
+    /// Texts and reason: apache/mesos@c1b42f79:src/slave/slave.cpp (`validateResourceLimitsAndIsolators`).
+    pub(crate) fn limits_not_held(&self, tasks: &[TaskInfo]) -> Option<&'static str> {
+        let isolation = self.config.flags.get("isolation")?;
+        let holds = |name: &str| {
+            isolation.split(',').map(str::trim).any(|n| ["cgroups/all", "cgroups", name].contains(&n))
+        };
+        let asks = |name: &str| tasks.iter().any(|task| task.limits.contains_key(name));
+        if asks("cpus") && !holds("cgroups/cpu") {
+            return Some(
+                "CPU limits can only be set on tasks launched in Mesos containers when the agent has loaded the \
+                 'cgroups/cpu' isolator",
+            );
+        }
+        (asks("mem") && !holds("cgroups/mem")).then_some(
+            "Memory limits can only be set on tasks launched in Mesos containers when the agent has loaded the \
+             'cgroups/mem' isolator",
+        )
     }
 
     /// Remembers what a framework says of itself; made durable where it says something new.

@@ -15,6 +15,7 @@ mod invariants;
 mod launch;
 mod operations;
 mod reconcile;
+mod reconfiguration;
 mod records;
 mod recovery;
 mod registration;
@@ -92,15 +93,7 @@ impl Agent {
     pub fn new(config: Config, records: &Records, now: Now<'_>) -> Self {
         let mut agent = Self {
             started: now.time,
-            info: AgentInfo {
-                hostname: config.hostname.clone(),
-                resources: config.resources.clone(),
-                attributes: config.attributes.clone(),
-                domain: config.domain.clone(),
-                port: Some(i32::from(config.address.port())),
-                checkpoint: Some(true),
-                ..Default::default()
-            },
+            info: info_of(&config),
             registration: Registration::default(),
             frameworks: BTreeMap::new(),
             tasks: Timed::default(),
@@ -258,5 +251,18 @@ impl Machine for Agent {
 
     fn check(&self) {
         invariants::all(self);
+    }
+}
+
+/// What an agent with this configuration says of itself, before it has an id.
+pub(crate) fn info_of(config: &Config) -> AgentInfo {
+    AgentInfo {
+        hostname: config.hostname.clone(),
+        resources: config.resources.clone(),
+        attributes: config.attributes.clone(),
+        domain: config.domain.clone(),
+        port: Some(i32::from(config.address.port())),
+        checkpoint: Some(true),
+        ..Default::default()
     }
 }

@@ -292,17 +292,4 @@ impl Agent {
     pub fn operations(&self) -> impl Iterator<Item = &Operation> {
         self.operations.values().map(|p| &p.operation)
     }
-
-    /// Why an agent with this configuration can't go on where one left off.
-    pub fn misfit(config: &crate::Config, kept: &model::save::Records) -> Option<String> {
-        let found = records::Recovered::read(kept);
-        let own = Resources::from_messages(&config.resources).ok()?;
-        let fits = own.with_checkpointed(&found.resources).is_some();
-        (!fits).then(|| {
-            format!(
-                "--resources: the agent is to have {own}, which does not hold what was reserved on it or made a volume: {}",
-                found.resources
-            )
-        })
-    }
 }

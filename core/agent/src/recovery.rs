@@ -16,7 +16,10 @@ impl Agent {
         self.counters.records_broken = found.broken;
         if let Some(before) = found.agent {
             // The id stays; what the agent has may have changed.
-            self.info.id = before.id;
+            self.info.id.clone_from(&before.id);
+            if self.info != before {
+                self.saves.push(records::agent(&self.info));
+            }
         }
         let rebooted = found.boot_id.is_some_and(|id| id != self.config.boot_id);
         self.counters.rebooted = rebooted;

@@ -44,7 +44,7 @@ impl Agent {
         status.check_status = task.check.as_ref().map(|c| c.seen);
         fill(&mut status);
         let executor_id = status.executor_id.clone();
-        self.enqueue(key, status, executor_id, false);
+        self.enqueue(now.time, key, status, executor_id, false);
     }
 
     /// What is said of a task's container.
@@ -65,6 +65,7 @@ impl Agent {
     /// Puts an update behind those of its task. `tell`: the executor that made it hears when it is durable.
     pub(crate) fn enqueue(
         &mut self,
+        now: Time,
         key: &Key,
         mut status: TaskStatus,
         executor_id: Option<ExecutorId>,
@@ -89,7 +90,8 @@ impl Agent {
             framework_id: FrameworkId { value: task.framework.clone() },
             executor_id,
             slave_id: self.info.id.clone(),
-            timestamp: status.timestamp.unwrap_or_default(),
+            // Executors need not say when: then the update has the time, and the status in it none, as upstream.
+            timestamp: status.timestamp.unwrap_or_else(|| now.as_secs_f64()),
             uuid: status.uuid.clone(),
             latest_state: Some(status.state),
             status: status.clone(),
@@ -129,7 +131,13 @@ impl Agent {
     }
 
     /// An update of an executor about a task that is not here: passed on.
-    pub(crate) fn ghost_update(&mut self, key: Key, status: TaskStatus, executor_id: Option<ExecutorId>) {
+    pub(crate) fn ghost_update(
+        &mut self,
+        now: Time,
+        key: Key,
+        status: TaskStatus,
+        executor_id: Option<ExecutorId>,
+    ) {
         if !self.tasks.contains_key(&key) {
             let container = model::container::ContainerId(String::new());
             let agent_id = self.info.id.clone().unwrap_or_default();
@@ -139,7 +147,7 @@ impl Agent {
             (ghost.ended, ghost.ghost) = (true, true);
             self.tasks.insert(key.clone(), ghost);
         }
-        self.enqueue(&key, status, executor_id, false);
+        self.enqueue(now, &key, status, executor_id, false);
     }
 
     /// An update may be said: to the master in its turn, to the executor that made it at once.

@@ -39,7 +39,8 @@ const NAMES: [&str; 8] = [
 
 /// Routes a request. `attached` are files besides sandboxes that may be read.
 pub fn route(arrived: &Arrived, agent: &Agent, attached: &[Attached]) -> Routed<Input, Perform> {
-    if pages::asked(&arrived.request, "/") {
+    // To others there is nothing at this path, as upstream's.
+    if pages::asked(&arrived.request, "/") && pages::takes_html(&arrived.request) {
         let read = |path: &str| match route(&pages::inner(arrived, path), agent, attached) {
             // The page shows which there are; what they use, a reader asks for.
             Routed::Perform(Perform::Containers(ask)) => containers::unmeasured(&ask),

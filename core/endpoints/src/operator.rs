@@ -10,7 +10,8 @@ use model::{
     mesos::{Flag, Metric, agent, master},
     request::{Answer, Codec},
 };
-use std::{collections::BTreeMap, time::Duration};
+use serde_json::Value;
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 /// A call and how its answer is to be said.
 pub(crate) type Taken<C> = Result<(C, Codec), Response<Bytes>>;
@@ -68,15 +69,22 @@ pub(crate) fn of_agent(kind: agent::response::Type, answer: agent::Response) -> 
 
 /// Flags as the operator APIs list them.
 pub(crate) fn flags(all: &BTreeMap<String, String>) -> Vec<Flag> {
-    shown(all).map(|(name, value)| Flag { name: name.clone(), value: Some(value.clone()) }).collect()
+    shown(all).map(|(name, value)| Flag { name: name.clone(), value: Some(value.into_owned()) }).collect()
 }
 
 /// Settings of our own that are written as upstream writes its own.
 const OWN_FLAGS: [&str; 2] = ["decline_floor_ms", "quota_limits_bind_subtrees"];
 
+/// Flags that hold JSON: upstream shows what it read, not how it was written.
+const JSON_FLAGS: [&str; 2] = ["domain", "executor_environment_variables"];
+
 /// Flags that upstream names too: clients look for no others, and some refuse them.
-pub(crate) fn shown(all: &BTreeMap<String, String>) -> impl Iterator<Item = (&String, &String)> {
-    all.iter().filter(|(name, _)| !name.contains('-') && !OWN_FLAGS.contains(&name.as_str()))
+pub(crate) fn shown(all: &BTreeMap<String, String>) -> impl Iterator<Item = (&String, Cow<'_, str>)> {
+    let known = all.iter().filter(|(name, _)| !name.contains('-') && !OWN_FLAGS.contains(&name.as_str()));
+    known.map(|(name, value)| {
+        let json = JSON_FLAGS.contains(&name.as_str()).then(|| serde_json::from_str::<Value>(value).ok());
+        (name, json.flatten().map_or(Cow::Borrowed(value.as_str()), |json| Cow::Owned(json.to_string())))
+    })
 }
 
 /// Metrics as the operator APIs list them.

@@ -35,6 +35,12 @@ pub(crate) fn asked(request: &Request<Bytes>, path: &str) -> bool {
     (request.method() == Method::GET || request.method() == Method::HEAD) && request.uri().path() == path
 }
 
+/// Whether the client names HTML among what it takes, as browsers do.
+pub(crate) fn takes_html(request: &Request<Bytes>) -> bool {
+    let accepts = request.headers().get_all(header::ACCEPT);
+    accepts.iter().any(|value| value.as_bytes().windows(9).any(|w| w.eq_ignore_ascii_case(b"text/html")))
+}
+
 /// The same one asking for another path, with the same credentials.
 pub(crate) fn inner(arrived: &Arrived, path: &str) -> Arrived {
     let mut request = Request::new(Bytes::new());

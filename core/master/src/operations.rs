@@ -90,8 +90,9 @@ impl Master {
             }
             _ => String::new(),
         };
+        let consumed = named_missing(operation, &accepted.left, &conversion.consumed);
         let (left, consumed) =
-            (Allocated(&accepted.left, &accepted.role), Allocated(&conversion.consumed, &accepted.role));
+            (Allocated(&accepted.left, &accepted.role), Allocated(&consumed, &accepted.role));
         Err(format!("{what}{left} does not contain {consumed}"))
     }
 
@@ -464,11 +465,13 @@ impl Master {
                     self.rescind_for(agent_id, &conversion.consumed, at, out);
                 }
                 let Conversion { consumed, converted } = &conversion;
+                let asked = operation.clone();
                 if self.allocator.convert_free(agent_id, consumed, converted) {
                     self.apply(now.rng, None, agent_id, operation, &conversion, out);
                     Answer::accepted()
                 } else {
                     let free = self.allocator.free_on(agent_id);
+                    let consumed = named_missing(&asked, &free, consumed);
                     Answer::text(409, format!("{free} does not contain {consumed}"))
                 }
             }
@@ -575,4 +578,17 @@ fn operation_event(status: OperationStatus) -> Event {
         update_operation_status: Some(event::UpdateOperationStatus { status }),
         ..Default::default()
     }
+}
+
+/// What a refusal names as missing: upstream takes reservations and volumes away one after the other, and names the first
+/// that is not there.
+fn named_missing(operation: &Operation, free: &Resources, consumed: &Resources) -> Resources {
+    let alone = |item: &model::resources::Item| {
+        let mut one = Resources::new();
+        one.add_item(item.clone());
+        one
+    };
+    let singly = matches!(operation.r#type(), Type::Unreserve | Type::Create | Type::Destroy);
+    let first = consumed.iter().filter(|_| singly).map(alone).find(|one| !free.contains(one));
+    first.unwrap_or_else(|| consumed.clone())
 }

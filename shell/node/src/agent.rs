@@ -53,7 +53,8 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let records = store.records("")?;
     let share = Share::read(values.get(SHARE));
     let told = values.get("resources").unwrap_or_default();
-    let resources = machine::resources(told, &work_dir, share).map_err(anyhow::Error::msg)?;
+    let default_role = values.get("default_role").unwrap_or("*");
+    let resources = machine::resources(told, default_role, &work_dir, share).map_err(anyhow::Error::msg)?;
     let config = Config {
         address,
         hostname: values.get("hostname").map_or_else(|| address.ip().to_string(), str::to_owned),

@@ -2,7 +2,11 @@
 
 use api::json::FromJson as _;
 use model::{
-    mesos::{Attribute, Resource, value},
+    mesos::{
+        Attribute, Resource,
+        resource::{ReservationInfo, reservation_info},
+        value,
+    },
     resources::Resources,
 };
 use std::{collections::BTreeSet, path::Path};
@@ -36,24 +40,57 @@ impl Share {
 }
 
 /// What an agent offers: what it is told, and of kinds that it is told nothing of what the machine has, as upstream.
-pub fn resources(told: &str, work_dir: &Path, share: Share) -> Result<Resources, String> {
-    let mut all = told_in(told).map_err(|why| format!("--resources: {why}"))?;
+/// What names no role is the default role's.
+pub fn resources(told: &str, default_role: &str, work_dir: &Path, share: Share) -> Result<Resources, String> {
+    let mut all = told_in(told, default_role).map_err(|why| format!("--resources: {why}"))?;
     let named = names(told);
-    for item in found(work_dir, share).iter().filter(|item| !named.contains(item.kind.name().as_str())) {
+    let found =
+        of_role(found(work_dir, share), default_role).map_err(|why| format!("--default_role: {why}"))?;
+    for item in found.iter().filter(|item| !named.contains(item.kind.name().as_str())) {
         all.add_item(item.clone());
     }
     Ok(all)
 }
 
 /// `cpus:4;mem:64`, or Mesos' messages as a JSON list.
-fn told_in(told: &str) -> Result<Resources, String> {
+fn told_in(told: &str, default_role: &str) -> Result<Resources, String> {
     if !told.trim_start().starts_with('[') {
-        return Resources::parse(told, "*").map_err(|e| e.to_string());
+        return Resources::parse(told, default_role).map_err(|e| e.to_string());
     }
     let list: Vec<serde_json::Value> =
         serde_json::from_str(told).map_err(|e| format!("not a JSON list: {e}"))?;
-    let messages: Result<Vec<_>, _> = list.iter().map(Resource::from_json).collect();
-    Resources::from_messages(&messages?).map_err(|e| e.to_string())
+    let mut messages = Vec::with_capacity(list.len());
+    for one in &list {
+        let mut message = Resource::from_json(one)?;
+        let dynamic = |r: &ReservationInfo| r.r#type() == reservation_info::Type::Dynamic;
+        if message.reservations.iter().any(dynamic) || message.disk.iter().any(|d| d.persistence.is_some()) {
+            let name = &message.name;
+            return Err(format!(
+                "'{name}': a flag makes no dynamic reservations and no volumes; operators and frameworks do"
+            ));
+        }
+        reserve(&mut message, default_role);
+        messages.push(message);
+    }
+    Resources::from_messages(&messages).map_err(|e| e.to_string())
+}
+
+/// Reserves for a role what is for everybody.
+fn of_role(resources: Resources, role: &str) -> Result<Resources, String> {
+    let mut messages = resources.to_messages();
+    messages.iter_mut().for_each(|message| reserve(message, role));
+    Resources::from_messages(&messages).map_err(|e| e.to_string())
+}
+
+#[allow(deprecated)] // Whether the flat form names a role.
+fn reserve(message: &mut Resource, role: &str) {
+    if role == "*" || !message.reservations.is_empty() || message.role.as_ref().is_some_and(|r| r != "*") {
+        return;
+    }
+    message.role = None;
+    let mut reservation = ReservationInfo { role: Some(role.to_owned()), ..Default::default() };
+    reservation.set_type(reservation_info::Type::Static);
+    message.reservations.push(reservation);
 }
 
 /// Names that a list of resources has; `cpus:0` is one, though nothing is left of it.
@@ -161,22 +198,30 @@ mod tests {
     #[test]
     fn what_is_not_told_is_found() {
         let whole = Share::read(None);
-        let all = resources("", Path::new("/"), whole).unwrap();
+        let all = resources("", "*", Path::new("/"), whole).unwrap();
         assert!(all.scalar("cpus") >= 1.0 && all.scalar("mem") >= 1.0, "{all}");
         assert_eq!(all.ports().as_slice(), [(31_000, 32_000)]);
-        let told = resources("cpus:0;mem(ads):64", Path::new("/"), whole).unwrap();
+        let told = resources("cpus:0;mem(ads):64", "*", Path::new("/"), whole).unwrap();
         assert_eq!((told.scalar("cpus"), told.scalar("mem")), (0.0, 64.0), "{told}");
         assert!(told.scalar("disk") >= 1.0 && !told.ports().is_empty(), "{told}");
         let json = r#"[{"name":"ports","type":"RANGES","ranges":{"range":[{"begin":5,"end":6}]}}]"#;
-        assert_eq!(resources(json, Path::new("/"), whole).unwrap().ports().as_slice(), [(5, 6)]);
-        assert!(resources("cpus:x", Path::new("/"), whole).unwrap_err().contains("--resources"));
+        assert_eq!(resources(json, "*", Path::new("/"), whole).unwrap().ports().as_slice(), [(5, 6)]);
+        let dynamic = r#"[{"name":"cpus","type":"SCALAR","scalar":{"value":1},"reservations":[
+            {"type":"STATIC","role":"eng"},{"type":"DYNAMIC","role":"eng/web"}]}]"#;
+        let why = resources(dynamic, "*", Path::new("/"), whole).unwrap_err();
+        assert!(why.starts_with("--resources: 'cpus': a flag makes no dynamic reservations"), "{why}");
+        let of_web = resources("mem(*):64;cpus:2", "web", Path::new("/"), whole).unwrap();
+        let text = of_web.to_string();
+        assert!(text.contains("cpus(reservations: [(STATIC,web)]):2") && text.contains("mem:64"), "{text}");
+        assert!(text.contains("ports(reservations: [(STATIC,web)])"), "{text}");
+        assert!(resources("cpus:x", "*", Path::new("/"), whole).unwrap_err().contains("--resources"));
     }
 
     #[test]
     fn shares_do_not_overlap() {
         let shares = [0, 1, 2].map(|n| Share::read(Some(&format!("{n}/3"))));
-        let all = shares.map(|share| resources("", Path::new("/"), share).unwrap());
-        let whole = resources("", Path::new("/"), Share::read(None)).unwrap();
+        let all = shares.map(|share| resources("", "*", Path::new("/"), share).unwrap());
+        let whole = resources("", "*", Path::new("/"), Share::read(None)).unwrap();
         let ports: Vec<_> = all.iter().flat_map(|r| r.ports().as_slice().to_vec()).collect();
         assert!(ports.windows(2).all(|pair| pair[0].1 < pair[1].0), "{ports:?}");
         for name in ["cpus", "mem", "disk"] {

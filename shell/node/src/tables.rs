@@ -132,6 +132,12 @@ pub const AGENT: Table = Table {
             None,
             "For example 'cpus:4;mem:4096;disk:10000;ports:[31000-32000]'; default: what the machine has",
         ),
+        text("default_role", Some("*"), "Role that resources are reserved for which name none"),
+        text(
+            "reconfiguration_policy",
+            None,
+            "Which changes of its configuration an agent goes on with: any (the default), additive or equal",
+        ),
         text("domain", None, "Region and zone as JSON, as the master's"),
         text("attributes", None, "For example 'rack:abc;zone:west'"),
         text(
@@ -170,6 +176,11 @@ pub const AGENT: Table = Table {
             "systemd_enable_support",
             "false",
             "Accepted for old unit files; the launcher keeps tasks alive",
+        ),
+        switch(
+            "http_command_executor",
+            "false",
+            "Accepted: this binary plays the command executor either way",
         ),
         text("launcher", None, "Accepted for old unit files: isolation decides"),
         text("launcher_dir", None, "Accepted for old unit files: the launcher is this binary"),

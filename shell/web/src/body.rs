@@ -10,7 +10,7 @@ use std::io::{Read as _, Write as _};
 /// answer instead of a broken connection.
 const DISCARD_FACTOR: usize = 32;
 /// Answers shorter than this are not worth compressing.
-const GZIP_BYTES_MIN: usize = 1024;
+const GZIP_BYTES_MIN: usize = 256;
 
 /// Why there is no body: an answer, or nobody to answer.
 pub enum Unread {
@@ -78,11 +78,15 @@ pub async fn read(
 /// Whether the client takes gzip.
 pub fn takes_gzip(headers: &HeaderMap) -> bool {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
-    values.flat_map(|v| v.split(',')).any(|coding| {
+    let codings = values.flat_map(|v| v.split(',')).map(|coding| {
         let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
         let refused = weight.trim().strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0f32));
-        matches!(name.trim(), "gzip" | "x-gzip") && !refused
-    })
+        (name.trim(), !refused)
+    });
+    let codings: Vec<_> = codings.collect();
+    let says =
+        |names: &[&str]| codings.iter().find(|(name, _)| names.contains(name)).map(|(_, takes)| *takes);
+    says(&["gzip", "x-gzip"]).or_else(|| says(&["*"])).unwrap_or(false)
 }
 
 /// Compresses an answer that is worth it.
@@ -107,9 +111,16 @@ mod tests {
 
     #[test]
     fn gzip_is_taken_only_if_asked() {
-        for (value, takes) in
-            [("gzip", true), ("deflate, gzip;q=0.5", true), ("gzip;q=0", false), ("br", false), ("", false)]
-        {
+        for (value, takes) in [
+            ("gzip", true),
+            ("deflate, gzip;q=0.5", true),
+            ("gzip;q=0", false),
+            ("br", false),
+            ("", false),
+            ("*", true),
+            ("*;q=0", false),
+            ("gzip;q=0, *", false),
+        ] {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
             assert_eq!(takes_gzip(&headers), takes, "{value:?}");

@@ -38,7 +38,6 @@ pub(super) fn route<P>(arrived: &Arrived) -> Routed<Input, P> {
         },
         // Taken from anybody, known or not.
         Type::Heartbeat => return Routed::Respond(render(Answer::accepted())),
-        Type::Unknown => return Routed::Respond(render(Answer::new(501, model::request::Body::Empty))),
         _ => {}
     }
     Routed::Step(Input::Executor { request: arrived.id, accept, call: Box::new(decoded) })
@@ -60,7 +59,8 @@ fn update_fault(call: &Call) -> Option<String> {
     let Some(update) = &call.update else { return Some("Expecting 'update' to be present".to_owned()) };
     let status = &update.status;
     let Some(uuid) = &status.uuid else { return Some("Expecting 'uuid' to be present".to_owned()) };
-    if uuid.len() != 16 {
+    // Upstream's own check: sixteen bytes, of a version that it knows.
+    if uuid.len() != 16 || !(1..=5).contains(&(uuid[6] >> 4)) {
         return Some("Not a valid UUID".to_owned());
     }
     let (executor, framework) = (&call.executor_id.value, &call.framework_id.value);

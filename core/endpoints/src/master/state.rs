@@ -235,7 +235,7 @@ pub(crate) fn flags(w: &mut Writer, all: &BTreeMap<String, String>) {
     w.key("flags");
     w.open();
     for (name, value) in operator::shown(all) {
-        nouns::text(w, name, value);
+        nouns::text(w, name, &value);
     }
     w.close();
 }
