@@ -72,8 +72,10 @@ pub struct Daemon {
     children: Vec<Child>,
     /// `host:port` of the master.
     pub master: String,
-    /// `host:port` of the agent.
+    /// `host:port` of the agent; empty where there is none.
     pub agent: String,
+    /// `host:port` of the orchestrator; empty where there is none.
+    pub marathon: String,
     /// From just before `exec` until the ready file was seen.
     pub ready_after: Duration,
     /// When it was executed.
@@ -81,17 +83,35 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts a cluster with one agent on some cores; `agent` are flags of the agent that `dev` takes too.
-    pub fn start(binary: &Path, apart: bool, cores: &[usize], agent: &[String]) -> Result<Self, String> {
-        let dir = fresh_dir()?;
-        let mut daemon = Self {
-            dir,
+    fn new() -> Result<Self, String> {
+        Ok(Self {
+            dir: fresh_dir()?,
             children: Vec::new(),
             master: String::new(),
             agent: String::new(),
+            marathon: String::new(),
             ready_after: Duration::ZERO,
             executed: Instant::now(),
-        };
+        })
+    }
+
+    /// Starts a master and an orchestrator on some cores, without agents.
+    pub fn control(binary: &Path, cores: &[usize]) -> Result<Self, String> {
+        let mut daemon = Self::new()?;
+        let dir = daemon.dir.join("data");
+        let flag = |role: &str| format!("--work_dir={}", dir.join(role).display());
+        let said = daemon.spawn(binary, cores, "master", &[flag("master"), "--port=0".into()])?;
+        daemon.master = host(&said["master"])?;
+        let master = format!("--master={}", daemon.master);
+        let flags = [flag("orchestrator"), "--http_port=0".into(), master];
+        let said = daemon.spawn(binary, cores, "orchestrator", &flags)?;
+        daemon.marathon = host(&said["marathon"])?;
+        Ok(daemon)
+    }
+
+    /// Starts a cluster with one agent on some cores; `agent` are flags of the agent that `dev` takes too.
+    pub fn start(binary: &Path, apart: bool, cores: &[usize], agent: &[String]) -> Result<Self, String> {
+        let mut daemon = Self::new()?;
         let dir = daemon.dir.join("data");
         if apart {
             let flag = |role: &str| format!("--work_dir={}", dir.join(role).display());

@@ -5,6 +5,9 @@
 mod alloc;
 mod client;
 mod daemon;
+mod deploy;
+mod events;
+mod fleet;
 mod footprint;
 mod launch;
 mod machine;
@@ -12,6 +15,7 @@ mod probes;
 mod report;
 mod start;
 mod stats;
+mod write;
 
 pub use report::{Figure, Report};
 use std::path::PathBuf;
@@ -64,7 +68,7 @@ pub struct Row {
 }
 
 /// All rows.
-pub const ROWS: [Row; 5] = [
+pub const ROWS: [Row; 8] = [
     Row { name: "L1", about: "short tasks on one agent without isolation", run: launch::plain },
     Row {
         name: "L2",
@@ -82,6 +86,9 @@ pub const ROWS: [Row; 5] = [
         about: "allocation cycles as Mesos' DeclineOffers benchmark does them",
         run: alloc::cycles,
     },
+    Row { name: "A2", about: "apps written durably, one by one and thousands at once", run: write::writes },
+    Row { name: "A3", about: "events told to a thousand clients", run: events::fan_out },
+    Row { name: "A4", about: "deployments of thousands on simulated agents", run: deploy::deployments },
 ];
 
 /// Runs the named rows one after the other.

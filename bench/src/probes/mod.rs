@@ -115,6 +115,24 @@ pub fn exec_and_sync(file: &str, dir: &Path) -> Result<f64, String> {
     Ok(took.as_secs_f64() * 1e3)
 }
 
+/// Durable appends of 2 KiB per second, one after the other.
+pub fn syncs(dir: &Path, time: Duration) -> Result<f64, String> {
+    let path = dir.join("probe");
+    let run = || -> std::io::Result<f64> {
+        let mut file = fs::File::create(&path)?;
+        let (begun, mut done) = (Instant::now(), 0);
+        while begun.elapsed() < time {
+            file.write_all(&[0; 2048])?;
+            file.sync_data()?;
+            done += 1;
+        }
+        let rate = f64::from(done) / begun.elapsed().as_secs_f64();
+        fs::remove_file(&path)?;
+        Ok(rate)
+    };
+    run().map_err(|e| format!("the probe can't write: {e}"))
+}
+
 fn c_string(text: &str) -> Result<CString, String> {
     CString::new(text).map_err(|_| format!("'{}' holds a zero byte", text.escape_default()))
 }
