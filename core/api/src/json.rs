@@ -126,6 +126,18 @@ impl Writer {
     pub fn message(&mut self, message: &impl ToJson) {
         message.write(self);
     }
+    /// How long the text is so far.
+    pub fn len(&self) -> usize {
+        self.out.len()
+    }
+    /// Whether there is none yet.
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+    /// Takes the text so far; what follows goes on where it ended.
+    pub fn take(&mut self) -> String {
+        std::mem::take(&mut self.out)
+    }
     /// The text so far.
     pub fn finish(self) -> String {
         self.out

@@ -2,9 +2,11 @@
 
 mod machine;
 mod rng;
+mod table;
 mod time;
 
 pub use machine::{Effects, Machine, Now};
 pub use rng::Rng;
 pub use std::time::Duration;
+pub use table::{Page, Table};
 pub use time::Time;

@@ -51,6 +51,8 @@ pub enum Perform {
     Metrics(metrics::Ask),
     /// How much is logged.
     Logging(logging::Ask),
+    /// A large document of a master, drawn from a copy of its tables.
+    Document(master::Ask),
     /// What containers use.
     Containers(agent::containers::Ask),
     /// Launch a session in a container and stream what it says.

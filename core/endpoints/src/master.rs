@@ -3,6 +3,7 @@
 //! Paths and checks: apache/mesos@c1b42f79:src/master/http.cpp, and recordings of the original.
 
 mod changes;
+pub mod documents;
 mod messages;
 mod metrics;
 mod operator;
@@ -11,7 +12,10 @@ mod registry;
 mod resources;
 mod state;
 
+pub use documents::{Artist, Ask};
 pub(crate) use state::flags;
+
+use documents::What;
 
 use crate::{
     Arrived, Perform, Routed,
@@ -34,8 +38,7 @@ use model::{
 /// Routes a request. `attached` are files that may be read.
 pub fn route(arrived: &Arrived, master: &Master, attached: &[Attached]) -> Routed<Input, Perform> {
     if ["/", "/master", "/master/"].iter().any(|path| pages::asked(&arrived.request, path)) {
-        let read = |path: &str| pages::json_of(route(&pages::inner(arrived, path), master, attached));
-        return Routed::Respond(pages::master(&read));
+        return Routed::Perform(Perform::Document(Ask { what: What::Page, jsonp: None }));
     }
     let path = arrived.request.uri().path();
     let query = arrived.request.uri().query();

@@ -1,7 +1,7 @@
 //! Agents: admission, return, pings, disconnection, unreachability. Never what their tasks do (`updates`).
 
 use crate::{
-    Agent, Effect, Framework, Master, Session,
+    Agent, Effect, Framework, Master, Pings, Session,
     allocator::{AgentTerms, Traits},
     is_terminal, registry,
     saves::Then,
@@ -40,9 +40,10 @@ impl Master {
                 self.register(now, envelope, out)
             }
             Message::PongSlaveMessage(_) => {
-                let agent = self.agents.values_mut().find(|a| a.observer == envelope.to.id && a.pid == from);
-                if let Some(agent) = agent {
-                    agent.pings_missed = 0;
+                if let Some(pings) = self.pings.get_mut(&envelope.to.id)
+                    && self.agents.get(&pings.agent).is_some_and(|a| a.pid == from)
+                {
+                    pings.missed = 0;
                 }
             }
             Message::StatusUpdateMessage(m) => {
@@ -250,6 +251,10 @@ impl Master {
             self.forget_executors(id, None, at);
         }
         let before = self.agents.remove(id);
+        if let Some(before) = &before {
+            self.pings.remove(&before.observer);
+        }
+        self.pings.insert(observer.clone(), Pings { agent: id.to_owned(), missed: 0 });
         let was_away = before.as_ref().is_some_and(|a| !a.connected);
         let registered = before.as_ref().map_or(at, |a| a.registered);
         let (tasks, operations, killed) =
@@ -265,7 +270,6 @@ impl Master {
             offers: BTreeSet::new(),
             version: m.version.unwrap_or_default(),
             connected: true,
-            pings_missed: 0,
             resource_version: m.resource_version_uuid,
             observer,
             capabilities: m.agent_capabilities,
@@ -444,9 +448,10 @@ impl Master {
 
     /// The time for a pong is over.
     pub(crate) fn ping(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
-        let Some(agent) = self.agents.get_mut(id) else { return };
-        agent.pings_missed += 1;
-        if agent.pings_missed > self.config.pings_missed_max {
+        let observer = self.agents.get(id).map(|a| &a.observer);
+        let Some(pings) = observer.and_then(|observer| self.pings.get_mut(observer)) else { return };
+        pings.missed += 1;
+        if pings.missed > self.config.pings_missed_max {
             self.lose_agent(id, Loss::Unreachable, now, out);
         } else {
             self.send_ping(id, now, out);
@@ -585,7 +590,9 @@ impl Master {
         };
         self.lose_operations(id, news, out);
         self.forget_executors(id, None, now);
-        self.agents.remove(id);
+        if let Some(agent) = self.agents.remove(id) {
+            self.pings.remove(&agent.observer);
+        }
         self.timers.cancel(&Timer::Ping(id.to_owned()));
         self.allocator.remove_agent(id);
         self.inverse.forget_agent(id);

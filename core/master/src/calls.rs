@@ -260,7 +260,7 @@ impl Master {
         framework.constraints = terms.constraints;
         let lost: Vec<_> = framework
             .offers
-            .iter()
+            .keys()
             .filter(|o| self.offers.get(*o).is_some_and(|o| !roles.iter().any(|r| **r == *o.role)))
             .cloned()
             .collect();

@@ -3,7 +3,10 @@
 use model::mesos::{TaskState, scheduler::event};
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// What has happened since the start.
@@ -64,9 +67,9 @@ impl Counters {
 
 const EVENTS: usize = 14;
 
-/// Events by type. They are counted where they are said, which changes nothing else.
-#[derive(Debug, Default)]
-pub struct EventCounts([AtomicU64; EVENTS]);
+/// Events by type. They are counted where they are said, which changes nothing else: copies count together.
+#[derive(Clone, Debug, Default)]
+pub struct EventCounts(Arc<[AtomicU64; EVENTS]>);
 
 impl EventCounts {
     pub(crate) fn count(&self, kind: event::Type) {

@@ -10,7 +10,7 @@ use crate::{
     timers::Timer,
     validate,
 };
-use base::{Duration, Effects, Now, Time};
+use base::{Duration, Effects, Now, Table, Time};
 use model::{
     link::Upid,
     mesos::{
@@ -22,10 +22,7 @@ use model::{
     },
     request::{Answer, Codec, Http, RequestId, StreamId},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What a framework says when it subscribes or updates itself, once it is known to be valid.
 #[derive(Clone, Debug)]
@@ -303,7 +300,7 @@ impl Master {
 
     fn rescind_all_of_framework(&mut self, id: &str, now: Time, out: &mut Effects<Effect>) {
         let offers = self.frameworks.get(id).map(|f| f.offers.clone()).unwrap_or_default();
-        offers.iter().for_each(|offer| self.rescind(offer, now, out));
+        offers.keys().for_each(|offer| self.rescind(offer, now, out));
         self.rescind_inverse_to(id, out);
     }
 
@@ -361,8 +358,8 @@ impl Master {
         self.drop_inverse_to(id);
         if let Some(framework) = self.frameworks.get_mut(id) {
             framework.session = None;
-            for offer in std::mem::take(&mut framework.offers) {
-                self.take_back(&offer, None, now);
+            for offer in std::mem::take(&mut framework.offers).keys() {
+                self.take_back(offer, None, now);
             }
         }
     }
@@ -405,10 +402,11 @@ impl Master {
             self.tell(agent, internal::ShutdownFrameworkMessage { framework_id }, out);
         }
         let unreachable = std::mem::take(&mut framework.unreachable_tasks);
-        for (task_id, mut task) in tasks.into_iter().chain(unreachable) {
+        for (task_id, task) in tasks.iter().chain(&unreachable) {
+            let mut task = task.clone();
             let agent_id = task.agent_id.value.clone();
             if let Some(agent) = self.agents.get_mut(&agent_id) {
-                agent.tasks.remove(&(id.to_owned(), task_id));
+                agent.tasks.remove(&(id.to_owned(), task_id.clone()));
             }
             if !crate::is_terminal(task.state()) {
                 self.free(id, &task, now);
@@ -427,7 +425,7 @@ impl Master {
         self.inverse.forget_framework(id);
         framework.unregistered = Some(now);
         self.publish_framework_removed(&framework, out);
-        self.completed_frameworks.push_back(framework);
+        self.completed_frameworks.push_back(Arc::new(framework));
         while self.completed_frameworks.len() > self.config.completed_frameworks_max {
             self.completed_frameworks.pop_front();
         }
@@ -504,11 +502,12 @@ fn framework(terms: Terms, session: Option<Session>, now: Time, recovered: bool)
         registered: now,
         reregistered: now,
         unregistered: None,
-        tasks: BTreeMap::new(),
-        unreachable_tasks: BTreeMap::new(),
-        completed_tasks: VecDeque::new(),
-        offers: BTreeSet::new(),
-        executors: BTreeSet::new(),
+        tasks: Table::new(),
+        unreachable_tasks: Table::new(),
+        completed_tasks: Table::new(),
+        completed: 0,
+        offers: Table::new(),
+        executors: Table::new(),
         operations: BTreeMap::new(),
         operation_ids: BTreeMap::new(),
         recovered,

@@ -1,6 +1,6 @@
 //! What always holds, one function each. All of it is checked after each step of a simulation.
 
-use crate::Master;
+use crate::{Master, Tables as _};
 
 pub(crate) fn all(master: &Master) {
     nothing_is_promised_twice(master);
@@ -31,7 +31,7 @@ fn offers_are_known_on_both_sides(master: &Master) {
     for (id, offer) in &master.offers {
         let framework = master.frameworks.get(&*offer.framework);
         assert!(
-            framework.is_some_and(|f| f.offers.contains(id) && f.session.is_some()),
+            framework.is_some_and(|f| f.offers.contains_key(id) && f.session.is_some()),
             "offer {id} without its framework"
         );
         let agent = master.agents.get(&*offer.agent);
@@ -56,7 +56,7 @@ fn executors_and_operations_are_known_on_both_sides(master: &Master) {
         for (framework, executor) in agent.executors.keys() {
             let known = master.frameworks.get(framework);
             assert!(
-                known.is_some_and(|f| f.executors.contains(&(id.clone(), executor.clone()))),
+                known.is_some_and(|f| f.executors.contains_key(&(id.clone(), executor.clone()))),
                 "agent {id} has executor {executor} of {framework}, which is not there"
             );
         }
@@ -69,7 +69,7 @@ fn executors_and_operations_are_known_on_both_sides(master: &Master) {
         }
     }
     for (id, framework) in &master.frameworks {
-        for (agent, executor) in &framework.executors {
+        for (agent, executor) in framework.executors.keys() {
             let known = master.agents.get(agent);
             assert!(
                 known.is_some_and(|a| a.executors.contains_key(&(id.clone(), executor.clone()))),

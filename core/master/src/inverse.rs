@@ -4,8 +4,8 @@
 //! Never when machines go down (`operator/maintenance`). Whom to ask, and when again:
 //! apache/mesos@c1b42f79:src/master/allocator/mesos/hierarchical.cpp (`generateInverseOffers`, `updateInverseOffer`).
 
-use crate::{Effect, Framework, Master, offers, timers::Timer};
-use base::{Effects, Time};
+use crate::{Effect, Framework, Master, Tables as _, offers, timers::Timer};
+use base::{Effects, Table, Time};
 use model::mesos::{
     AgentId, Filters, FrameworkId, InverseOffer, OfferId, TimeInfo, Unavailability,
     allocator::{InverseOfferStatus, inverse_offer_status::Status},
@@ -30,9 +30,19 @@ struct Away {
 pub(crate) struct Inverse {
     away: BTreeMap<String, Away>,
     /// By framework and id.
-    offers: BTreeMap<(String, String), InverseOffer>,
+    pub offers: Table<(String, String), InverseOffer>,
     /// Agents where somebody may have to be asked.
     look: BTreeSet<String>,
+}
+
+/// Those of one framework.
+pub(crate) fn of_framework<'a>(
+    all: &'a Table<(String, String), InverseOffer>,
+    framework: &str,
+) -> impl Iterator<Item = &'a InverseOffer> + use<'a> {
+    let from = (framework.to_owned(), String::new());
+    let framework = from.0.clone();
+    all.from(&from).take_while(move |((f, _), _)| *f == framework).map(|(_, offer)| offer)
 }
 
 impl Inverse {
@@ -58,8 +68,7 @@ impl Inverse {
     }
     /// What a framework has not answered.
     pub fn of_framework(&self, framework: &str) -> impl Iterator<Item = &InverseOffer> {
-        let from = (framework.to_owned(), String::new());
-        self.offers.range(from.clone()..).take_while(move |((f, _), _)| *f == from.0).map(|(_, offer)| offer)
+        of_framework(&self.offers, framework)
     }
     /// An agent is not there any more.
     pub fn forget_agent(&mut self, agent: &str) {

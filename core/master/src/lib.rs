@@ -37,43 +37,57 @@ pub use config::{Config, HEARTBEAT_INTERVAL, VERSION};
 pub use counters::{Counters, EventCounts};
 pub use effect::Effect;
 pub use input::Input;
+pub use messages::{Tables, usage};
 pub use operator::{OperatorCall, Quantities};
 pub use policy::Policy;
 pub use state::{Agent, Framework, OperationUuid, Outstanding, Session, Stream, is_terminal, roles};
 pub use subscribers::Subscribers;
 pub use validate::call as validate_call;
+pub use view::View;
 
 use allocator::Allocator;
-use base::{Effects, Machine, Now, Time};
+use base::{Effects, Machine, Now, Table, Time};
 use model::{link::Upid, save::Records};
 use saves::Saves;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 use timers::{Timer, Timers};
+
+/// An agent that is pinged.
+#[derive(Debug)]
+struct Pings {
+    agent: String,
+    missed: u32,
+}
 
 /// The master as a value.
 #[derive(Debug)]
 pub struct Master {
-    config: Config,
+    config: Arc<Config>,
     id: String,
     started: Time,
-    frameworks: BTreeMap<String, Framework>,
-    completed_frameworks: VecDeque<Framework>,
+    frameworks: Table<String, Framework>,
+    completed_frameworks: VecDeque<Arc<Framework>>,
     /// Ids of ended frameworks, from before this start too; oldest first.
     ended: VecDeque<String>,
-    agents: BTreeMap<String, Agent>,
+    agents: Table<String, Agent>,
+    /// Pings of agents without a pong, by the process that pings.
+    pings: BTreeMap<String, Pings>,
     /// Agents of the registry that have not come back since the master's start.
-    recovering: BTreeMap<String, model::mesos::AgentInfo>,
+    recovering: Table<String, model::mesos::AgentInfo>,
     /// Agents that are given up, once that is durable.
     leaving: BTreeSet<String>,
     /// Frameworks that are ended, once that is durable.
     ending: BTreeSet<String>,
     unreachable: BTreeMap<String, Time>,
-    offers: BTreeMap<String, Outstanding>,
+    offers: Table<String, Outstanding>,
     inverse: inverse::Inverse,
     allocator: Allocator,
     timers: Timers,
     saves: Saves,
-    policy: Policy,
+    policy: Arc<Policy>,
     operator: operator::Queue,
     subscribers: Subscribers,
     next_framework: u64,
@@ -90,20 +104,21 @@ impl Master {
         let mut master = Self {
             id: now.rng.uuid().to_string(),
             started: now.time,
-            frameworks: BTreeMap::new(),
+            frameworks: Table::new(),
             completed_frameworks: VecDeque::new(),
             ended: recovered.completed.into(),
-            agents: BTreeMap::new(),
-            recovering: BTreeMap::new(),
+            agents: Table::new(),
+            pings: BTreeMap::new(),
+            recovering: Table::new(),
             leaving: BTreeSet::new(),
             ending: BTreeSet::new(),
             unreachable: recovered.unreachable.into_iter().map(|id| (id, now.time)).collect(),
-            offers: BTreeMap::new(),
+            offers: Table::new(),
             inverse: inverse::Inverse::default(),
             allocator: Allocator::new(config.allocation.clone()),
             timers: Timers::default(),
             saves: Saves::default(),
-            policy: recovered.policy,
+            policy: Arc::new(recovered.policy),
             operator: operator::Queue::default(),
             subscribers: Subscribers::default(),
             next_framework: 0,
@@ -111,10 +126,11 @@ impl Master {
             next_offer: 0,
             next_observer: 0,
             counters: Counters { registry_records_broken: broken as u64, ..Counters::default() },
-            config,
+            config: Arc::new(config),
         };
         if master.policy.weights.is_empty() {
-            master.policy.weights = master.config.weights.iter().cloned().collect();
+            let weights = master.config.weights.iter().cloned().collect();
+            Arc::make_mut(&mut master.policy).weights = weights;
         }
         for (role, weight) in &master.policy.weights {
             master.allocator.set_weight(role, *weight);

@@ -2,7 +2,7 @@
 //! ended, about which the agent is asked. Never anything else of the return (`agents`).
 
 use crate::{
-    Effect, Master,
+    Effect, Framework, Master,
     agents::{Gone, allocate_to},
     is_terminal,
     speak::NOBODY,
@@ -69,7 +69,7 @@ impl Master {
                         task.status_update_state = task.status_update_state.or(known.status_update_state);
                         task.status_update_uuid = task.status_update_uuid.or(known.status_update_uuid);
                     }
-                    framework.completed_tasks.retain(|t| t.task_id.value != task_id);
+                    framework.completed_tasks.retain(|_, t| t.task_id.value != task_id);
                     framework.tasks.insert(task_id.clone(), task.clone());
                 }
             }
@@ -82,8 +82,12 @@ impl Master {
             }
         }
         // What it does not have any more is not unreachable: asked about, it is gone.
-        for framework in self.frameworks.values_mut() {
-            framework.unreachable_tasks.retain(|_, task| task.agent_id.value != id);
+        let there = |f: &&Framework| f.unreachable_tasks.values().any(|task| task.agent_id.value == id);
+        let some: Vec<String> = self.frameworks.values().filter(there).map(|f| f.id().to_owned()).collect();
+        for framework in some {
+            if let Some(framework) = self.frameworks.get_mut(&framework) {
+                framework.unreachable_tasks.retain(|_, task| task.agent_id.value != id);
+            }
         }
         let Some(agent) = self.agents.get_mut(id) else { return (Vec::new(), shut_down) };
         let before = std::mem::replace(&mut agent.tasks, kept.clone());

@@ -51,7 +51,7 @@ impl Master {
                 allocation_info: multi_role
                     .then(|| AllocationInfo { role: Some(set_aside.role.to_string()) }),
             };
-            framework.offers.insert(id.clone());
+            framework.offers.insert(id.clone(), ());
             framework.count("offers/sent");
             agent.offers.insert(id.clone());
             self.inverse.look_at(&set_aside.agent);

@@ -4,7 +4,7 @@
 //! Never what makes an operation valid (`validate::operation`). Order and texts:
 //! apache/mesos@c1b42f79:src/master/master.cpp (`_apply`, `updateOperationStatus`, `reconcileOperations`).
 
-use crate::{Effect, Master, OperationUuid, accept::Accepted, validate::operation as valid};
+use crate::{Effect, Master, OperationUuid, Tables as _, accept::Accepted, validate::operation as valid};
 use base::{Duration, Effects, Now, Rng, Time};
 use model::{
     mesos::{

@@ -20,7 +20,10 @@ use model::{
     request::{Answer, Body, Codec, Http, RequestId},
     save::Change,
 };
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 /// Calls that may wait for earlier ones to be durable; more are refused.
 const WAITING_MAX: usize = 1024;
@@ -106,6 +109,11 @@ fn bad(text: impl Into<String>) -> Answer {
 }
 
 impl Master {
+    /// What operators decided, to be changed: readers keep what they have.
+    pub(crate) fn policy_mut(&mut self) -> &mut policy::Policy {
+        Arc::make_mut(&mut self.policy)
+    }
+
     /// Takes a call; its answer comes when what it decided is durable.
     pub(crate) fn operator_call(
         &mut self,
@@ -185,8 +193,9 @@ impl Master {
             Decision::Drained(agent) => self.drained(&agent, now, out),
             Decision::Deactivate(agent) => self.deactivated(agent, now, out),
             Decision::Reactivate(agent) => {
-                self.policy.draining.remove(&agent);
-                self.policy.deactivated.remove(&agent);
+                self.agents.touch(&agent);
+                self.policy_mut().draining.remove(&agent);
+                self.policy_mut().deactivated.remove(&agent);
                 match self.agents.get_mut(&agent) {
                     Some(known) => {
                         known.drain_started = None;
@@ -207,9 +216,9 @@ impl Master {
     }
 
     fn gone(&mut self, agent: &str, at: Time, now: Time, out: &mut Effects<Effect>) {
-        self.policy.gone.insert(agent.to_owned(), at);
-        self.policy.draining.remove(agent);
-        self.policy.deactivated.remove(agent);
+        self.policy_mut().gone.insert(agent.to_owned(), at);
+        self.policy_mut().draining.remove(agent);
+        self.policy_mut().deactivated.remove(agent);
         self.recovering.remove(agent);
         self.operator.drained.remove(agent);
         if self.unreachable.remove(agent).is_some() {

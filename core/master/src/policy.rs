@@ -22,7 +22,7 @@ const DEACTIVATED: &str = "deactivated/";
 const GONE: &str = "gone/";
 
 /// Everything that operators decided.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// Weights that were set, by role.
     pub weights: BTreeMap<String, f64>,

@@ -1,7 +1,7 @@
 //! What a master knows: frameworks, agents, offers and tasks as plain values. Handlers stand beside their concern.
 
 use crate::{EventCounts, allocator::Constraints};
-use base::Time;
+use base::{Table, Time};
 use model::{
     link::Upid,
     mesos::{
@@ -12,7 +12,7 @@ use model::{
     resources::Resources,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
 };
@@ -48,7 +48,7 @@ pub struct Stream {
 }
 
 /// A framework.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Framework {
     /// What it says of itself, its id included.
     pub info: FrameworkInfo,
@@ -65,15 +65,17 @@ pub struct Framework {
     /// When it ended.
     pub unregistered: Option<Time>,
     /// Its tasks that are not forgotten, by id.
-    pub tasks: BTreeMap<String, Task>,
+    pub tasks: Table<String, Task>,
     /// Its tasks on unreachable agents.
-    pub unreachable_tasks: BTreeMap<String, Task>,
+    pub unreachable_tasks: Table<String, Task>,
     /// Its ended tasks, oldest first.
-    pub completed_tasks: VecDeque<Task>,
+    pub completed_tasks: Table<u64, Task>,
+    /// Tasks of it that have ended.
+    pub completed: u64,
     /// Its outstanding offers.
-    pub offers: BTreeSet<String>,
+    pub offers: Table<String, ()>,
     /// Its executors: agent and executor id.
-    pub executors: BTreeSet<(String, String)>,
+    pub executors: Table<(String, String), ()>,
     /// Its operations that are not forgotten: number and agent.
     pub operations: BTreeMap<OperationUuid, String>,
     /// Those of them that it named.
@@ -112,7 +114,7 @@ impl Framework {
     /// Ids of agents where it has tasks or executors.
     pub fn agents(&self) -> BTreeSet<&str> {
         let tasks = self.tasks.values().map(|t| t.agent_id.value.as_str());
-        tasks.chain(self.executors.iter().map(|(agent, _)| agent.as_str())).collect()
+        tasks.chain(self.executors.keys().map(|(agent, _)| agent.as_str())).collect()
     }
     /// Counts one more.
     pub fn count(&mut self, what: &'static str) {
@@ -126,14 +128,15 @@ impl Framework {
         };
         match self.tasks.get(task) {
             Some(task) => ended(task),
-            None => self.completed_tasks.iter().rev().any(|t| t.task_id.value == task && ended(t)),
+            None => self.completed_tasks.values().rev().any(|t| t.task_id.value == task && ended(t)),
         }
     }
     /// Keeps an ended task for reading.
     pub fn complete(&mut self, task: Task, max: usize) {
-        self.completed_tasks.push_back(task);
+        self.completed_tasks.insert(self.completed, task);
+        self.completed += 1;
         while self.completed_tasks.len() > max {
-            self.completed_tasks.pop_front();
+            self.completed_tasks.pop_first();
         }
     }
 }
@@ -148,7 +151,7 @@ pub fn roles(info: &FrameworkInfo) -> Vec<String> {
 }
 
 /// An agent.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Agent {
     /// What it says of itself, its id included.
     pub info: AgentInfo,
@@ -164,8 +167,6 @@ pub struct Agent {
     pub connected: bool,
     /// The process that pings it.
     pub observer: String,
-    /// Pings without a pong.
-    pub pings_missed: u32,
     /// When it first registered.
     pub registered: Time,
     /// When it last reregistered.
@@ -212,7 +213,7 @@ impl fmt::Display for Agent {
 }
 
 /// An outstanding offer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Outstanding {
     /// As it was sent.
     pub offer: Offer,

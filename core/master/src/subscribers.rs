@@ -2,7 +2,7 @@
 //!
 //! Which events there are: apache/mesos@c1b42f79:src/master/master.cpp (`Master::Subscribers`).
 
-use crate::{Effect, Framework, Master, config::HEARTBEAT_INTERVAL, timers::Timer};
+use crate::{Effect, Framework, Master, Tables as _, config::HEARTBEAT_INTERVAL, timers::Timer};
 use base::{Effects, Time};
 use model::{
     mesos::{

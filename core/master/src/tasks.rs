@@ -158,7 +158,7 @@ impl Master {
     pub(crate) fn note_executor(&mut self, framework: &str, agent_id: &str, executor: ExecutorInfo) {
         let id = executor.executor_id.value.clone();
         if let Some(framework) = self.frameworks.get_mut(framework) {
-            framework.executors.insert((agent_id.to_owned(), id.clone()));
+            framework.executors.insert((agent_id.to_owned(), id.clone()), ());
         }
         if let Some(agent) = self.agents.get_mut(agent_id) {
             agent.executors.insert((framework.to_owned(), id), executor);

@@ -147,6 +147,8 @@ impl Master {
         if let Ok(resources) = Resources::from_messages(&task.resources) {
             let role = crate::agents::role_of(task);
             self.allocator.recover(framework, &task.agent_id.value, role, &resources, None, now);
+            // What is used of it is not what it was.
+            self.agents.touch(&task.agent_id.value);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Never: how they are said on the wire (`api`), nor what is decided about them (`master`, `agent`, `orchestrator`).
 
 pub mod container;
+pub mod document;
 pub mod driver;
 pub mod link;
 pub mod request;

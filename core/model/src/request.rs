@@ -19,7 +19,7 @@ impl fmt::Display for StreamId {
 }
 
 /// How the records of a stream are said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Codec {
     /// `application/json`.
     #[default]

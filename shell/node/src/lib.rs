@@ -6,6 +6,7 @@ mod allocation;
 mod attach;
 mod clock;
 mod dev;
+mod documents;
 mod driver;
 mod files;
 pub mod flags;

@@ -2,6 +2,7 @@
 
 use crate::{
     Running, Stop, address,
+    documents::Documents,
     driver::{Driven, Saver, drive_observed, now, system_rng},
     flags::Values,
     hub::{Hub, Style},
@@ -11,7 +12,7 @@ use crate::{
 };
 use anyhow::Context as _;
 use base::Now;
-use endpoints::{Arrived, Routed};
+use endpoints::{Arrived, Perform, Routed};
 use master::{Config, Effect, Input, Master, OperatorCall};
 use model::link::Upid;
 use std::{path::Path, sync::Arc};
@@ -116,10 +117,11 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
             inbox.send(input).await;
         }
     });
+    let documents = Documents::of(driven.clone());
     let attached: Arc<[_]> = crate::levels::attached(values.get("log_dir"), "master").into();
     let handler = move |incoming: web::Incoming| {
         let (driven, hub, operator) = (driven.clone(), hub.clone(), operator.clone());
-        let (tools, attached) = (tools.clone(), attached.clone());
+        let (tools, attached, documents) = (tools.clone(), attached.clone(), documents.clone());
         async move {
             let known = |id: &str| id == "master" || id.starts_with("slave-observer(");
             let incoming = match sort(incoming, known) {
@@ -142,6 +144,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                     driven.send(input).await;
                     crate::answered(answer).await
                 }
+                Routed::Perform(Perform::Document(ask)) => documents.answer(ask).await,
                 Routed::Perform(perform) => tools.perform(perform).await,
             }
         }

@@ -52,8 +52,8 @@ impl Tools {
                 let measured = tokio::task::spawn_blocking(move || meter.measure(&wanted)).await;
                 render_used(&ask, measured.unwrap_or_default())
             }
-            // The agent streams these itself; a master has no containers. Files were dealt with.
-            Perform::Files(_) | Perform::Session { .. } | Perform::Output { .. } => {
+            // The agent streams these itself; a master has no containers. Files and documents were dealt with.
+            Perform::Files(_) | Perform::Document(_) | Perform::Session { .. } | Perform::Output { .. } => {
                 endpoints::render(Answer::text(404, "404 Not Found."))
             }
         }

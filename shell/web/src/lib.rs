@@ -6,6 +6,7 @@ mod body;
 pub mod client;
 mod connection;
 pub mod link;
+mod parts;
 pub mod scheduler;
 mod server;
 mod stream;

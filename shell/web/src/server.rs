@@ -5,6 +5,7 @@
 use crate::{
     body::{self, Unread},
     connection::{Socket, Watch},
+    parts::{self, PartsBody},
     stream::StreamBody,
 };
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::{server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use model::request::RequestId;
+use model::{document::Part, request::RequestId};
 use std::{
     collections::VecDeque,
     convert::Infallible,
@@ -102,6 +103,8 @@ const RECORDS: &[u8] = b"application/recordio";
 pub enum Reply {
     /// An answer with its whole body.
     Full(Response<Bytes>),
+    /// An answer whose body is there in parts.
+    Parts(Response<Arc<Vec<Arc<Part>>>>),
     /// A head now, and bytes as they come.
     Stream(Response<()>, StreamBody),
 }
@@ -255,8 +258,17 @@ async fn converse<H, F>(
                 Ok(Ok((request, gzip, upload))) => {
                     let reply = handler(Incoming { id: next_id(), peer, local, request, upload }).await;
                     match reply {
-                        Reply::Full(answer) if gzip => Reply::Full(body::compress(answer)),
-                        reply => reply,
+                        Reply::Full(answer) if gzip => Said::Full(body::compress(answer)),
+                        // It takes long for parts that nobody has asked for yet.
+                        Reply::Parts(answer) if gzip => {
+                            match tokio::task::spawn_blocking(|| parts::gzip(answer)).await {
+                                Ok(answer) => Said::Parts(answer),
+                                Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, String::new()),
+                            }
+                        }
+                        Reply::Full(answer) => Said::Full(answer),
+                        Reply::Parts(answer) => Said::Parts(parts::plain(answer)),
+                        Reply::Stream(head, stream) => Said::Stream(head, stream),
                     }
                 }
                 Ok(Err(Unread::Refuse(status, text))) => refused(status, text),
@@ -269,12 +281,16 @@ async fn converse<H, F>(
                 }
             };
             Ok::<_, Infallible>(match reply {
-                Reply::Full(answer) => {
+                Said::Full(answer) => {
                     watch.idle();
-                    answer.map(|bytes| Either::Left(Full::new(bytes)))
+                    answer.map(|bytes| Either::Left(Either::Left(Full::new(bytes))))
+                }
+                Said::Parts(answer) => {
+                    watch.idle();
+                    answer.map(|body| Either::Left(Either::Right(body)))
                 }
                 // what arrives during a stream is not looked at
-                Reply::Stream(head, stream) => {
+                Said::Stream(head, stream) => {
                     stream.cut_by(cut.clone());
                     let cut_on_stop = cut;
                     let mut stopping = stopping;
@@ -331,12 +347,19 @@ async fn whole(
     Ok((Request::from_parts(head, bytes), gzip))
 }
 
-fn refused(status: StatusCode, text: String) -> Reply {
+/// What is sent.
+enum Said {
+    Full(Response<Bytes>),
+    Parts(Response<PartsBody>),
+    Stream(Response<()>, StreamBody),
+}
+
+fn refused(status: StatusCode, text: String) -> Said {
     let mut answer = Response::new(Bytes::from(text));
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    Reply::Full(answer)
+    Said::Full(answer)
 }
 
 fn next_id() -> RequestId {

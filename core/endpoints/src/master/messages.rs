@@ -3,34 +3,18 @@
 //! Unlike all other messages these list what is empty, and agents say `checkpoint`, which only the oldest API has:
 //! apache/mesos@c1b42f79:src/master/readonly_handler.cpp (`jsonify`).
 
+use super::documents::{Artist, Sheet};
 use crate::nouns::{self, message};
 use api::json::{ToJson as _, Writer};
-use master::Master;
+use master::{Tables as _, View};
 use model::mesos::{
     AgentInfo, Task,
     master::{
         Event, event,
-        response::{
-            GetAgents, GetExecutors, GetFrameworks, GetState, get_agents, get_executors, get_frameworks,
-        },
+        response::{GetExecutors, GetState, get_agents, get_executors, get_frameworks},
     },
 };
-
-/// Where a part of the state comes from: the machine, or a message that was made of it.
-pub(super) enum From<'a> {
-    Master(&'a Master),
-    Message(&'a GetState),
-}
-
-fn typed(kind: &str, key: &str, write: impl FnOnce(&mut Writer)) -> String {
-    nouns::object(|w| {
-        nouns::text(w, "type", kind);
-        w.key(key);
-        w.open();
-        write(w);
-        w.close();
-    })
-}
+use std::collections::BTreeMap;
 
 fn part(w: &mut Writer, key: &str, write: impl FnOnce(&mut Writer)) {
     w.key(key);
@@ -39,101 +23,111 @@ fn part(w: &mut Writer, key: &str, write: impl FnOnce(&mut Writer)) {
     w.close();
 }
 
-/// An answer whose payload is one of these parts.
-pub(super) fn answer(kind: &str, from: &From<'_>) -> String {
+/// An answer of the operator API whose payload is one of these parts, or all of them.
+pub(super) fn large(sheet: &mut Sheet, artist: &mut Artist, view: &View, kind: &str) {
     let key = kind.to_ascii_lowercase();
-    typed(kind, &key, |w| match kind {
-        "GET_TASKS" => tasks(w, from),
-        "GET_EXECUTORS" => executors(w, from),
-        "GET_FRAMEWORKS" => frameworks(w, from),
-        "GET_AGENTS" => agents(w, from),
-        _ => state(w, from),
-    })
-}
-
-fn state(w: &mut Writer, from: &From<'_>) {
-    part(w, "get_tasks", |w| tasks(w, from));
-    part(w, "get_executors", |w| executors(w, from));
-    part(w, "get_frameworks", |w| frameworks(w, from));
-    part(w, "get_agents", |w| agents(w, from));
-}
-
-fn tasks(w: &mut Writer, from: &From<'_>) {
-    let write = |w: &mut Writer, task: &Task| w.message(task);
-    match from {
-        From::Master(master) => {
-            let [live, unreachable, completed] = master.all_tasks();
-            nouns::list(w, "tasks", live, write);
-            nouns::list(w, "unreachable_tasks", unreachable, write);
-            nouns::list(w, "completed_tasks", completed, write);
+    sheet.w.open();
+    nouns::text(&mut sheet.w, "type", kind);
+    sheet.w.key(&key);
+    sheet.w.open();
+    match kind {
+        "GET_TASKS" => tasks(sheet, artist, view),
+        "GET_EXECUTORS" => executors(&mut sheet.w, &view.executors_message()),
+        "GET_FRAMEWORKS" => frameworks(sheet, artist, view),
+        "GET_AGENTS" => agents(sheet, artist, view),
+        _ => {
+            for part in ["get_tasks", "get_executors", "get_frameworks", "get_agents"] {
+                sheet.w.key(part);
+                sheet.w.open();
+                match part {
+                    "get_tasks" => tasks(sheet, artist, view),
+                    "get_executors" => executors(&mut sheet.w, &view.executors_message()),
+                    "get_frameworks" => frameworks(sheet, artist, view),
+                    _ => agents(sheet, artist, view),
+                }
+                sheet.w.close();
+            }
         }
-        From::Message(state) => {
-            let tasks = state.get_tasks.as_ref();
-            nouns::list(w, "tasks", tasks.into_iter().flat_map(|t| &t.tasks), write);
-            nouns::list(w, "unreachable_tasks", tasks.into_iter().flat_map(|t| &t.unreachable_tasks), write);
-            nouns::list(w, "completed_tasks", tasks.into_iter().flat_map(|t| &t.completed_tasks), write);
-        }
+    }
+    sheet.w.close();
+    sheet.w.close();
+    if matches!(kind, "GET_TASKS" | "GET_STATE") {
+        artist.tasks_v1_done();
     }
 }
 
-fn executors(w: &mut Writer, from: &From<'_>) {
-    let own;
-    let all: &GetExecutors = match from {
-        From::Master(master) => {
-            own = master.executors_message();
-            &own
-        }
-        From::Message(state) => match &state.get_executors {
-            Some(all) => all,
-            None => {
-                own = GetExecutors::default();
-                &own
-            }
-        },
+fn task(w: &mut Writer, task: &Task) {
+    w.message(task);
+}
+
+fn tasks(sheet: &mut Sheet, artist: &mut Artist, view: &View) {
+    let pages = &mut artist.tasks_v1;
+    let live = || view.frameworks().values();
+    let key = |sheet: &mut Sheet, key: &str| {
+        sheet.w.key(key);
+        sheet.w.list();
     };
+    key(sheet, "tasks");
+    live().for_each(|f| pages.list(sheet, &f.tasks, task, &mut BTreeMap::new()));
+    sheet.w.end();
+    key(sheet, "unreachable_tasks");
+    live().for_each(|f| pages.list(sheet, &f.unreachable_tasks, task, &mut BTreeMap::new()));
+    sheet.w.end();
+    key(sheet, "completed_tasks");
+    let all = live().chain(view.completed_frameworks().iter().map(|f| &**f));
+    all.for_each(|f| pages.ended(sheet, &f.completed_tasks, task));
+    sheet.w.end();
+}
+
+fn executors(w: &mut Writer, all: &GetExecutors) {
     nouns::list(w, "executors", &all.executors, |w, e: &get_executors::Executor| w.message(e));
 }
 
-fn frameworks(w: &mut Writer, from: &From<'_>) {
-    let own;
-    let all: &GetFrameworks = match from {
-        From::Master(master) => {
-            own = master.frameworks_message();
-            &own
-        }
-        From::Message(state) => match &state.get_frameworks {
-            Some(all) => all,
-            None => {
-                own = GetFrameworks::default();
-                &own
-            }
-        },
-    };
-    let write = |w: &mut Writer, f: &get_frameworks::Framework| w.message(f);
-    nouns::list(w, "frameworks", &all.frameworks, write);
-    nouns::list(w, "completed_frameworks", &all.completed_frameworks, write);
+fn frameworks(sheet: &mut Sheet, artist: &mut Artist, view: &View) {
+    let live = view.frameworks().values();
+    nouns::list(&mut sheet.w, "frameworks", live, |w, framework| {
+        let used = artist.tasks_v1.used(&framework.tasks, task);
+        w.message(&view.framework_using(framework, used));
+    });
+    nouns::list(&mut sheet.w, "completed_frameworks", view.completed_frameworks(), |w, framework| {
+        w.message(&view.framework_shown(framework));
+    });
 }
 
-fn agents(w: &mut Writer, from: &From<'_>) {
-    let own;
-    let all: &GetAgents = match from {
-        From::Master(master) => {
-            own = master.agents_message();
-            &own
-        }
-        From::Message(state) => match &state.get_agents {
-            Some(all) => all,
-            None => {
-                own = GetAgents::default();
-                &own
-            }
-        },
-    };
-    nouns::list(w, "agents", &all.agents, agent);
-    nouns::list(w, "recovered_agents", &all.recovered_agents, info);
+fn agents(sheet: &mut Sheet, artist: &mut Artist, view: &View) {
+    sheet.w.key("agents");
+    sheet.w.list();
+    artist.agents_v1(sheet, view);
+    sheet.w.end();
+    nouns::list(&mut sheet.w, "recovered_agents", view.recovering().values(), info);
 }
 
-fn agent(w: &mut Writer, agent: &get_agents::Agent) {
+/// The whole state as an event has it.
+fn state(w: &mut Writer, state: &GetState) {
+    let (tasks, all) = (state.get_tasks.as_ref(), state.get_frameworks.as_ref());
+    part(w, "get_tasks", |w| {
+        nouns::list(w, "tasks", tasks.into_iter().flat_map(|t| &t.tasks), task);
+        nouns::list(w, "unreachable_tasks", tasks.into_iter().flat_map(|t| &t.unreachable_tasks), task);
+        nouns::list(w, "completed_tasks", tasks.into_iter().flat_map(|t| &t.completed_tasks), task);
+    });
+    part(w, "get_executors", |w| match &state.get_executors {
+        Some(all) => executors(w, all),
+        None => executors(w, &GetExecutors::default()),
+    });
+    part(w, "get_frameworks", |w| {
+        let write = |w: &mut Writer, f: &get_frameworks::Framework| w.message(f);
+        nouns::list(w, "frameworks", all.into_iter().flat_map(|f| &f.frameworks), write);
+        nouns::list(w, "completed_frameworks", all.into_iter().flat_map(|f| &f.completed_frameworks), write);
+    });
+    part(w, "get_agents", |w| {
+        let all = state.get_agents.as_ref();
+        nouns::list(w, "agents", all.into_iter().flat_map(|a| &a.agents), agent);
+        nouns::list(w, "recovered_agents", all.into_iter().flat_map(|a| &a.recovered_agents), info);
+    });
+}
+
+/// An agent as the operator API has it.
+pub(super) fn agent(w: &mut Writer, agent: &get_agents::Agent) {
     w.open();
     w.key("agent_info");
     info(w, &agent.agent_info);
@@ -185,16 +179,19 @@ pub(super) fn event(event: &Event) -> String {
     let Some((subscribed, state)) = subscribed.and_then(|s| Some((s, s.get_state.as_ref()?))) else {
         return event.to_json();
     };
-    typed("SUBSCRIBED", "subscribed", |w| {
-        part(w, "get_state", |w| self::state(w, &From::Message(state)));
-        nouns::number(w, "heartbeat_interval_seconds", subscribed.heartbeat_interval_seconds());
+    nouns::object(|w| {
+        nouns::text(w, "type", "SUBSCRIBED");
+        part(w, "subscribed", |w| {
+            part(w, "get_state", |w| self::state(w, state));
+            nouns::number(w, "heartbeat_interval_seconds", subscribed.heartbeat_interval_seconds());
+        });
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::mesos::master::response::GetTasks;
+    use model::mesos::master::response::{GetAgents, GetTasks};
     use serde_json::{Value, json};
 
     #[test]

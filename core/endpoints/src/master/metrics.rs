@@ -1,6 +1,6 @@
 //! The master's numbers by upstream's names (docs/monitoring.md). What is never counted here stands at 0.
 
-use master::{Counters, Framework, Master};
+use master::{Counters, Framework, Master, Tables as _};
 use model::{
     mesos::{TaskState, scheduler::event},
     resources::Resources,
@@ -192,7 +192,7 @@ fn members(master: &Master, put: &mut impl FnMut(&str, f64)) {
     let agents = master.agents().values();
     let connected = agents.clone().filter(|a| a.connected).count();
     let active = agents.clone().filter(|a| master.is_active(a)).count();
-    let all = agents.len();
+    let all = master.agents().len();
     put("slaves_connected", connected as f64);
     put("slaves_disconnected", (all - connected) as f64);
     put("slaves_active", active as f64);
@@ -203,8 +203,8 @@ fn members(master: &Master, put: &mut impl FnMut(&str, f64)) {
     let active = frameworks.clone().filter(|f| f.is_active()).count();
     put("frameworks_connected", connected as f64);
     put("frameworks_active", active as f64);
-    put("frameworks_disconnected", (frameworks.len() - connected) as f64);
-    put("frameworks_inactive", (frameworks.len() - active) as f64);
+    put("frameworks_disconnected", (master.frameworks().len() - connected) as f64);
+    put("frameworks_inactive", (master.frameworks().len() - active) as f64);
 }
 
 /// Total, and what is offered or used.

@@ -1,16 +1,19 @@
 //! The master's operator API, `POST /api/v1`: which call is a read, what a change is handed to the machine as.
 
-use super::{messages, metrics, resources};
+use super::{
+    documents::{Ask, What},
+    messages, metrics, resources,
+};
 use crate::{
     Arrived, Perform, Routed, Said,
     answer::{bad_request, render},
-    files::{self, Attached, READ_BYTES_MAX, Role, What},
+    files::{self, Attached, READ_BYTES_MAX, Role},
     logging, nouns,
-    operator::{self, respond, respond_with},
+    operator::{self, respond},
 };
 use bytes::Bytes;
 use http::Response;
-use master::{Input, Master, OperatorCall, VERSION};
+use master::{Input, Master, OperatorCall, Tables as _, VERSION, View};
 use model::{
     mesos::{
         DrainConfig, WeightInfo,
@@ -31,16 +34,9 @@ pub(super) fn route(arrived: &Arrived, master: &Master, attached: &[Attached]) -
         Err(refusal) => return Routed::Respond(refusal),
     };
     let kind = call.r#type();
-    let large = |name: &str| {
-        Routed::Respond(respond_with(
-            codec,
-            || messages::answer(name, &messages::From::Master(master)),
-            || large_message(kind, master),
-        ))
-    };
     match kind {
         Of::GetState | Of::GetAgents | Of::GetFrameworks | Of::GetExecutors | Of::GetTasks => {
-            large(kind.as_str_name())
+            Routed::Perform(Perform::Document(Ask { what: What::Large(kind, codec), jsonp: None }))
         }
         Of::GetMetrics => operator_metrics(master, codec),
         Of::GetLoggingLevel => logging::ask(None, Role::Master, codec),
@@ -50,12 +46,12 @@ pub(super) fn route(arrived: &Arrived, master: &Master, attached: &[Attached]) -
         }
         Of::ListFiles => {
             let path = call.list_files.unwrap_or_default().path;
-            files::ask(What::Browse, path, Role::Master, Said::V1(codec), attached)
+            files::ask(files::What::Browse, path, Role::Master, Said::V1(codec), attached)
         }
         Of::ReadFile => {
             let asked = call.read_file.unwrap_or_default();
             let length = asked.length.unwrap_or(READ_BYTES_MAX).min(READ_BYTES_MAX);
-            let what = What::Read { offset: Some(asked.offset), length };
+            let what = files::What::Read { offset: Some(asked.offset), length };
             files::ask(what, asked.path, Role::Master, Said::V1(codec), attached)
         }
         Of::Unknown => Routed::Respond(render(Answer::text(501, "501 Not Implemented."))),
@@ -136,7 +132,8 @@ pub(super) fn weights(master: &Master) -> Vec<WeightInfo> {
     set.map(|(role, weight)| WeightInfo { role: Some(role.clone()), weight: *weight }).collect()
 }
 
-fn large_message(kind: Of, master: &Master) -> Said1 {
+/// A large answer as a message.
+pub(super) fn large_message(kind: Of, master: &View) -> Said1 {
     let none = Said1::default;
     match kind {
         Of::GetTasks => {

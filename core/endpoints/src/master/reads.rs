@@ -1,14 +1,18 @@
-//! The master's older read endpoints by name. Their large bodies are written in `state`.
+//! The master's older read endpoints by name. The large ones are drawn apart (`documents`).
 
-use super::{registry, state};
+use super::{
+    documents::{Ask, What},
+    registry, state,
+};
 use crate::{
     Perform, Routed,
     answer::{empty, json, json_text, parameter, render},
     nouns,
 };
+use api::json::Writer;
 use bytes::Bytes;
 use http::Response;
-use master::{Input, Master};
+use master::{Input, Master, Tables as _, View};
 use model::{
     mesos::Task,
     request::{Answer, Body},
@@ -41,13 +45,19 @@ pub(super) fn route(name: &str, rest: &str, query: Option<&str>, master: &Master
             one.then(|| rest.to_owned())
         })
     };
+    let what = match name {
+        "state" | "state.json" => Some(What::State),
+        "state-summary" => Some(What::Summary),
+        "slaves" | "slaves.json" => Some(What::Slaves(named("slave_id"))),
+        "frameworks" => Some(What::Frameworks(named("framework_id"))),
+        "tasks" | "tasks.json" => Some(What::Tasks(query.map(str::to_owned))),
+        _ => None,
+    };
+    if let Some(what) = what {
+        return Routed::Perform(Perform::Document(Ask { what, jsonp: parameter(query, "jsonp") }));
+    }
     let text = match name {
         "health" => return Routed::Respond(empty()),
-        "state" | "state.json" => state::state(master),
-        "state-summary" => state::summary(master),
-        "slaves" | "slaves.json" => state::slaves(master, named("slave_id").as_deref()),
-        "frameworks" => state::frameworks(master, named("framework_id").as_deref()),
-        "tasks" | "tasks.json" => tasks(master, query),
         "roles" => state::roles(master),
         "flags" => nouns::object(|w| state::flags(w, &master.config().flags)),
         _ => return Routed::Respond(json(&why(master, query), query)),
@@ -68,8 +78,8 @@ pub(super) fn registry(master: &Master, query: Option<&str>) -> Response<Bytes> 
     json_text(registry::text(master), query)
 }
 
-/// What can't be parsed of the query counts as not said.
-fn tasks(master: &Master, query: Option<&str>) -> String {
+/// `/tasks`. What can't be parsed of the query counts as not said.
+pub(super) fn tasks(w: &mut Writer, master: &View, query: Option<&str>) {
     let framework_id = parameter(query, "framework_id");
     let task_id = parameter(query, "task_id");
     let number = |name: &str| parameter(query, name).and_then(|v| v.parse::<i64>().ok());
@@ -79,10 +89,10 @@ fn tasks(master: &Master, query: Option<&str>) -> String {
         None => TASKS_LIMIT_DEFAULT,
     };
     let offset = number("offset").and_then(|n| usize::try_from(n).ok()).unwrap_or_default();
-    let frameworks = master.frameworks().values().chain(master.completed_frameworks());
+    let frameworks = master.frameworks().values().chain(master.completed_frameworks().iter().map(|f| &**f));
     let mut all: Vec<&Task> = frameworks
         .filter(|f| framework_id.as_ref().is_none_or(|w| w == f.id()))
-        .flat_map(|f| f.tasks.values().chain(f.unreachable_tasks.values()).chain(&f.completed_tasks))
+        .flat_map(|f| f.tasks.values().chain(f.unreachable_tasks.values()).chain(f.completed_tasks.values()))
         .filter(|t| task_id.as_ref().is_none_or(|w| *w == t.task_id.value))
         .collect();
     let since = |t: &Task| t.statuses.first().and_then(|s| s.timestamp).unwrap_or(f64::MAX);
@@ -90,9 +100,9 @@ fn tasks(master: &Master, query: Option<&str>) -> String {
     if parameter(query, "order").as_deref() != Some("asc") {
         all.reverse();
     }
-    nouns::object(|w| {
-        nouns::list(w, "tasks", all.into_iter().skip(offset).take(limit), nouns::task);
-    })
+    w.open();
+    nouns::list(w, "tasks", all.into_iter().skip(offset).take(limit), nouns::task);
+    w.close();
 }
 
 /// Why a framework has no offers, agent by agent.

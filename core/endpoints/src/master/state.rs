@@ -1,25 +1,27 @@
 //! `/state` and its parts: agents, frameworks, roles and the whole, in the v0 shapes that tools index. Written straight
-//! into text: with many tasks a tree of values would cost several times the answer.
+//! into text: with many tasks a tree of values would cost several times the answer. What it costs to write again is
+//! what changed (`documents`).
 //!
 //! Which keys there are: apache/mesos@c1b42f79:src/master/readonly_handler.cpp.
 
+use super::documents::{Artist, Sheet};
 use crate::{nouns, operator};
 use api::json::Writer;
-use master::{Agent, Framework, Master, Quantities, VERSION, is_terminal};
+use master::{Agent, Framework, Master, Quantities, Tables as _, VERSION, View};
 use model::{
     mesos::AgentInfo,
     resources::{Format, Resources, to_float},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-fn drain_info(w: &mut Writer, master: &Master, id: &str) {
+fn drain_info(w: &mut Writer, master: &View, id: &str) {
     if let Some(info) = master.policy().draining.get(id) {
         nouns::message(w, "drain_info", info);
     }
 }
 
 /// The members that every list of agents has.
-fn slave_members(w: &mut Writer, master: &Master, agent: &Agent) {
+fn slave_members(w: &mut Writer, master: &View, agent: &Agent) {
     let id = agent.info.id.as_ref().map_or("", |i| i.value.as_str());
     nouns::text(w, "id", id);
     nouns::text(w, "hostname", &agent.info.hostname);
@@ -49,7 +51,7 @@ fn slave_members(w: &mut Writer, master: &Master, agent: &Agent) {
     }
 }
 
-fn recovered_slaves(w: &mut Writer, master: &Master) {
+fn recovered_slaves(w: &mut Writer, master: &View) {
     let listed = master.recovering().values();
     nouns::list(w, "recovered_slaves", listed, |w, info: &AgentInfo| {
         w.open();
@@ -65,44 +67,60 @@ fn recovered_slaves(w: &mut Writer, master: &Master) {
     });
 }
 
-/// `/slaves`: all of them, or one.
-pub(super) fn slaves(master: &Master, wanted: Option<&str>) -> String {
-    let listed = master.agents().iter().filter(|(id, _)| wanted.is_none_or(|w| w == *id));
-    nouns::object(|w| {
-        nouns::list(w, "slaves", listed, |w, (_, agent)| {
-            w.open();
-            slave_members(w, master, agent);
-            nouns::reserved_full(w, "reserved_resources_full", &agent.total);
-            let unreserved = agent.total.unreserved().to_messages_as(Format::Both);
-            nouns::full(w, "unreserved_resources_full", &unreserved);
-            nouns::full(w, "used_resources_full", &master.used_messages(agent));
-            nouns::full(w, "offered_resources_full", &master.offered_messages(agent));
-            w.close();
-        });
-        recovered_slaves(w, master);
-    })
+/// An agent as `/state` has it.
+pub(super) fn agent(w: &mut Writer, master: &View, agent: &Agent) {
+    w.open();
+    slave_members(w, master, agent);
+    w.close();
 }
 
-fn used(master: &Master, framework: &Framework) -> Resources {
-    let mut sum = Resources::default();
-    for task in framework.tasks.values().filter(|t| !is_terminal(t.state())) {
-        if let Ok(used) = Resources::from_messages(&task.resources) {
-            sum += &used;
-        }
-    }
+/// An agent as `/slaves` has it.
+pub(super) fn full_agent(w: &mut Writer, master: &View, agent: &Agent) {
+    w.open();
+    slave_members(w, master, agent);
+    nouns::reserved_full(w, "reserved_resources_full", &agent.total);
+    let unreserved = agent.total.unreserved().to_messages_as(Format::Both);
+    nouns::full(w, "unreserved_resources_full", &unreserved);
+    nouns::full(w, "used_resources_full", &master.used_messages(agent));
+    nouns::full(w, "offered_resources_full", &master.offered_messages(agent));
+    w.close();
+}
+
+/// `/slaves`.
+pub(super) fn slaves(sheet: &mut Sheet, artist: &mut Artist, master: &View) {
+    sheet.w.open();
+    sheet.w.key("slaves");
+    sheet.w.list();
+    artist.full_agents(sheet, master);
+    sheet.w.end();
+    recovered_slaves(&mut sheet.w, master);
+    sheet.w.close();
+}
+
+/// `/slaves`: one of them.
+pub(super) fn one_slave(w: &mut Writer, master: &View, id: &str) {
+    w.open();
+    nouns::list(w, "slaves", master.agents().get(id), |w, agent| full_agent(w, master, agent));
+    recovered_slaves(w, master);
+    w.close();
+}
+
+/// The members that the summary has too, where it is known what its tasks use. What is used and what is offered come
+/// back.
+fn framework_members(
+    w: &mut Writer,
+    master: &View,
+    framework: &Framework,
+    tasks: &BTreeMap<String, Resources>,
+) -> (Resources, Resources) {
+    let mut used: Resources = tasks.values().sum();
     for (executor, _) in master.executors_of(framework) {
-        if let Ok(used) = Resources::from_messages(&executor.resources) {
-            sum += &used;
+        if let Ok(more) = Resources::from_messages(&executor.resources) {
+            used += &more;
         }
     }
-    sum
-}
-
-/// The members that the summary has too. What is used and what is offered come back.
-fn framework_members(w: &mut Writer, master: &Master, framework: &Framework) -> (Resources, Resources) {
-    let used = used(master, framework);
     let mut offered = Resources::default();
-    for offer in framework.offers.iter().filter_map(|id| master.offers().get(id)) {
+    for offer in framework.offers.keys().filter_map(|id| master.offers().get(id)) {
         offered += &offer.resources;
     }
     let info = &framework.info;
@@ -119,9 +137,12 @@ fn framework_members(w: &mut Writer, master: &Master, framework: &Framework) -> 
     (used, offered)
 }
 
-fn framework(w: &mut Writer, master: &Master, framework: &Framework) {
+fn framework(sheet: &mut Sheet, artist: &mut Artist, master: &View, framework: &Framework) {
+    let pages = &mut artist.tasks;
+    let used = pages.used(&framework.tasks, nouns::task);
+    let w = &mut sheet.w;
     w.open();
-    let (mut all, offered) = framework_members(w, master, framework);
+    let (mut all, offered) = framework_members(w, master, framework, &used);
     all += &offered;
     let info = &framework.info;
     nouns::text(w, "user", &info.user);
@@ -145,10 +166,18 @@ fn framework(w: &mut Writer, master: &Master, framework: &Framework) {
     } else {
         nouns::text(w, "role", info.role());
     }
-    nouns::list(w, "tasks", framework.tasks.values(), nouns::task);
-    nouns::list(w, "unreachable_tasks", framework.unreachable_tasks.values(), nouns::task);
-    nouns::list(w, "completed_tasks", &framework.completed_tasks, nouns::task);
-    let offers = framework.offers.iter().filter_map(|id| master.offers().get(id));
+    for (key, tasks) in [("tasks", &framework.tasks), ("unreachable_tasks", &framework.unreachable_tasks)] {
+        sheet.w.key(key);
+        sheet.w.list();
+        pages.list(sheet, tasks, nouns::task, &mut BTreeMap::new());
+        sheet.w.end();
+    }
+    sheet.w.key("completed_tasks");
+    sheet.w.list();
+    pages.ended(sheet, &framework.completed_tasks, nouns::task);
+    sheet.w.end();
+    let w = &mut sheet.w;
+    let offers = framework.offers.keys().filter_map(|id| master.offers().get(id));
     nouns::list(w, "offers", offers, |w, outstanding| {
         w.open();
         nouns::text(w, "id", &outstanding.offer.id.value);
@@ -169,65 +198,83 @@ fn framework(w: &mut Writer, master: &Master, framework: &Framework) {
     w.close();
 }
 
+/// Frameworks in a list.
+fn framework_list(
+    sheet: &mut Sheet,
+    artist: &mut Artist,
+    master: &View,
+    key: &str,
+    all: &mut dyn Iterator<Item = &Framework>,
+) {
+    sheet.w.key(key);
+    sheet.w.list();
+    for one in all {
+        sheet.w.item();
+        framework(sheet, artist, master, one);
+    }
+    sheet.w.end();
+}
+
 /// `/frameworks`: all of them, or one.
-pub(super) fn frameworks(master: &Master, wanted: Option<&str>) -> String {
+pub(super) fn frameworks(sheet: &mut Sheet, artist: &mut Artist, master: &View, wanted: Option<&str>) {
     let keep = |f: &&Framework| wanted.is_none_or(|w| w == f.id());
-    nouns::object(|w| {
-        let live = master.frameworks().values().filter(keep);
-        nouns::list(w, "frameworks", live, |w, f| framework(w, master, f));
-        let completed = master.completed_frameworks().iter().filter(keep);
-        nouns::list(w, "completed_frameworks", completed, |w, f| framework(w, master, f));
-        nouns::texts(w, "unregistered_frameworks", []);
-    })
+    sheet.w.open();
+    framework_list(sheet, artist, master, "frameworks", &mut master.frameworks().values().filter(keep));
+    let completed = master.completed_frameworks().iter().map(|f| &**f);
+    framework_list(sheet, artist, master, "completed_frameworks", &mut completed.filter(keep));
+    artist.tasks_done();
+    nouns::texts(&mut sheet.w, "unregistered_frameworks", []);
+    sheet.w.close();
 }
 
 /// `/state`.
-pub(super) fn state(master: &Master) -> String {
-    let config = master.config();
-    let info = master.info();
+pub(super) fn state(sheet: &mut Sheet, artist: &mut Artist, master: &View) {
+    let (config, info) = (&master.config, &master.info);
     let pid = info.pid.clone().unwrap_or_default();
     let active = master.agents().values().filter(|a| master.is_active(a)).count();
-    nouns::object(|w| {
-        nouns::build(w, VERSION);
-        nouns::number(w, "start_time", master.started().as_secs_f64());
-        nouns::number(w, "elected_time", master.started().as_secs_f64());
-        nouns::text(w, "id", master.id());
-        nouns::text(w, "pid", &pid);
-        nouns::text(w, "hostname", &config.hostname);
-        nouns::texts(w, "capabilities", info.capabilities.iter().map(|c| c.r#type().as_str_name()));
-        nouns::number(w, "activated_slaves", active as f64);
-        nouns::number(w, "deactivated_slaves", (master.agents().len() - active) as f64);
-        nouns::number(w, "unreachable_slaves", master.unreachable().len() as f64);
-        if let Some(domain) = &info.domain {
-            nouns::message(w, "domain", domain);
-        }
-        if let Some(cluster) = &config.cluster {
-            nouns::text(w, "cluster", cluster);
-        }
-        nouns::text(w, "leader", &pid);
-        w.key("leader_info");
-        w.open();
-        nouns::text(w, "id", master.id());
-        nouns::text(w, "pid", &pid);
-        w.key("port");
-        w.integer(i128::from(info.port));
-        nouns::text(w, "hostname", &config.hostname);
-        if let Some(domain) = &info.domain {
-            nouns::message(w, "domain", domain);
-        }
-        w.close();
-        flags(w, &config.flags);
-        nouns::list(w, "slaves", master.agents().values(), |w, agent| {
-            w.open();
-            slave_members(w, master, agent);
-            w.close();
-        });
-        recovered_slaves(w, master);
-        nouns::list(w, "frameworks", master.frameworks().values(), |w, f| framework(w, master, f));
-        nouns::list(w, "completed_frameworks", master.completed_frameworks(), |w, f| framework(w, master, f));
-        nouns::texts(w, "orphan_tasks", []);
-        nouns::texts(w, "unregistered_frameworks", []);
-    })
+    let w = &mut sheet.w;
+    w.open();
+    nouns::build(w, VERSION);
+    nouns::number(w, "start_time", master.started.as_secs_f64());
+    nouns::number(w, "elected_time", master.started.as_secs_f64());
+    nouns::text(w, "id", &master.id);
+    nouns::text(w, "pid", &pid);
+    nouns::text(w, "hostname", &config.hostname);
+    nouns::texts(w, "capabilities", info.capabilities.iter().map(|c| c.r#type().as_str_name()));
+    nouns::number(w, "activated_slaves", active as f64);
+    nouns::number(w, "deactivated_slaves", (master.agents().len() - active) as f64);
+    nouns::number(w, "unreachable_slaves", master.unreachable as f64);
+    if let Some(domain) = &info.domain {
+        nouns::message(w, "domain", domain);
+    }
+    if let Some(cluster) = &config.cluster {
+        nouns::text(w, "cluster", cluster);
+    }
+    nouns::text(w, "leader", &pid);
+    w.key("leader_info");
+    w.open();
+    nouns::text(w, "id", &master.id);
+    nouns::text(w, "pid", &pid);
+    w.key("port");
+    w.integer(i128::from(info.port));
+    nouns::text(w, "hostname", &config.hostname);
+    if let Some(domain) = &info.domain {
+        nouns::message(w, "domain", domain);
+    }
+    w.close();
+    flags(w, &config.flags);
+    w.key("slaves");
+    w.list();
+    artist.state_agents(master, |_, page| sheet.items(&page.part));
+    sheet.w.end();
+    recovered_slaves(&mut sheet.w, master);
+    framework_list(sheet, artist, master, "frameworks", &mut master.frameworks().values());
+    let completed = master.completed_frameworks().iter().map(|f| &**f);
+    framework_list(sheet, artist, master, "completed_frameworks", &mut { completed });
+    artist.tasks_done();
+    nouns::texts(&mut sheet.w, "orphan_tasks", []);
+    nouns::texts(&mut sheet.w, "unregistered_frameworks", []);
+    sheet.w.close();
 }
 
 /// A member with all flags that upstream names too.
@@ -255,54 +302,73 @@ const COUNTED: [&str; 10] = [
 
 #[derive(Default)]
 struct Counted<'a> {
-    states: BTreeMap<&'static str, u64>,
+    states: [u64; COUNTED.len()],
     others: BTreeSet<&'a str>,
 }
 
-impl Counted<'_> {
+impl<'a> Counted<'a> {
+    fn count(&mut self, state: Option<usize>, other: &'a str) {
+        if let Some(at) = state {
+            self.states[at] += 1;
+        }
+        self.others.insert(other);
+    }
     fn write(&self, w: &mut Writer, ids: &str) {
-        for name in COUNTED {
+        for (name, count) in COUNTED.iter().zip(self.states) {
             w.key(name);
-            w.integer(i128::from(self.states.get(name).copied().unwrap_or_default()));
+            w.integer(i128::from(count));
         }
         nouns::texts(w, ids, self.others.iter().copied());
     }
 }
 
 /// `/state-summary`: one walk over all tasks of live frameworks.
-pub(super) fn summary(master: &Master) -> String {
-    let mut agents: BTreeMap<&str, Counted<'_>> = BTreeMap::new();
-    let mut frameworks: BTreeMap<&str, Counted<'_>> = BTreeMap::new();
+pub(super) fn summary(sheet: &mut Sheet, artist: &mut Artist, master: &View) {
+    let mut agents: HashMap<&str, Counted<'_>> = HashMap::new();
+    let mut frameworks: HashMap<&str, Counted<'_>> = HashMap::new();
     for framework in master.frameworks().values() {
+        let own = frameworks.entry(framework.id()).or_default();
         let tasks = framework.tasks.values().chain(framework.unreachable_tasks.values());
-        for task in tasks.chain(&framework.completed_tasks) {
-            let agent = agents.entry(&task.agent_id.value).or_default();
-            *agent.states.entry(task.state().as_str_name()).or_default() += 1;
-            agent.others.insert(framework.id());
-            let own = frameworks.entry(framework.id()).or_default();
-            *own.states.entry(task.state().as_str_name()).or_default() += 1;
-            own.others.insert(&task.agent_id.value);
+        for task in tasks.chain(framework.completed_tasks.values()) {
+            let state = COUNTED.iter().position(|name| *name == task.state().as_str_name());
+            agents.entry(&task.agent_id.value).or_default().count(state, framework.id());
+            own.count(state, &task.agent_id.value);
         }
     }
     let none = Counted::default();
-    nouns::object(|w| {
-        nouns::text(w, "hostname", &master.config().hostname);
-        if let Some(cluster) = &master.config().cluster {
-            nouns::text(w, "cluster", cluster);
-        }
-        nouns::list(w, "slaves", master.agents(), |w, (id, agent)| {
-            w.open();
-            slave_members(w, master, agent);
+    let w = &mut sheet.w;
+    w.open();
+    nouns::text(w, "hostname", &master.config.hostname);
+    if let Some(cluster) = &master.config.cluster {
+        nouns::text(w, "cluster", cluster);
+    }
+    w.key("slaves");
+    w.list();
+    artist.state_agents(master, |page, drawn| {
+        let mut from = 0;
+        for ((id, _), end) in page.iter().zip(&drawn.ends) {
+            // As in `/state`, before its last brace; in front of all but the first stands a comma.
+            let text = &drawn.part.plain[from + usize::from(from > 0)..end - 1];
+            from = *end;
+            w.item();
+            w.raw(&String::from_utf8_lossy(text));
             agents.get(id.as_str()).unwrap_or(&none).write(w, "framework_ids");
             w.close();
-        });
-        nouns::list(w, "frameworks", master.frameworks().values(), |w, framework| {
-            w.open();
-            framework_members(w, master, framework);
-            frameworks.get(framework.id()).unwrap_or(&none).write(w, "slave_ids");
-            w.close();
-        });
-    })
+        }
+    });
+    w.end();
+    w.key("frameworks");
+    w.list();
+    for framework in master.frameworks().values() {
+        let used = artist.tasks.used(&framework.tasks, nouns::task);
+        w.item();
+        w.open();
+        framework_members(w, master, framework, &used);
+        frameworks.get(framework.id()).unwrap_or(&none).write(w, "slave_ids");
+        w.close();
+    }
+    w.end();
+    w.close();
 }
 
 fn quantities(w: &mut Writer, key: &str, all: &Quantities) {

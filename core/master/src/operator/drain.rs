@@ -58,7 +58,8 @@ impl Master {
     pub(super) fn deactivated(&mut self, agent: String, now: Time, out: &mut Effects<Effect>) {
         self.allocator.deactivate_agent(&agent);
         self.rescind_all_of(&agent, now, out);
-        self.policy.deactivated.insert(agent);
+        self.agents.touch(&agent);
+        self.policy_mut().deactivated.insert(agent);
     }
 
     pub(super) fn draining(
@@ -68,7 +69,7 @@ impl Master {
         now: Time,
         out: &mut Effects<Effect>,
     ) {
-        self.policy.draining.insert(agent.clone(), draining(config, DrainState::Draining));
+        self.policy_mut().draining.insert(agent.clone(), draining(config, DrainState::Draining));
         self.deactivated(agent.clone(), now, out);
         if let Some(known) = self.agents.get_mut(&agent) {
             known.drain_started = Some(now);
@@ -142,7 +143,8 @@ impl Master {
 
     pub(super) fn drained(&mut self, agent: &str, _now: Time, _out: &mut Effects<Effect>) {
         self.operator.drained.remove(agent);
-        if let Some(info) = self.policy.draining.get_mut(agent) {
+        self.agents.touch(agent);
+        if let Some(info) = self.policy_mut().draining.get_mut(agent) {
             info.set_state(DrainState::Drained);
         }
     }

@@ -129,7 +129,7 @@ impl Master {
     }
 
     pub(super) fn schedule_updated(&mut self, schedule: Schedule, now: Time, out: &mut Effects<Effect>) {
-        let before = std::mem::replace(&mut self.policy.schedule, schedule);
+        let before = std::mem::replace(&mut self.policy_mut().schedule, schedule);
         let mut touched: Vec<MachineId> = Vec::new();
         for window in before.windows.iter().chain(&self.policy.schedule.windows) {
             touched.extend(window.machine_ids.iter().cloned());
@@ -143,7 +143,7 @@ impl Master {
 
     pub(super) fn machines_down(&mut self, machines: Vec<MachineId>, now: Time, out: &mut Effects<Effect>) {
         let agents = self.agents_on(&machines);
-        self.policy.down.extend(machines);
+        self.policy_mut().down.extend(machines);
         for agent in agents {
             self.dismiss(&agent, "Operator initiated 'Machine DOWN'", Loss::MachineDown, now, out);
         }
@@ -151,7 +151,7 @@ impl Master {
 
     pub(super) fn machines_up(&mut self, machines: &[MachineId], now: Time, out: &mut Effects<Effect>) {
         let (down, schedule) = self.without(machines);
-        self.policy.down = down;
+        self.policy_mut().down = down;
         self.schedule_updated(schedule, now, out);
     }
 

@@ -275,9 +275,9 @@ impl Master {
             let role = config.role.clone();
             self.bind_quota(&config);
             if config.guarantees.is_empty() && config.limits.is_empty() {
-                self.policy.quotas.remove(&role);
+                self.policy_mut().quotas.remove(&role);
             } else {
-                self.policy.quotas.insert(role.clone(), config);
+                self.policy_mut().quotas.insert(role.clone(), config);
             }
             let found = self.breakdown(&role);
             let mut held = found.consumed;

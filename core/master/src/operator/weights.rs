@@ -30,7 +30,7 @@ impl Master {
         let active = infos.iter().any(|info| known.iter().any(|role| role == info.role()));
         for info in infos {
             self.allocator.set_weight(info.role(), info.weight);
-            self.policy.weights.insert(info.role().to_owned(), info.weight);
+            self.policy_mut().weights.insert(info.role().to_owned(), info.weight);
         }
         if active {
             // So that shares follow the new weights at once.

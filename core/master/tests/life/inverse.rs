@@ -2,7 +2,7 @@
 
 use crate::world::{Client, ME, World, aware, info};
 use base::Duration;
-use master::{Config, Input, OperatorCall};
+use master::{Config, Input, OperatorCall, Tables as _};
 use model::{
     driver::SchedulerCall,
     link::{Message, Upid},
@@ -95,7 +95,7 @@ fn who_holds_something_of_an_agent_that_goes_away_is_asked_and_the_answer_is_kep
     assert!(inverse[0].resources.is_empty(), "the machine goes, not this or that of it");
     assert!(w.take(other.stream).iter().all(|e| e.inverse_offers.is_none()), "it holds nothing there");
     assert_eq!(said(&w), []);
-    let shown = w.master.frameworks_message();
+    let shown = w.master.view().frameworks_message();
     assert_eq!(shown.frameworks.iter().map(|f| f.inverse_offers.len()).collect::<Vec<_>>(), [1, 0]);
 
     // Somebody else's answer, and one to nothing, are passed over.

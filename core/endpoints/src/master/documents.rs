@@ -1,0 +1,313 @@
+//! The master's large documents: which one a request asks for, drawn from a copy of its tables while it goes on, in
+//! pages that are kept as long as what they show has not changed.
+//!
+//! Never: which members a noun has (`state`, `messages`, `nouns`), nor who waits for whose drawing (`shell/node`).
+
+use super::{messages, operator, reads, state};
+use crate::{answer, nouns, pages};
+use api::json::Writer;
+use base::{Page, Table};
+use bytes::Bytes;
+use http::{HeaderValue, Response, header};
+use master::{Agent, Tables as _, View, usage};
+use model::{
+    document::{self, Part, Parts},
+    mesos::{Task, master::call::Type as Of},
+    request::Codec,
+    resources::Resources,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+/// Which document.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Ask {
+    pub(super) what: What,
+    /// The function that the client wants it wrapped in.
+    pub(super) jsonp: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum What {
+    /// `/state`.
+    State,
+    /// `/state-summary`.
+    Summary,
+    /// `/slaves`: all of them, or one.
+    Slaves(Option<String>),
+    /// `/frameworks`: all of them, or one.
+    Frameworks(Option<String>),
+    /// `/tasks` with its query.
+    Tasks(Option<String>),
+    /// A large answer of the operator API.
+    Large(Of, Codec),
+    /// The page for browsers.
+    Page,
+}
+
+/// Tasks that stand together: what is said of them, and what those that run use, by role.
+#[derive(Debug)]
+pub(super) struct Tasks {
+    part: Arc<Part>,
+    pub used: BTreeMap<String, Resources>,
+}
+
+/// Agents that stand together, and where in the text each one ends.
+#[derive(Debug)]
+pub(super) struct Agents {
+    pub part: Arc<Part>,
+    pub ends: Vec<usize>,
+}
+
+/// What was drawn of pages. A page is known by its place in memory, which it keeps as long as it is kept here.
+#[derive(Debug)]
+struct Drawn<K, V, T> {
+    kept: HashMap<usize, (Arc<Page<K, V>>, T, u64)>,
+    turn: u64,
+}
+
+impl<K, V, T> Default for Drawn<K, V, T> {
+    fn default() -> Self {
+        Self { kept: HashMap::new(), turn: 0 }
+    }
+}
+
+impl<K, V, T> Drawn<K, V, T> {
+    fn of(&mut self, page: &Arc<Page<K, V>>, draw: impl FnOnce(&Page<K, V>) -> T) -> &T {
+        let known = self.kept.entry(Arc::as_ptr(page) as usize);
+        let (_, drawn, last) = known.or_insert_with(|| (page.clone(), draw(page), 0));
+        *last = self.turn;
+        drawn
+    }
+    /// A walk over all pages is over: those that it did not come by are gone.
+    fn turn(&mut self) {
+        self.kept.retain(|_, (_, _, last)| *last == self.turn);
+        self.turn += 1;
+    }
+}
+
+/// One way to say tasks.
+#[derive(Debug, Default)]
+pub(super) struct OfTasks {
+    live: Drawn<String, Task, Tasks>,
+    ended: Drawn<u64, Task, Tasks>,
+}
+
+/// Writes documents, and keeps what it wrote of pages that did not change since.
+#[derive(Debug, Default)]
+pub struct Artist {
+    pub(super) tasks: OfTasks,
+    pub(super) tasks_v1: OfTasks,
+    state_agents: Drawn<String, Agent, Agents>,
+    full_agents: Drawn<String, Agent, Agents>,
+    agents_v1: Drawn<String, Agent, Agents>,
+}
+
+/// How one is written.
+pub(super) type Write<T> = fn(&mut Writer, &T);
+
+/// A document in the making.
+#[derive(Debug, Default)]
+pub(super) struct Sheet {
+    pub w: Writer,
+    parts: Parts,
+    comma: Arc<Part>,
+}
+
+impl Sheet {
+    pub(super) fn new() -> Self {
+        Self { comma: Part::new(","), ..Self::default() }
+    }
+    /// Items of a list that are written already.
+    pub(super) fn items(&mut self, part: &Arc<Part>) {
+        self.w.item();
+        self.cut();
+        self.parts.push(part.clone());
+        self.w.raw("");
+    }
+    fn cut(&mut self) {
+        match self.w.take() {
+            text if text == "," => self.parts.push(self.comma.clone()),
+            text if text.is_empty() => {}
+            text => self.parts.push(Part::new(text)),
+        }
+    }
+    pub(super) fn finish(mut self) -> Parts {
+        self.cut();
+        self.parts
+    }
+}
+
+fn items<'a, T: 'a>(all: impl Iterator<Item = &'a T>, write: Write<T>) -> Arc<Part> {
+    let mut w = Writer::default();
+    for one in all {
+        w.item();
+        write(&mut w, one);
+    }
+    Part::new(w.finish())
+}
+
+impl OfTasks {
+    /// A list of tasks that are not forgotten. What those that run use is added to `used`.
+    pub(super) fn list(
+        &mut self,
+        sheet: &mut Sheet,
+        all: &Table<String, Task>,
+        write: Write<Task>,
+        used: &mut BTreeMap<String, Resources>,
+    ) {
+        for page in all.pages() {
+            let drawn = self.live.of(page, |page| draw(page, write));
+            sheet.items(&drawn.part);
+            for (role, more) in &drawn.used {
+                *used.entry(role.clone()).or_default() += more;
+            }
+        }
+    }
+    /// A list of ended tasks.
+    pub(super) fn ended(&mut self, sheet: &mut Sheet, all: &Table<u64, Task>, write: Write<Task>) {
+        for page in all.pages() {
+            sheet.items(&self.ended.of(page, |page| draw(page, write)).part);
+        }
+    }
+    /// What the tasks that run use, by role: none is written for it but those that changed.
+    pub(super) fn used(
+        &mut self,
+        all: &Table<String, Task>,
+        write: Write<Task>,
+    ) -> BTreeMap<String, Resources> {
+        let mut used = BTreeMap::new();
+        for page in all.pages() {
+            for (role, more) in &self.live.of(page, |page| draw(page, write)).used {
+                *used.entry(role.clone()).or_default() += more;
+            }
+        }
+        used
+    }
+    fn turn(&mut self) {
+        self.live.turn();
+        self.ended.turn();
+    }
+}
+
+fn draw<K>(page: &Page<K, Task>, write: Write<Task>) -> Tasks {
+    let tasks = || page.iter().map(|(_, task)| task);
+    Tasks { part: items(tasks(), write), used: usage(tasks()) }
+}
+
+fn draw_agents(
+    page: &Page<String, Agent>,
+    view: &View,
+    write: impl Fn(&mut Writer, &View, &Agent),
+) -> Agents {
+    let mut w = Writer::default();
+    let mut ends = Vec::with_capacity(page.entries());
+    for (_, agent) in page.iter() {
+        w.item();
+        write(&mut w, view, agent);
+        ends.push(w.len());
+    }
+    Agents { part: Part::new(w.finish()), ends }
+}
+
+impl Artist {
+    /// Forgets what it kept.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Agents as `/state` has them, page by page.
+    pub(super) fn state_agents(&mut self, view: &View, mut each: impl FnMut(&Page<String, Agent>, &Agents)) {
+        for page in view.agents().pages() {
+            each(page, self.state_agents.of(page, |page| draw_agents(page, view, state::agent)));
+        }
+        self.state_agents.turn();
+    }
+    /// A list of agents as `/slaves` has them.
+    pub(super) fn full_agents(&mut self, sheet: &mut Sheet, view: &View) {
+        for page in view.agents().pages() {
+            let drawn = self.full_agents.of(page, |page| draw_agents(page, view, state::full_agent));
+            sheet.items(&drawn.part);
+        }
+        self.full_agents.turn();
+    }
+    /// A list of agents as the operator API has them.
+    pub(super) fn agents_v1(&mut self, sheet: &mut Sheet, view: &View) {
+        for page in view.agents().pages() {
+            let write = |w: &mut Writer, view: &View, agent: &Agent| {
+                messages::agent(w, &view.agent_message(agent));
+            };
+            let drawn = self.agents_v1.of(page, |page| draw_agents(page, view, write));
+            sheet.items(&drawn.part);
+        }
+        self.agents_v1.turn();
+    }
+    /// All tasks were come by.
+    pub(super) fn tasks_done(&mut self) {
+        self.tasks.turn();
+    }
+    /// All tasks were come by, in the operator API's way to say them.
+    pub(super) fn tasks_v1_done(&mut self) {
+        self.tasks_v1.turn();
+    }
+
+    /// Draws a document.
+    pub fn draw(&mut self, ask: &Ask, view: &View) -> Response<Parts> {
+        let mut sheet = Sheet::new();
+        let mut media = api::call::JSON;
+        match &ask.what {
+            What::State => state::state(&mut sheet, self, view),
+            What::Summary => state::summary(&mut sheet, self, view),
+            What::Slaves(None) => state::slaves(&mut sheet, self, view),
+            What::Slaves(Some(id)) => state::one_slave(&mut sheet.w, view, id),
+            What::Frameworks(None) => state::frameworks(&mut sheet, self, view, None),
+            // Not all pages are come by: what is kept stays untouched.
+            What::Frameworks(id) => {
+                state::frameworks(&mut sheet, &mut Self::default(), view, id.as_deref());
+            }
+            What::Tasks(query) => reads::tasks(&mut sheet.w, view, query.as_deref()),
+            What::Large(kind, Codec::Json) => messages::large(&mut sheet, self, view, kind.as_str_name()),
+            What::Large(kind, codec @ Codec::Protobuf) => {
+                media = api::call::media_type(*codec);
+                let bytes = api::call::encode(&operator::large_message(*kind, view), *codec);
+                return with(vec![Part::new(bytes)], media);
+            }
+            What::Page => return self.page(view),
+        }
+        let mut parts = sheet.finish();
+        if let Some(callback) = &ask.jsonp {
+            parts.insert(0, Part::new(format!("{callback}(")));
+            parts.push(Part::new(")"));
+            media = "text/javascript";
+        }
+        with(parts, media)
+    }
+
+    fn page(&mut self, view: &View) -> Response<Parts> {
+        let artist = std::cell::RefCell::new(self);
+        let read = |path: &str| {
+            let (name, query) = path.split_once('?').unwrap_or((path, ""));
+            let query = Some(query.to_owned()).filter(|q| !q.is_empty());
+            let text: Bytes = match name {
+                "/version" => nouns::version(master::VERSION).into(),
+                "/flags" => nouns::object(|w| state::flags(w, &view.config.flags)).into(),
+                _ => {
+                    let what = if name == "/state-summary" { What::Summary } else { What::Tasks(query) };
+                    let drawn = artist.borrow_mut().draw(&Ask { what, jsonp: None }, view);
+                    document::whole(drawn.body())
+                }
+            };
+            serde_json::from_slice(&text).unwrap_or_default()
+        };
+        pages::master(&read).map(|page| vec![Part::new(page)])
+    }
+}
+
+fn with(parts: Parts, media: &'static str) -> Response<Parts> {
+    let mut response =
+        answer::render(model::request::Answer::new(200, model::request::Body::Empty)).map(|_| parts);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media));
+    response
+}
