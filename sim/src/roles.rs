@@ -16,6 +16,9 @@ use model::{
 };
 use orchestrator::Orchestrator;
 
+/// Steps of all machines between two looks at the master's documents.
+const READ_EVERY: u64 = 61;
+
 /// What every agent has.
 pub fn total() -> Resources {
     Resources::scalars([("cpus", 4.0), ("mem", 4096.0), ("disk", 10_000.0)]).with_ports([(31_000, 31_049)])
@@ -139,6 +142,9 @@ impl World {
         let mut out = Effects::default();
         machine.step(Now::new(time, &mut common.rng), input, &mut out);
         machine.check();
+        if self.steps.is_multiple_of(READ_EVERY) {
+            self.reader.check(&machine.view());
+        }
         self.steps += 1;
         for effect in out.drain() {
             match effect {

@@ -158,6 +158,8 @@ pub struct World {
     pub commons: BTreeMap<Who, Common>,
     /// The master, while it runs.
     pub master: Option<Master>,
+    /// Somebody who reads the master's large documents now and then.
+    pub reader: endpoints::master::Artist,
     /// The agents, while they run.
     pub agents: Vec<Option<Agent>>,
     /// The orchestrator, while it runs.
@@ -191,6 +193,7 @@ impl World {
             trace,
             commons: BTreeMap::new(),
             master: None,
+            reader: endpoints::master::Artist::default(),
             agents: (0..mix.agents).map(|_| None).collect(),
             orchestrator: None,
             hosts: (0..mix.agents).map(|_| Host::new()).collect(),

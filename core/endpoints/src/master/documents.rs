@@ -285,6 +285,25 @@ impl Artist {
         with(parts, media)
     }
 
+    /// Panics unless what is kept says the same as what is drawn anew.
+    pub fn check(&mut self, view: &View) {
+        let v1 = [Of::GetState, Of::GetTasks, Of::GetAgents, Of::GetFrameworks].map(|of| What::Large(of, Codec::Json));
+        let v0 = [What::State, What::Summary, What::Slaves(None), What::Frameworks(None)];
+        for what in v0.into_iter().chain(v1) {
+            let ask = Ask { what, jsonp: None };
+            let kept = document::whole(self.draw(&ask, view).body());
+            let anew = document::whole(Self::default().draw(&ask, view).body());
+            if kept != anew {
+                let at = kept.iter().zip(&anew).take_while(|(a, b)| a == b).count();
+                let shown = |all: &Bytes| {
+                    let around = at.saturating_sub(200)..(at + 200).min(all.len());
+                    String::from_utf8_lossy(&all[around]).into_owned()
+                };
+                panic!("{:?}: kept …{}…, anew …{}…", ask.what, shown(&kept), shown(&anew));
+            }
+        }
+    }
+
     fn page(&mut self, view: &View) -> Response<Parts> {
         let artist = std::cell::RefCell::new(self);
         let read = |path: &str| {
