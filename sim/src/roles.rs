@@ -17,7 +17,7 @@ use model::{
 use orchestrator::Orchestrator;
 
 /// Steps of all machines between two looks at the master's documents.
-const READ_EVERY: u64 = 61;
+const READ_EVERY: u64 = 7;
 
 /// What every agent has.
 pub fn total() -> Resources {
@@ -143,7 +143,7 @@ impl World {
         machine.step(Now::new(time, &mut common.rng), input, &mut out);
         machine.check();
         if self.steps.is_multiple_of(READ_EVERY) {
-            self.reader.check(&machine.view());
+            self.reader.check(&machine.view(), self.steps / READ_EVERY);
         }
         self.steps += 1;
         for effect in out.drain() {
