@@ -61,10 +61,18 @@ pub(super) struct Agents {
     pub ends: Vec<usize>,
 }
 
+/// A page, held so that its place stays its own; what was drawn of it; the walk that came by last.
+#[derive(Debug)]
+struct Kept<K, V, T> {
+    page: Arc<Page<K, V>>,
+    drawn: T,
+    turn: u64,
+}
+
 /// What was drawn of pages. A page is known by its place in memory, which it keeps as long as it is kept here.
 #[derive(Debug)]
 struct Drawn<K, V, T> {
-    kept: HashMap<usize, (Arc<Page<K, V>>, T, u64)>,
+    kept: HashMap<usize, Kept<K, V, T>>,
     turn: u64,
 }
 
@@ -77,13 +85,14 @@ impl<K, V, T> Default for Drawn<K, V, T> {
 impl<K, V, T> Drawn<K, V, T> {
     fn of(&mut self, page: &Arc<Page<K, V>>, draw: impl FnOnce(&Page<K, V>) -> T) -> &T {
         let known = self.kept.entry(Arc::as_ptr(page) as usize);
-        let (_, drawn, last) = known.or_insert_with(|| (page.clone(), draw(page), 0));
-        *last = self.turn;
-        drawn
+        let kept = known.or_insert_with(|| Kept { page: page.clone(), drawn: draw(page), turn: 0 });
+        debug_assert!(Arc::ptr_eq(&kept.page, page));
+        kept.turn = self.turn;
+        &kept.drawn
     }
     /// A walk over all pages is over: those that it did not come by are gone.
     fn turn(&mut self) {
-        self.kept.retain(|_, (_, _, last)| *last == self.turn);
+        self.kept.retain(|_, kept| kept.turn == self.turn);
         self.turn += 1;
     }
 }
