@@ -1,7 +1,9 @@
 //! Clients that others wrote, unmodified, against the real binary: from PyPI, npm and Debian.
 //!
 //! The drivers in `tests/conformance/clients/` use their public methods and assert what comes back. Where Python, Node.js,
-//! Prometheus or a package index cannot be reached, the test says SKIPPED.
+//! Prometheus or a package index cannot be had, the test says SKIPPED. With `CLIENTS=demanded`, as `cargo xtask ci` sets
+//! it, that is an error, unless the index can't be reached from here or `CLIENTS_LACKING` names the Debian package, which
+//! then could not be installed.
 
 mod real;
 
@@ -10,6 +12,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
+    time::Duration,
 };
 
 const DRIVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance/clients");
@@ -105,6 +108,8 @@ fn drive(script: &str, by: &Path, from: &Path) {
         .env("NODE_PATH", from.join("node_modules"))
         .env("MASTER", dev.master.trim_start_matches("http://"))
         .env("MARATHON", &dev.marathon)
+        .env("AGENT", dev.agents[0].trim_start_matches("http://"))
+        .env("MESOLITE", real::BINARY)
         .output()
         .expect("the driver runs");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -112,18 +117,71 @@ fn drive(script: &str, by: &Path, from: &Path) {
     assert!(output.status.success() && out.ends_with("OK\n"), "{script}: {}\n{out}\n{err}", output.status);
 }
 
+/// Where a kind of clients comes from.
+struct Source {
+    /// Debian packages that it needs.
+    packages: &'static [&'static str],
+    /// The variable that names another index, and the index.
+    index: (&'static str, &'static str),
+}
+
+const PYPI: Source =
+    Source { packages: &["python3-venv"], index: ("PIP_INDEX_URL", "https://pypi.org/simple") };
+const NPM: Source =
+    Source { packages: &["nodejs", "npm"], index: ("NPM_CONFIG_REGISTRY", "https://registry.npmjs.org/") };
+const DEBIAN: Source = Source { packages: &["prometheus"], index: ("", "http://deb.debian.org/") };
+/// How long a connection to an index may take.
+const INDEX_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Says that a client could not be tried; an error where it could have been.
+fn skip(client: &str, source: &Source, why: &str) {
+    let url = std::env::var(source.index.0).unwrap_or_else(|_| source.index.1.to_owned());
+    let demanded = std::env::var("CLIENTS").is_ok_and(|v| v == "demanded");
+    if let (true, Some(excuse)) = (demanded, excuse(source, &url)) {
+        eprintln!("SKIPPED: {client}: {why}; allowed, for {excuse}");
+        return;
+    }
+    assert!(!demanded, "{client} can't be tried, and nothing excuses that ({url} can be reached): {why}");
+    eprintln!("SKIPPED: {client}: {why}");
+}
+
+/// Why clients of a kind can't be had here at all, if they can't.
+fn excuse(source: &Source, url: &str) -> Option<String> {
+    let lacking = std::env::var("CLIENTS_LACKING").unwrap_or_default();
+    if let Some(package) = source.packages.iter().find(|p| lacking.split(',').any(|l| l == **p)) {
+        return Some(format!("{package} could not be installed"));
+    }
+    let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
+    let host = rest.split('/').next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
+    let port = if scheme == "http" { 80 } else { 443 };
+    let address = if host.contains(':') { host.to_owned() } else { format!("{host}:{port}") };
+    let found = std::net::ToSocketAddrs::to_socket_addrs(&address).into_iter().flatten();
+    let mut found = found.map(|at| std::net::TcpStream::connect_timeout(&at, INDEX_TIMEOUT));
+    (!found.any(|connected| connected.is_ok())).then(|| format!("{address} can't be reached"))
+}
+
 fn drive_python(script: &str) {
     match python() {
         Ok(python) => drive(script, python, Path::new("/")),
-        Err(why) => eprintln!("SKIPPED: {script}: no Python with the clients can be made here: {why}"),
+        Err(why) => skip(script, &PYPI, &format!("no Python with the clients can be made here: {why}")),
     }
 }
 
 fn drive_node(script: &str) {
     match node() {
         Ok(dir) => drive(script, Path::new("node"), dir),
-        Err(why) => eprintln!("SKIPPED: {script}: no Node.js with the clients can be made here: {why}"),
+        Err(why) => skip(script, &NPM, &format!("no Node.js with the clients can be made here: {why}")),
     }
+}
+
+#[test]
+fn only_what_can_not_be_had_is_excused() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let open = listener.local_addr().expect("an address");
+    assert_eq!(excuse(&PYPI, &format!("http://{open}/simple")), None);
+    drop(listener);
+    let closed = excuse(&PYPI, &format!("http://user@{open}/simple")).expect("an excuse");
+    assert_eq!(closed, format!("{open} can't be reached"));
 }
 
 #[test]
@@ -139,6 +197,11 @@ fn pymesos_of_pypi_as_a_scheduler() {
 #[test]
 fn pymesos_of_pypi_as_an_executor() {
     drive_python("pymesos_executor.py");
+}
+
+#[test]
+fn pymesos_of_pypi_as_an_operator() {
+    drive_python("pymesos_operator.py");
 }
 
 #[test]
@@ -165,8 +228,7 @@ fn marathon_event_bus_client_of_npm() {
 #[test]
 fn prometheus_discovers_and_scrapes_an_app() {
     if let Err(why) = Command::new("prometheus").arg("--version").output() {
-        eprintln!("SKIPPED: no prometheus here: {why}");
-        return;
+        return skip("prometheus", &DEBIAN, &format!("no prometheus here: {why}"));
     }
     let (dir, dev) = cluster();
     dev.run_app(
