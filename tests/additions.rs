@@ -7,9 +7,14 @@ use real::Dev;
 use serde_json::{Value, json};
 
 fn fresh() -> (tempfile::TempDir, Dev) {
+    fresh_of(1)
+}
+
+fn fresh_of(agents: usize) -> (tempfile::TempDir, Dev) {
     let dir = tempfile::tempdir().expect("a directory");
     let resources = "--resources=cpus:4;mem:2048;disk:2048;ports:[31000-32000]";
-    let dev = Dev::start(dir.path(), &[resources, "--kill-tasks-on-exit"]);
+    let agents = format!("--agents={agents}");
+    let dev = Dev::start(dir.path(), &[resources, "--kill-tasks-on-exit", &agents]);
     (dir, dev)
 }
 
@@ -116,4 +121,27 @@ fn what_runs_once_is_done_and_what_waits_says_why() {
     let queue = dev.until("/v2/queue?embed=why", |v| !v["queue"][0].is_null());
     assert_eq!(queue["queue"][0]["why"]["reason"], app["app"]["why"]["reason"]);
     has(&dev.mesolite(&["app", "why", "/big"]), &[app["app"]["why"]["reason"].as_str().expect("a reason")]);
+}
+
+#[test]
+fn one_runs_on_every_node_and_apps_keep_away_from_each_other() {
+    let (dir, dev) = fresh_of(3);
+    let app = |id: &str, more: Value| {
+        let mut app = json!({ "id": id, "cmd": "exec sleep 1000", "cpus": 0.1, "mem": 32 });
+        more.as_object().expect("fields").iter().for_each(|(key, value)| app[key] = value.clone());
+        dev.mesolite(&["app", "apply", &file(&dir, "app.json", &app)]);
+    };
+    let nodes = |app: &str| -> std::collections::BTreeSet<String> {
+        let all: Value = serde_json::from_str(&dev.ask("GET", &format!("/v2/apps{app}/tasks"), "").1).expect("JSON");
+        let tasks = all["tasks"].as_array().expect("tasks").clone();
+        tasks.iter().map(|task| task["slaveId"].as_str().expect("an agent").to_owned()).collect()
+    };
+    app("/logs", json!({ "instances": "every" }));
+    dev.until("/v2/apps/logs", |v| v["app"]["tasksRunning"] == 3 && v["app"]["instances"] == 3);
+    assert_eq!(nodes("/logs").len(), 3);
+    app("/db", json!({ "constraints": [["@app", "UNLIKE", "/web.*"]] }));
+    app("/web", json!({ "instances": 4 }));
+    app("/cache", json!({ "instances": 2, "preferences": [{ "field": "@app", "operator": "LIKE", "value": "/db" }] }));
+    assert!(nodes("/db").is_disjoint(&nodes("/web")));
+    assert_eq!(nodes("/cache"), nodes("/db"));
 }

@@ -97,6 +97,10 @@ pub fn complete_update(mut app: Map<String, Value>, context: &Context) -> Result
         return Err(found);
     }
     old::translate(&mut app, false, context);
+    normal::every_node(&mut app);
+    if app.contains_key("instances") {
+        app.entry("everyNode").or_insert(Value::Bool(false));
+    }
     Ok(app)
 }
 

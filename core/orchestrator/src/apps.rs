@@ -29,6 +29,8 @@ pub(crate) struct Index {
     pub roles: BTreeMap<String, usize>,
     /// What depends on something.
     pub dependents: BTreeSet<String>,
+    /// What wants some beside it, or not.
+    pub picky: BTreeSet<String>,
     /// All ports from `local_port_min` to below this one are taken.
     pub full_below: u16,
 }
@@ -53,6 +55,11 @@ impl Index {
         }
         if let Some(role) = &spec.role {
             one(&mut self.roles, role, more);
+        }
+        if more && !spec.beside.is_empty() {
+            self.picky.insert(spec.id.clone());
+        } else {
+            self.picky.remove(&spec.id);
         }
         if more && !spec.dependencies.is_empty() {
             self.dependents.insert(spec.id.clone());

@@ -30,6 +30,8 @@ enum Rule {
 /// What an agent offers to constraints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
+    /// The agent's id.
+    pub agent: String,
     /// The agent's host name.
     pub hostname: String,
     /// Its region.
@@ -45,6 +47,7 @@ impl Place {
     pub fn of(offer: &mesos::Offer) -> Self {
         let fault = offer.domain.as_ref().and_then(|domain| domain.fault_domain.as_ref());
         Self {
+            agent: offer.agent_id.value.clone(),
             hostname: offer.hostname.clone(),
             region: fault.map(|domain| domain.region.name.clone()),
             zone: fault.map(|domain| domain.zone.name.clone()),
@@ -55,6 +58,7 @@ impl Place {
     pub fn value(&self, field: &str) -> Option<&str> {
         match field {
             "hostname" | "@hostname" => Some(&self.hostname),
+            "@agent" => Some(&self.agent),
             "@region" => self.region.as_deref(),
             "@zone" => self.zone.as_deref(),
             _ => self.attributes.get(field).map(String::as_str),

@@ -32,8 +32,15 @@ impl Draft {
 }
 
 /// Fields that say how an app is brought about, not what runs: a change of them replaces no task.
-const RULES: [&str; 5] =
-    ["deploymentTimeoutSeconds", "maxFailures", "onFailure", "settleSeconds", "stagingTimeoutSeconds"];
+const RULES: [&str; 7] = [
+    "deploymentTimeoutSeconds",
+    "everyNode",
+    "maxFailures",
+    "onFailure",
+    "preferences",
+    "settleSeconds",
+    "stagingTimeoutSeconds",
+];
 
 /// What a pod says of its scheduling, without those.
 fn without_rules(scheduling: Option<&Value>) -> Option<Value> {

@@ -221,6 +221,8 @@ struct OfApp {
 pub struct Instances {
     all: BTreeMap<String, Instance>,
     apps: BTreeMap<String, OfApp>,
+    /// By agent and app, how many.
+    agents: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
 /// The instance of a task: `…instance-<uuid>._app.1` without its end.
@@ -289,10 +291,13 @@ impl Instances {
                 counts.remove(value);
             }
         }
+        self.count_on_agent(instance, more);
+        let of = self.apps.entry(instance.app.clone()).or_default();
         if more {
             of.ids.insert(instance.id.clone());
             return;
         }
+        let (tally, _) = of.versions.entry(instance.config.clone()).or_default();
         if tally.all == 0 {
             of.versions.remove(&instance.config);
         }
@@ -300,6 +305,26 @@ impl Instances {
         if of.ids.is_empty() {
             self.apps.remove(&instance.app);
         }
+    }
+    fn count_on_agent(&mut self, instance: &Instance, more: bool) {
+        let there = self.agents.entry(instance.agent.clone()).or_default();
+        let count = there.entry(instance.app.clone()).or_default();
+        *count = if more { *count + 1 } else { count.saturating_sub(1) };
+        if *count == 0 {
+            there.remove(&instance.app);
+            if there.is_empty() {
+                self.agents.remove(&instance.agent);
+            }
+        }
+    }
+    /// Apps with instances on an agent, and how many.
+    pub fn on_agent(&self, agent: &str) -> impl Iterator<Item = (&String, u64)> {
+        self.agents.get(agent).into_iter().flatten().map(|(app, count)| (app, *count))
+    }
+    /// On how many agents an app has instances.
+    pub fn agents_of(&self, app: &str) -> u64 {
+        let agents: BTreeSet<&str> = self.of_app(app).map(|instance| instance.agent.as_str()).collect();
+        agents.len() as u64
     }
     /// Counts of an app: those with this configuration, and the others.
     pub fn tallies(&self, app: &str, config: &str) -> (Tally, Tally) {
@@ -329,6 +354,7 @@ impl Instances {
     pub fn check(&self) {
         let mut again = Self::default();
         self.all.values().for_each(|instance| again.insert(instance.clone()));
+        assert_eq!(self.agents, again.agents, "apps on agents");
         for (app, of) in &again.apps {
             let mine = self.apps.get(app).map(|of| &of.versions);
             assert_eq!(mine.map(|m| m.len()), Some(of.versions.len()), "versions of {app}");

@@ -22,6 +22,7 @@ mod kills;
 mod launch;
 mod line;
 mod matching;
+pub mod neighbours;
 mod outcome;
 pub mod parts;
 mod plan;

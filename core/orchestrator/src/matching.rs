@@ -9,6 +9,7 @@ use crate::{
     constraints::{Counts, Place},
     instances::{Condition, Instance},
     launch::{Site, task_info},
+    neighbours::{Neighbours, liked},
     parts::Part,
     pod::{ContainerSpec, PodSpec},
     pool::{Needs, Pool, Taken},
@@ -29,6 +30,8 @@ struct Waiting {
     roles: Vec<String>,
     needs: crate::pool::Needs,
     counts: Vec<Counts>,
+    /// The same for its preferences.
+    liked: Vec<Counts>,
 }
 
 /// What all apps share.
@@ -50,6 +53,8 @@ struct Open {
     groups: Vec<offer::operation::LaunchGroup>,
     /// By waiting app: refused for good.
     refused: Vec<bool>,
+    /// Who is on the agent, where anybody cares.
+    there: Neighbours,
 }
 
 impl Open {
@@ -95,6 +100,7 @@ impl Orchestrator {
                     .and_then(|info| info.role.clone())
                     .unwrap_or_else(|| self.config.role.clone()),
                 place: Place::of(&offer),
+                there: self.neighbours(&offer.agent_id.value, &waiting),
                 gpus: offer.resources.iter().any(|r| r.name == "gpus"),
                 pool: Pool::new(&offer.resources),
                 tasks: Vec::new(),
@@ -126,14 +132,18 @@ impl Orchestrator {
         all.sort_by_key(|(app, queued)| (queued.since, *app));
         let waiting = |(app, queued): (&String, &Queued)| {
             let spec = &queued.spec;
-            let placed = |c: &crate::constraints::Constraint| {
-                self.instances.placed(app, &spec.config_version, &c.field)
-            };
+            let of = |field: &str| self.instances.placed(app, &spec.config_version, field);
+            let placed = |c: &crate::constraints::Constraint| of(&c.field);
             Waiting {
                 left: queued.count,
                 roles: spec.roles(&self.config),
                 needs: spec.needs(),
                 counts: spec.constraints.iter().map(placed).collect(),
+                liked: spec
+                    .preferences
+                    .iter()
+                    .map(|p| p.field().map_or_else(Counts::new, |field| of(field)))
+                    .collect(),
                 spec: spec.clone(),
             }
         };
@@ -151,6 +161,11 @@ impl Orchestrator {
         let mut used = vec![vec![false; open.len()]; waiting.len()];
         // those that still want something, so that ten thousand that have all cost nothing
         let mut wanting: Vec<usize> = (0..waiting.len()).collect();
+        for (app, waiting) in waiting.iter_mut().enumerate() {
+            if !waiting.spec.preferences.is_empty() {
+                self.place_where_liked(now, terms, app, waiting, open, &mut used[app]);
+            }
+        }
         loop {
             let mut moved = false;
             for (at, open) in open.iter_mut().enumerate() {
@@ -179,6 +194,61 @@ impl Orchestrator {
         }
     }
 
+    /// Who is on an agent, with those who keep away from others; nobody, where nobody cares.
+    fn neighbours(&self, agent: &str, waiting: &[Waiting]) -> Neighbours {
+        let mut there = Neighbours::default();
+        if self.index.picky.is_empty() && waiting.iter().all(|waiting| waiting.spec.preferences.is_empty()) {
+            return there;
+        }
+        for (app, count) in self.instances.on_agent(agent) {
+            let rules = self.apps.get(app).map_or(&[][..], |state| &state.spec.beside);
+            there.add(app, count, rules);
+        }
+        there
+    }
+
+    /// An app that would like some places more than others takes the one that it likes best, again and again; among
+    /// equals the one with fewest launches.
+    fn place_where_liked(
+        &mut self,
+        now: &mut Now<'_>,
+        terms: &Terms,
+        app: usize,
+        waiting: &mut Waiting,
+        open: &mut [Open],
+        used: &mut [bool],
+    ) {
+        let most = self.config.max_instances_per_offer;
+        while waiting.left > 0 {
+            let fits = |open: &mut Open| match refusal(terms, waiting, open) {
+                None => open.launches() < most,
+                Some(for_good) => {
+                    open.refused[app] = for_good;
+                    false
+                }
+            };
+            let score = |open: &Open| {
+                let spec = &waiting.spec;
+                let liked =
+                    liked(&spec.id, &spec.preferences, &open.place, &waiting.liked, spec.instances, &open.there);
+                (liked, std::cmp::Reverse(open.launches()))
+            };
+            let mut best = None;
+            for (at, open) in open.iter_mut().enumerate() {
+                if open.refused[app] || !fits(open) {
+                    continue;
+                }
+                let score = score(open);
+                if best.as_ref().is_none_or(|(_, known)| score > *known) {
+                    best = Some((at, score));
+                }
+            }
+            let Some((at, _)) = best else { return };
+            self.launch(now, waiting, &mut open[at]);
+            used[at] = true;
+        }
+    }
+
     fn launch(&mut self, now: &mut Now<'_>, waiting: &mut Waiting, open: &mut Open) {
         let spec = &waiting.spec;
         let name = spec.id.trim_start_matches('/').replace('/', "_");
@@ -199,6 +269,13 @@ impl Orchestrator {
                 placed.insert(constraint.field.clone(), value.to_owned());
             }
         }
+        for (preference, counts) in spec.preferences.iter().zip(&mut waiting.liked) {
+            if let Some((field, value)) = preference.field().and_then(|f| Some((f, open.place.value(f)?))) {
+                *counts.entry(value.to_owned()).or_default() += 1;
+                placed.insert(field.to_owned(), value.to_owned());
+            }
+        }
+        open.there.add(&spec.id, 1, &spec.beside);
         let agent = open.offer.agent_id.value.clone();
         let settle_s = self.settle_of(spec);
         let instance = Instance {

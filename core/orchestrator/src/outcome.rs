@@ -263,7 +263,8 @@ impl Orchestrator {
     pub(crate) fn progress(&self, deployment: &Deployment, app: &str) -> Option<Progress> {
         let (wanted, config) = match self.apps.get(app) {
             Some(state) if deployment.target.get(app).is_some_and(Option::is_some) => {
-                (state.spec.instances, state.spec.config_version.as_str())
+                let tally = self.instances.tally(app);
+                (self.wanted(&state.spec, tally.active), state.spec.config_version.as_str())
             }
             _ => (0, ""),
         };

@@ -1,7 +1,7 @@
 //! What the machine needs to know of a pod besides what it shares with apps: its containers. Read once, pure and total.
 
 use crate::{
-    read::{flag, list, map, number, port, read_fetch, seconds, text, texts, whole},
+    read::{read_placement, read_preference, flag, list, map, number, port, read_fetch, seconds, text, texts, whole},
     spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, FetchSpec, Spec},
 };
 use base::Duration;
@@ -88,6 +88,7 @@ impl Spec {
         let part = |of: &Value, name: &str| of.get(name).cloned().unwrap_or_default();
         let scheduling = part(pod, "scheduling");
         let (backoff, placement) = (part(&scheduling, "backoff"), part(&scheduling, "placement"));
+        let every = part(pod, "scaling").get("kind").and_then(Value::as_str) == Some("every");
         let most = number(&backoff, "maxLaunchDelay", 300.0) as u64;
         let app = json!({
             "id": pod.get("id"), "version": pod.get("version"), "versionInfo": pod.get("versionInfo"),
@@ -101,14 +102,13 @@ impl Spec {
             "maxFailures": scheduling.get("maxFailures"), "onFailure": scheduling.get("onFailure"),
             "stagingTimeoutSeconds": scheduling.get("stagingTimeoutSeconds"),
             "settleSeconds": scheduling.get("settleSeconds"), "runOnce": scheduling.get("runOnce"),
+            "everyNode": every,
         });
-        let constraint = |c: &Value| {
-            crate::constraints::Constraint::parse(
-                &text(c, "fieldName").unwrap_or_default(),
-                &text(c, "operator").unwrap_or_default(),
-                text(c, "value").as_deref(),
-            )
-        };
+        let constraints = list(&placement, "constraints").iter().map(|constraint| {
+            let part = |name: &str| constraint.get(name).and_then(Value::as_str);
+            (part("fieldName").unwrap_or_default(), part("operator").unwrap_or_default(), part("value"))
+        });
+        let (constraints, beside) = read_placement(constraints, every);
         let containers = read_containers(pod);
         let executor = amounts(&part(pod, "executorResources"), [0.1, 32.0, 10.0, 0.0]);
         let sum = |name: &str| -> f64 {
@@ -117,7 +117,9 @@ impl Spec {
         };
         let volume = |v: &Value| Some((text(v, "name")?, text(v, "host")));
         Self {
-            constraints: list(&placement, "constraints").iter().map(constraint).collect(),
+            constraints,
+            beside,
+            preferences: list(&placement, "preferences").iter().map(read_preference).collect(),
             cpus: sum("cpus"),
             mem: sum("mem"),
             disk: sum("disk"),

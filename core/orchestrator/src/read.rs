@@ -5,7 +5,8 @@
 use crate::{
     backoff::Policy,
     constraints::Constraint,
-    spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, FetchSpec, PortSpec, ReadinessSpec, Spec},
+    neighbours::{APP, Beside, Preference},
+    spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, FetchSpec, PortSpec, ReadinessSpec, Spec, EVERY},
     terms::Terms,
 };
 use base::Duration;
@@ -64,12 +65,18 @@ impl Spec {
                 Some((inactive, seconds(strategy, "expungeAfterSeconds", 0)))
             }
         };
+        let every = flag(app, "everyNode", false);
+        let constraints = list(app, "constraints").iter().map(|constraint| {
+            let part = |at: usize| constraint.get(at).and_then(Value::as_str);
+            (part(0).unwrap_or_default(), part(1).unwrap_or_default(), part(2))
+        });
+        let placement = read_placement(constraints, every);
         let run_once = flag(app, "runOnce", false).then(|| whole(app, "maxFailures", 0));
         Self {
             id: text(app, "id").unwrap_or_default(),
             config_version: config.unwrap_or_else(|| version.clone()),
             version,
-            instances: whole(app, "instances", 1),
+            instances: if every { EVERY } else { whole(app, "instances", 1) },
             cmd: text(app, "cmd"),
             args: texts(app, "args"),
             env: map(app, "env"),
@@ -80,7 +87,10 @@ impl Spec {
             ports: list(app, "portDefinitions").iter().map(read_port).collect(),
             require_ports: flag(app, "requirePorts", false),
             accepted_roles: texts(app, "acceptedResourceRoles"),
-            constraints: list(app, "constraints").iter().map(read_constraint).collect(),
+            constraints: placement.0,
+            beside: placement.1,
+            preferences: list(app, "preferences").iter().map(read_preference).collect(),
+            every,
             fetch: list(app, "fetch").iter().map(read_fetch).collect(),
             labels: map(app, "labels"),
             checks: list(app, "healthChecks").iter().map(read_check).collect(),
@@ -197,10 +207,33 @@ fn read_port(value: &Value) -> PortSpec {
     }
 }
 
-fn read_constraint(value: &Value) -> Constraint {
-    let parts = value.as_array().map_or(&[][..], Vec::as_slice);
-    let part = |at: usize| parts.get(at).and_then(Value::as_str);
-    Constraint::parse(part(0).unwrap_or_default(), part(1).unwrap_or_default(), part(2))
+/// Constraints on places, and on company. One on every agent means: not two on any.
+pub(crate) fn read_placement<'a>(
+    parts: impl Iterator<Item = (&'a str, &'a str, Option<&'a str>)>,
+    every: bool,
+) -> (Vec<Constraint>, Vec<Beside>) {
+    let (mut places, mut beside) = (Vec::new(), Vec::new());
+    for (field, operator, value) in parts {
+        if field == APP {
+            beside.push(Beside::parse(operator, value));
+        } else {
+            places.push(Constraint::parse(field, operator, value));
+        }
+    }
+    if every {
+        places.push(Constraint::parse("@agent", "UNIQUE", None));
+    }
+    (places, beside)
+}
+
+pub(crate) fn read_preference(value: &Value) -> Preference {
+    let part = |name: &str| value.get(name).and_then(Value::as_str);
+    Preference::parse(
+        part("field").unwrap_or_default(),
+        part("operator").unwrap_or_default(),
+        part("value"),
+        whole(value, "weight", 1),
+    )
 }
 
 pub(crate) fn read_fetch(value: &Value) -> FetchSpec {

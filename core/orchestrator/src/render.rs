@@ -68,6 +68,9 @@ impl Orchestrator {
     pub fn app_info(&self, id: &str, embed: Embed, now: Time) -> Option<Value> {
         let state = self.app(id)?;
         let mut info = (*state.app).clone();
+        if state.spec.every {
+            info["instances"] = self.tally(id).active.into();
+        }
         if embed.counts {
             let tally = self.tally(id);
             info["tasksStaged"] = tally.staged.into();

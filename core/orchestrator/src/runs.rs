@@ -67,6 +67,10 @@ impl Orchestrator {
     /// How many instances of this should be there: all, but for what is done already. Once it has failed nothing more is
     /// started; what runs goes on.
     pub(crate) fn wanted(&self, spec: &Spec, active: u64) -> u64 {
+        if spec.every {
+            // whoever has none yet is found by offers
+            return active;
+        }
         let Some(run) = self.run(spec) else { return spec.instances };
         let left = spec.instances.saturating_sub(run.finished);
         if run.has_failed(spec) { left.min(active) } else { left }

@@ -16,6 +16,9 @@ use base::Time;
 use serde_json::json;
 use std::{collections::VecDeque, sync::Arc};
 
+/// So many agents are taken at once by an app for every agent; the rest follow.
+const EVERY_AT_ONCE_MAX: u64 = 1000;
+
 /// Where an app stands in the deployment that locks it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Phase {
@@ -78,6 +81,10 @@ impl Orchestrator {
     fn scale(&mut self, now: Time, spec: &Arc<Spec>) -> bool {
         let tally = self.instances.tally(&spec.id);
         let wanted = self.wanted(spec, tally.active);
+        if spec.every {
+            self.queue_up(now, spec, EVERY_AT_ONCE_MAX);
+            return tally.active > 0 && tally.ending == 0 && self.counting(spec) >= wanted;
+        }
         self.queue_up(now, spec, wanted.saturating_sub(tally.active));
         if tally.active > wanted {
             self.kill_some(now, spec, tally.active - wanted);
@@ -148,7 +155,7 @@ impl Orchestrator {
         };
         let (new, old) = self.instances.tallies(app, &spec.config_version);
         let standing = Standing {
-            wanted: self.wanted(&spec, new.active),
+            wanted: if spec.every { self.instances.agents_of(app) } else { self.wanted(&spec, new.active) },
             old_active: old.active,
             old_healthy: self.old_well(&spec).min(old.active),
             new_started: new.active,

@@ -6,6 +6,7 @@ use crate::{
     backoff::Policy,
     config::{Accepted, Config},
     constraints::Constraint,
+    neighbours::{Beside, Preference},
     pod::PodSpec,
     pool::Needs,
     terms::Terms,
@@ -121,6 +122,12 @@ pub struct Spec {
     pub accepted_roles: Vec<String>,
     /// Where it may be placed.
     pub constraints: Vec<Constraint>,
+    /// Whom it wants beside it, and whom not.
+    pub beside: Vec<Beside>,
+    /// What it would like besides.
+    pub preferences: Vec<Preference>,
+    /// Whether it wants one instance on every agent that its constraints let it on.
+    pub every: bool,
     /// What is fetched.
     pub fetch: Vec<FetchSpec>,
     /// Its labels.
@@ -214,7 +221,15 @@ pub enum AgentCheckKind {
     Argv(Vec<String>),
 }
 
+/// An app for every agent wants as many instances as there are agents; nobody knows how many that is.
+pub const EVERY: u64 = 1_000_000;
+
 impl Spec {
+    /// Fields of places whose values are counted for it.
+    pub fn counted_fields(&self) -> impl Iterator<Item = &str> {
+        let constraints = self.constraints.iter().map(|constraint| constraint.field.as_str());
+        constraints.chain(self.preferences.iter().filter_map(Preference::field))
+    }
     /// Roles whose resources it takes.
     pub fn roles(&self, config: &Config) -> Vec<String> {
         let own = self.role.clone().unwrap_or_else(|| config.role.clone());

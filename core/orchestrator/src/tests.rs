@@ -3,6 +3,7 @@
 mod faults;
 mod line;
 mod outcome;
+mod placement;
 mod pods;
 mod rollout;
 mod runs;

@@ -108,9 +108,10 @@ impl Orchestrator {
     pub fn deployment_of(&self, app: &str) -> Option<&Deployment> {
         self.deployments.get(self.locks.get(app)?)
     }
-    /// Apps that wait for offers or back off.
+    /// Apps that wait for offers or back off. One for every agent waits for ever, for the next agent: it is not among
+    /// them once it has one.
     pub fn queue(&self) -> impl Iterator<Item = (&String, &Queued)> {
-        self.queue.iter()
+        self.queue.iter().filter(|(app, queued)| !queued.spec.every || self.instances.tally(app).active == 0)
     }
     /// Until when an app backs off.
     pub fn backs_off_until(&self, app: &str, now: Time) -> Option<Time> {
@@ -148,7 +149,7 @@ impl Orchestrator {
         let spec = queued.map(|q| q.spec.clone()).or_else(|| self.spec(app))?;
         let refused = self.refused_at_launch(&spec);
         let until = self.waits_until(app, now);
-        let waiting = queued.map_or(0, |q| q.count);
+        let waiting = queued.map_or(0, |q| if q.spec.every { 1 } else { q.count });
         let mut agents: Vec<_> = queued
             .iter()
             .flat_map(|q| &q.seen.agents)

@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::{io::Read as _, path::PathBuf};
 
 /// Fields of an app that Marathon knows; others are ignored by it.
-const APP_FIELDS: [&str; 51] = [
+const APP_FIELDS: [&str; 53] = [
     "acceptedResourceRoles",
     "args",
     "backoffFactor",
@@ -27,6 +27,7 @@ const APP_FIELDS: [&str; 51] = [
     "deployments",
     "disk",
     "env",
+    "everyNode",
     "executor",
     "executorResources",
     "fetch",
@@ -45,6 +46,7 @@ const APP_FIELDS: [&str; 51] = [
     "onFailure",
     "portDefinitions",
     "ports",
+    "preferences",
     "readinessChecks",
     "requirePorts",
     "residency",

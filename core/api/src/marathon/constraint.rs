@@ -16,6 +16,9 @@ pub(super) fn app_fault(constraint: &Value) -> Option<String> {
 
 /// One in parts.
 pub(super) fn fault(field: &str, operator: &str, value: Option<&str>) -> Option<String> {
+    if field == "@app" && !["LIKE", "UNLIKE"].contains(&operator) {
+        return Some("@app accepts LIKE and UNLIKE only".to_owned());
+    }
     let whole = || value.is_some_and(|v| v.parse::<i32>().is_ok());
     let fault = match operator {
         _ if field.is_empty() => "missing field for constraint declaration",
@@ -43,6 +46,15 @@ pub(super) fn fault(field: &str, operator: &str, value: Option<&str>) -> Option<
         _ => return None,
     };
     Some(fault.to_owned())
+}
+
+/// What is wrong with preferences; they are said in parts.
+pub(super) fn preference_faults(preferences: &[Value]) -> impl Iterator<Item = (usize, String)> {
+    preferences.iter().enumerate().filter_map(|(i, preference)| {
+        let part = |name: &str| preference.get(name).and_then(Value::as_str);
+        let fault = fault(part("field").unwrap_or_default(), part("operator").unwrap_or_default(), part("value"));
+        Some((i, fault?))
+    })
 }
 
 /// A volume's: only its path, like or unlike something.
@@ -89,6 +101,8 @@ mod tests {
             (json!(["rack", "IS", "a/b_c.d-1"]), false),
             (json!(["rack", "IS", "[1-3]"]), true),
             (json!(["rack", "NEAR"]), true),
+            (json!(["@app", "UNLIKE", "/db.*"]), false),
+            (json!(["@app", "UNIQUE"]), true),
         ] {
             assert_eq!(app_fault(&constraint).is_some(), wrong, "{constraint}");
         }

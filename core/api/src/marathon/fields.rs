@@ -30,6 +30,16 @@ const PROTOCOL: Shape = Word(&["tcp", "udp", "udp,tcp"]);
 pub(super) const SCHEME: Shape = Word(&["HTTP", "HTTPS"]);
 pub(super) const OPERATORS: &[&str] = &["UNIQUE", "CLUSTER", "GROUP_BY", "LIKE", "UNLIKE", "MAX_PER", "IS"];
 pub(super) const KILL_SELECTION: Shape = Word(&["YOUNGEST_FIRST", "OLDEST_FIRST"]);
+pub(super) const PREFERENCES: Shape = List(
+    &Object(&[
+        must("field", &FILLED),
+        must("operator", &Word(OPERATORS)),
+        may("value", &TEXT),
+        or("weight", &Whole(1.0, 1_000_000.0), "1"),
+    ]),
+    0,
+    false,
+);
 pub(super) const ON_FAILURE: Shape = Word(&["pause", "rollback"]);
 pub(super) const SECONDS: Shape = Whole(1.0, INT);
 const MODE: Shape = Word(&["RO", "RW"]);
@@ -258,7 +268,7 @@ pub(super) const APP: &[Field] = &[
     omit("fetch", &ARTIFACTS),
     omit("healthChecks", &List(&HEALTH_CHECK, 0, true)),
     may("check", &CHECK),
-    or("instances", &COUNT, "1"),
+    or("instances", &Either(&[&COUNT, &Word(&["every"])]), "1"),
     or("labels", &LABELS, "{}"),
     or("maxLaunchDelaySeconds", &COUNT, "300"),
     or("mem", &AMOUNT, "128"),
@@ -292,7 +302,9 @@ pub(super) const APP: &[Field] = &[
     may("role", &FILLED),
     // what Marathon does not have
     may("deploymentTimeoutSeconds", &SECONDS),
+    may("everyNode", &Flag),
     may("maxFailures", &COUNT),
+    omit("preferences", &PREFERENCES),
     may("onFailure", &ON_FAILURE),
     may("runOnce", &Flag),
     may("settleSeconds", &COUNT),

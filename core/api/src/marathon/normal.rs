@@ -29,7 +29,25 @@ pub(super) fn before(app: &mut Map<String, Value>, base: &str, context: &Context
             *text = text.to_uppercase();
         }
     }
+    every_node(app);
+    if app.get("everyNode") == Some(&Value::Bool(false)) {
+        app.remove("everyNode");
+    }
     app.entry("role").or_insert_with(|| context.role.clone().into());
+}
+
+/// `"instances": "every"` is a flag and a number that means nothing; a number alone in an update ends the flag.
+pub(super) fn every_node(app: &mut Map<String, Value>) {
+    match app.get("instances") {
+        Some(Value::String(_)) => {
+            app.insert("everyNode".into(), true.into());
+            app.insert("instances".into(), 0.into());
+        }
+        Some(_) if app.get("everyNode") == Some(&Value::Bool(true)) => {
+            app.insert("instances".into(), 0.into());
+        }
+        _ => {}
+    }
 }
 
 /// What follows from the rest, once it is valid.

@@ -2,7 +2,7 @@
 
 use super::{
     Refusal, V,
-    constraint::fault,
+    constraint::{fault, preference_faults},
     container::{Add, lacks, linux, networks, persistent_info},
     context::Context,
     errors::wrong_shape,
@@ -244,6 +244,9 @@ fn scheduling(pod: &Map<String, Value>, context: &Context, add: Add<'_>) {
         {
             add(&format!("/scheduling/placement/constraints({i})"), &fault);
         }
+    }
+    for (i, fault) in preference_faults(list(scheduling.get("placement"), "preferences")) {
+        add(&format!("/scheduling/placement/preferences({i})"), &fault);
     }
     let accepted = list(scheduling.get("placement"), "acceptedResourceRoles");
     if !accepted.is_empty() {

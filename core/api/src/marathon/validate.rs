@@ -3,7 +3,7 @@
 //! Rules and texts: AppValidation, SchedulingValidation of mesosphere/marathon@90619da70.
 
 use super::{
-    constraint::app_fault,
+    constraint::{app_fault, preference_faults},
     container::{self, Add, lacks},
     context::Context,
     errors::Violation,
@@ -35,6 +35,9 @@ pub(super) fn violations(app: &Map<String, Value>, context: &Context, found: &mu
         if let Some(fault) = app_fault(constraint) {
             add(&format!("/constraints({i})"), &fault);
         }
+    }
+    for (i, fault) in preference_faults(items(app, "preferences")) {
+        add(&format!("/preferences({i})"), &fault);
     }
     labels(app, add);
     secrets(app, app.get("env"), "/env", context, add);

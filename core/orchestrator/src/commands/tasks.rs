@@ -26,7 +26,7 @@ impl Orchestrator {
             found.iter().filter(|i| !i.ending).for_each(|i| *fewer.entry(i.app.clone()).or_default() += 1);
             let mut draft = self.draft(now);
             for (id, count) in fewer {
-                let Some(state) = self.apps.get(&id) else { continue };
+                let Some(state) = self.apps.get(&id).filter(|state| !state.spec.every) else { continue };
                 let mut fields = state.app.as_object().cloned().unwrap_or_default();
                 let left = state.spec.instances.saturating_sub(count);
                 match fields.get_mut("scaling") {

@@ -15,6 +15,9 @@ pub(super) fn refusal(terms: &Terms, waiting: &Waiting, open: &Open) -> Option<b
     if !open.pool.short_of(&waiting.needs, &waiting.roles).is_empty() {
         return Some(true);
     }
+    if let Some(for_good) = beside(waiting, open).map(|(_, for_good)| for_good) {
+        return Some(for_good);
+    }
     let wanted = waiting.spec.instances;
     waiting.spec.constraints.iter().zip(&waiting.counts).find_map(|(constraint, counts)| {
         constraint
@@ -28,6 +31,15 @@ fn away<'a>(terms: &Terms, waiting: &Waiting, open: &'a Open) -> Option<&'a str>
     let (home, there) = (terms.home.as_deref()?, open.place.region.as_deref()?);
     let named = waiting.spec.constraints.iter().any(|constraint| constraint.field == "@region");
     (home != there && !named).then_some(there)
+}
+
+/// Why it may not be with those who are there, and whether for good.
+fn beside(waiting: &Waiting, open: &Open) -> Option<(String, bool)> {
+    let app = waiting.spec.id.as_str();
+    if let Some(why) = open.there.keep_away(app) {
+        return Some((why, true));
+    }
+    waiting.spec.beside.iter().find_map(|rule| Some((rule.refuses(app, &open.there)?, rule.is_final())))
 }
 
 /// Whether the agent is to be worked on now.
@@ -68,6 +80,9 @@ pub(super) fn refusals(terms: &Terms, waiting: &Waiting, open: &Open) -> Vec<Ref
         if let Some(reason) = constraint.refuses(value, counts, waiting.spec.instances) {
             refuse(STAGES[1], reason, None, None);
         }
+    }
+    if let Some((reason, _)) = beside(waiting, open) {
+        refuse(STAGES[1], reason, None, None);
     }
     if maintained(terms, open) {
         refuse(STAGES[3], "the agent is under maintenance".to_owned(), None, None);

@@ -26,7 +26,7 @@ impl Orchestrator {
                 }
             }
             let mut item = json!({
-                "count": queued.count, "role": queued.spec.role.as_ref().unwrap_or(&self.config.role), "since": when(queued.since.as_millis()),
+                "count": if queued.spec.every { 1 } else { queued.count }, "role": queued.spec.role.as_ref().unwrap_or(&self.config.role), "since": when(queued.since.as_millis()),
                 "delay": { "timeLeftSeconds": left as u64, "overdue": until.is_none() },
                 "processedOffersSummary": summary,
             });

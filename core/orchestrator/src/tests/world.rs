@@ -114,6 +114,13 @@ impl World {
         world.drain();
         world
     }
+    /// Another agent joins.
+    pub fn join(&mut self) {
+        let all = Resources::scalars([("cpus", 8.0), ("mem", 8192.0), ("disk", 1000.0)])
+            .with_ports([(31000, 31999)]);
+        self.agents += 1;
+        self.free.push(all);
+    }
     pub fn machine(&self) -> &Orchestrator {
         &self.machine
     }
@@ -545,6 +552,12 @@ impl World {
                 hostname: format!("host-{agent}"),
                 resources: resources.allocate("*", Format::Stacked),
                 allocation_info: Some(resource::AllocationInfo { role: Some("*".into()) }),
+                attributes: vec![model::mesos::Attribute {
+                    name: "rack".into(),
+                    r#type: model::mesos::value::Type::Text as i32,
+                    text: Some(model::mesos::value::Text { value: format!("r{}", agent % 2) }),
+                    ..Default::default()
+                }],
                 ..Default::default()
             };
             self.make_odd(&mut offer);

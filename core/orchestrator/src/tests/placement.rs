@@ -1,0 +1,143 @@
+//! One on every agent, company that is wanted or not, places that are liked.
+
+use super::{World, app, create, update};
+use crate::{Command, Embed};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+fn hosts(world: &World, app: &str) -> Vec<String> {
+    let mut all: Vec<_> = world.machine().instances_of(app).map(|i| i.host.clone()).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn one_runs_on_every_agent_and_on_those_that_join() {
+    let mut world = World::new(3);
+    assert_eq!(world.command(create("/log", json!({ "instances": "every" }))).status, 201);
+    world.run(5);
+    assert_eq!(hosts(&world, "/log"), ["host-0", "host-1", "host-2"]);
+    let shown = world.machine().app_info("/log", Embed::default(), world.now()).unwrap();
+    assert_eq!((&shown["instances"], &shown["everyNode"]), (&json!(3), &json!(true)));
+    assert_eq!((world.machine().deployments().len(), world.machine().queue().count()), (0, 0));
+    world.join();
+    world.run(5);
+    assert_eq!(hosts(&world, "/log"), ["host-0", "host-1", "host-2", "host-3"]);
+    let task = world.machine().instances_of("/log").next().unwrap().task.clone();
+    world.fail(&task);
+    world.run(10);
+    assert_eq!(hosts(&world, "/log").len(), 4, "where it failed it is started again");
+    // an upgrade has one of each version on an agent at most, and ends on all of them
+    world.command(update("/log", json!({ "cmd": "two" }), false));
+    world.join();
+    world.each_step(30, |machine| {
+        let mut held: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        for instance in machine.instances() {
+            *held.entry((&instance.agent, &instance.config)).or_default() += 1;
+        }
+        assert!(held.values().all(|count| *count == 1), "{held:?}");
+    });
+    let config = world.machine().app("/log").unwrap().spec.config_version.clone();
+    assert_eq!(hosts(&world, "/log").len(), 5);
+    assert!(world.machine().instances().all(|i| i.config == config));
+    world.restart();
+    world.run(5);
+    assert_eq!((hosts(&world, "/log").len(), world.machine().deployments().len()), (5, 0));
+    // a number ends it, and replaces nothing
+    world.command(update("/log", json!({ "instances": 2 }), false));
+    world.run(10);
+    assert_eq!((hosts(&world, "/log").len(), world.machine().deployments().len()), (2, 0));
+    assert!(world.machine().app("/log").unwrap().app.get("everyNode").is_none());
+    world.command(update("/log", json!({ "instances": "every" }), false));
+    world.run(10);
+    assert_eq!(hosts(&world, "/log").len(), 5);
+    world.command(Command::DeleteApp { id: "/log".into(), force: false });
+    world.run(10);
+    assert_eq!((world.tasks(), world.machine().deployments().len()), (0, 0));
+}
+
+#[test]
+fn every_agent_means_those_that_constraints_allow_and_pods_can_too() {
+    let mut world = World::new(4);
+    world.command(create("/log", json!({ "instances": "every", "constraints": [["rack", "IS", "r1"]] })));
+    let pod = json!({ "id": "/pod", "scaling": { "kind": "every" }, "containers": [
+        { "name": "c", "resources": { "cpus": 0.1, "mem": 16 }, "exec": { "command": { "shell": "x" } } }] });
+    assert_eq!(world.command(Command::CreatePod { pod: pod.as_object().unwrap().clone(), force: false }).status, 201);
+    world.run(5);
+    assert_eq!((hosts(&world, "/log"), hosts(&world, "/pod").len()), (vec!["host-1".to_owned(), "host-3".into()], 4));
+    assert_eq!(world.machine().deployments().len(), 0);
+    let none = world.command(create("/none", json!({ "instances": "every", "constraints": [["rack", "IS", "r9"]] })));
+    world.run(5);
+    assert_eq!((none.status, world.machine().deployments().len()), (201, 1), "it waits for the first");
+    assert_eq!(world.machine().queue_info(world.now(), false, false)["queue"][0]["count"], 1);
+    let bad = world.command(create("/bad", json!({ "instances": "some" })));
+    assert_eq!(bad.status, 422);
+}
+
+#[test]
+fn apps_that_keep_away_from_each_other_do_whichever_comes_first() {
+    for first in ["/db", "/web"] {
+        let mut world = World::new(2);
+        let of = |id: &str| match id {
+            "/db" => create("/db", json!({ "constraints": [["@app", "UNLIKE", "/web.*"]] })),
+            _ => create("/web", json!({ "constraints": [["hostname", "LIKE", "host-0"]] })),
+        };
+        let second = if first == "/db" { "/web" } else { "/db" };
+        if first == "/db" {
+            // it is put where /web wants to go
+            world.command(create("/db", json!({
+                "constraints": [["@app", "UNLIKE", "/web.*"], ["hostname", "LIKE", "host-0"]] })));
+        } else {
+            world.command(of(first));
+        }
+        world.run(5);
+        world.command(of(second));
+        world.run(5);
+        let both = (hosts(&world, "/db"), hosts(&world, "/web"));
+        if first == "/web" {
+            assert_eq!(both, (vec!["host-1".to_owned()], vec!["host-0".to_owned()]));
+        } else {
+            assert_eq!(both, (vec!["host-0".to_owned()], vec![]));
+            let why = world.machine().why("/web", world.now()).unwrap();
+            assert!(why.summary.contains("keeps away from /web"), "{}", why.summary);
+        }
+    }
+    let mut world = World::new(3);
+    world.command(create("/cache", json!({ "constraints": [["hostname", "LIKE", "host-2"]] })));
+    world.run(5);
+    world.command(create("/near", json!({ "instances": 2, "constraints": [["@app", "LIKE", "/cache"]] })));
+    world.run(5);
+    assert_eq!(hosts(&world, "/near"), ["host-2", "host-2"]);
+}
+
+#[test]
+fn liked_places_are_taken_first_and_others_when_they_are_full() {
+    let mut world = World::new(4);
+    let like = |all: Value| json!({ "instances": 4, "cpus": 3, "preferences": all });
+    world.command(create("/a", like(json!([{ "field": "rack", "operator": "is", "value": "r1", "weight": 10 },
+        { "field": "hostname", "operator": "LIKE", "value": "host-3" }]))));
+    world.run(5);
+    assert_eq!(hosts(&world, "/a"), ["host-1", "host-1", "host-3", "host-3"]);
+    world.command(update("/a", json!({ "instances": 6 }), false));
+    world.run(5);
+    assert_eq!(world.running("/a"), 6, "what does not fit there goes elsewhere");
+    // spread by an attribute without a count, as a wish
+    let mut world = World::new(4);
+    let wish = json!([{ "field": "rack", "operator": "GROUP_BY" }]);
+    world.command(create("/b", json!({ "instances": 6, "preferences": wish })));
+    world.run(5);
+    let racks = |world: &World| {
+        let even = hosts(world, "/b").iter().filter(|host| ["host-0", "host-2"].contains(&host.as_str())).count();
+        (even, hosts(world, "/b").len() - even)
+    };
+    assert_eq!(racks(&world), (3, 3));
+    world.command(update("/b", json!({ "instances": 2 }), false));
+    world.run(10);
+    assert_eq!(racks(&world), (1, 1), "and so they go");
+    let before: Vec<_> = world.machine().instances().map(|i| i.id.clone()).collect();
+    world.command(update("/b", json!({ "preferences": [] }), false));
+    world.run(5);
+    assert!(world.machine().instances().all(|i| before.contains(&i.id)), "a wish replaces nothing");
+    let bad = json!([{ "field": "rack", "operator": "MAX_PER" }, { "operator": "IS" }]);
+    assert_eq!(world.command(Command::CreateApp { app: app("/c", json!({ "preferences": bad })), force: false }).status, 422);
+}
