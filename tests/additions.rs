@@ -132,7 +132,8 @@ fn one_runs_on_every_node_and_apps_keep_away_from_each_other() {
         dev.mesolite(&["app", "apply", &file(&dir, "app.json", &app)]);
     };
     let nodes = |app: &str| -> std::collections::BTreeSet<String> {
-        let all: Value = serde_json::from_str(&dev.ask("GET", &format!("/v2/apps{app}/tasks"), "").1).expect("JSON");
+        let all: Value =
+            serde_json::from_str(&dev.ask("GET", &format!("/v2/apps{app}/tasks"), "").1).expect("JSON");
         let tasks = all["tasks"].as_array().expect("tasks").clone();
         tasks.iter().map(|task| task["slaveId"].as_str().expect("an agent").to_owned()).collect()
     };
@@ -141,7 +142,10 @@ fn one_runs_on_every_node_and_apps_keep_away_from_each_other() {
     assert_eq!(nodes("/logs").len(), 3);
     app("/db", json!({ "constraints": [["@app", "UNLIKE", "/web.*"]] }));
     app("/web", json!({ "instances": 4 }));
-    app("/cache", json!({ "instances": 2, "preferences": [{ "field": "@app", "operator": "LIKE", "value": "/db" }] }));
+    app(
+        "/cache",
+        json!({ "instances": 2, "preferences": [{ "field": "@app", "operator": "LIKE", "value": "/db" }] }),
+    );
     assert!(nodes("/db").is_disjoint(&nodes("/web")));
     assert_eq!(nodes("/cache"), nodes("/db"));
 }

@@ -300,7 +300,9 @@ impl Orchestrator {
         if !self.groups.contains_key(at) {
             return Err(no_group(at));
         }
-        for (id, state) in self.specs_below(at).filter(|(_, state)| state.spec.pod.is_none() && !state.spec.every) {
+        for (id, state) in
+            self.specs_below(at).filter(|(_, state)| state.spec.pod.is_none() && !state.spec.every)
+        {
             let mut fields = state.app.as_object().cloned().unwrap_or_default();
             let wanted = (state.spec.instances as f64 * by).ceil();
             if wanted > INSTANCES_MAX {

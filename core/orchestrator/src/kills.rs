@@ -26,8 +26,7 @@ pub(crate) fn choose<'a>(
 ) -> Vec<String> {
     let mut all: Vec<_> = candidates.map(|i| (kill_order(i, spec.oldest_first), i)).collect();
     all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    let spread: Vec<&str> =
-        spec.spread().filter(|c| c.evens_out()).map(|c| c.field.as_str()).collect();
+    let spread: Vec<&str> = spec.spread().filter(|c| c.evens_out()).map(|c| c.field.as_str()).collect();
     if spread.is_empty() {
         return all.into_iter().take(count).map(|(_, instance)| instance.id.clone()).collect();
     }

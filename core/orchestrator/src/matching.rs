@@ -229,8 +229,14 @@ impl Orchestrator {
             };
             let score = |open: &Open| {
                 let spec = &waiting.spec;
-                let liked =
-                    liked(&spec.id, &spec.preferences, &open.place, &waiting.liked, spec.instances, &open.there);
+                let liked = liked(
+                    &spec.id,
+                    &spec.preferences,
+                    &open.place,
+                    &waiting.liked,
+                    spec.instances,
+                    &open.there,
+                );
                 (liked, std::cmp::Reverse(open.launches()))
             };
             let mut best = None;

@@ -67,9 +67,10 @@ impl Neighbours {
     }
     /// Who of them does not want this app.
     pub fn keep_away(&self, app: &str) -> Option<String> {
-        let shy = self.shy.iter().find(|(other, rule)| {
-            other != app && rule.who.as_ref().is_ok_and(|who| who.is_match(app))
-        });
+        let shy = self
+            .shy
+            .iter()
+            .find(|(other, rule)| other != app && rule.who.as_ref().is_ok_and(|who| who.is_match(app)));
         shy.map(|(other, _)| format!("{other} is on the agent, and keeps away from {app} ({APP} UNLIKE)"))
     }
 }

@@ -1,7 +1,10 @@
 //! What the machine needs to know of a pod besides what it shares with apps: its containers. Read once, pure and total.
 
 use crate::{
-    read::{read_placement, read_preference, flag, list, map, number, port, read_fetch, seconds, text, texts, whole},
+    read::{
+        flag, list, map, number, port, read_fetch, read_placement, read_preference, seconds, text, texts,
+        whole,
+    },
     spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, FetchSpec, Spec},
 };
 use base::Duration;

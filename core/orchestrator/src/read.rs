@@ -6,7 +6,7 @@ use crate::{
     backoff::Policy,
     constraints::Constraint,
     neighbours::{APP, Beside, Preference},
-    spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, FetchSpec, PortSpec, ReadinessSpec, Spec, EVERY},
+    spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, EVERY, FetchSpec, PortSpec, ReadinessSpec, Spec},
     terms::Terms,
 };
 use base::Duration;

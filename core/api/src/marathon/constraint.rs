@@ -52,7 +52,8 @@ pub(super) fn fault(field: &str, operator: &str, value: Option<&str>) -> Option<
 pub(super) fn preference_faults(preferences: &[Value]) -> impl Iterator<Item = (usize, String)> {
     preferences.iter().enumerate().filter_map(|(i, preference)| {
         let part = |name: &str| preference.get(name).and_then(Value::as_str);
-        let fault = fault(part("field").unwrap_or_default(), part("operator").unwrap_or_default(), part("value"));
+        let fault =
+            fault(part("field").unwrap_or_default(), part("operator").unwrap_or_default(), part("value"));
         Some((i, fault?))
     })
 }

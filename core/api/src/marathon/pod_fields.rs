@@ -3,8 +3,8 @@
 use super::{
     fields::{
         AMOUNT, ANY_PORT, ARTIFACTS, COMMAND, COUNT, ENV, EXECUTOR_RESOURCES, FILLED, KILL_SELECTION, LABELS,
-        LIMITS, LINUX, MANY, NAME, NAMES, NETWORKS, ON_FAILURE, OPERATORS, PATH_ID, PERSISTENT, PREFERENCES, SCHEME,
-        SECONDS, SECRETS, SHARE, SHORT, TEXT, TEXTS, UNREACHABLE,
+        LIMITS, LINUX, MANY, NAME, NAMES, NETWORKS, ON_FAILURE, OPERATORS, PATH_ID, PERSISTENT, PREFERENCES,
+        SCHEME, SECONDS, SECRETS, SHARE, SHORT, TEXT, TEXTS, UNREACHABLE,
     },
     shape::{Field, Form, Shape, may, must, omit, or},
 };
@@ -104,8 +104,11 @@ const SCHEDULING: Shape = Object(&[
     ),
     or(
         "placement",
-        &Object(&[omit("constraints", &List(&CONSTRAINT, 0, true)), omit("acceptedResourceRoles", &TEXTS),
-            omit("preferences", &PREFERENCES)]),
+        &Object(&[
+            omit("constraints", &List(&CONSTRAINT, 0, true)),
+            omit("acceptedResourceRoles", &TEXTS),
+            omit("preferences", &PREFERENCES),
+        ]),
         "{}",
     ),
     or("killSelection", &KILL_SELECTION, "\"YOUNGEST_FIRST\""),
@@ -130,7 +133,11 @@ pub(super) const POD: &[Field] = &[
     omit("secrets", &SECRETS),
     omit("volumes", &List(&VOLUME, 0, false)),
     omit("networks", &NETWORKS),
-    or("scaling", &Object(&[or("kind", &Word(&["fixed", "every"]), "\"fixed\""), or("instances", &COUNT, "1")]), "{}"),
+    or(
+        "scaling",
+        &Object(&[or("kind", &Word(&["fixed", "every"]), "\"fixed\""), or("instances", &COUNT, "1")]),
+        "{}",
+    ),
     or("scheduling", &SCHEDULING, "{}"),
     or("executorResources", &EXECUTOR_RESOURCES, "{}"),
     may("role", &FILLED),

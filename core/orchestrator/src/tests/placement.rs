@@ -62,11 +62,18 @@ fn every_agent_means_those_that_constraints_allow_and_pods_can_too() {
     world.command(create("/log", json!({ "instances": "every", "constraints": [["rack", "IS", "r1"]] })));
     let pod = json!({ "id": "/pod", "scaling": { "kind": "every" }, "containers": [
         { "name": "c", "resources": { "cpus": 0.1, "mem": 16 }, "exec": { "command": { "shell": "x" } } }] });
-    assert_eq!(world.command(Command::CreatePod { pod: pod.as_object().unwrap().clone(), force: false }).status, 201);
+    assert_eq!(
+        world.command(Command::CreatePod { pod: pod.as_object().unwrap().clone(), force: false }).status,
+        201
+    );
     world.run(5);
-    assert_eq!((hosts(&world, "/log"), hosts(&world, "/pod").len()), (vec!["host-1".to_owned(), "host-3".into()], 4));
+    assert_eq!(
+        (hosts(&world, "/log"), hosts(&world, "/pod").len()),
+        (vec!["host-1".to_owned(), "host-3".into()], 4)
+    );
     assert_eq!(world.machine().deployments().len(), 0);
-    let none = world.command(create("/none", json!({ "instances": "every", "constraints": [["rack", "IS", "r9"]] })));
+    let none = world
+        .command(create("/none", json!({ "instances": "every", "constraints": [["rack", "IS", "r9"]] })));
     world.run(5);
     assert_eq!((none.status, world.machine().deployments().len()), (201, 1), "it waits for the first");
     assert_eq!(world.machine().queue_info(world.now(), false, false)["queue"][0]["count"], 1);
@@ -85,8 +92,11 @@ fn apps_that_keep_away_from_each_other_do_whichever_comes_first() {
         let second = if first == "/db" { "/web" } else { "/db" };
         if first == "/db" {
             // it is put where /web wants to go
-            world.command(create("/db", json!({
-                "constraints": [["@app", "UNLIKE", "/web.*"], ["hostname", "LIKE", "host-0"]] })));
+            world.command(create(
+                "/db",
+                json!({
+                "constraints": [["@app", "UNLIKE", "/web.*"], ["hostname", "LIKE", "host-0"]] }),
+            ));
         } else {
             world.command(of(first));
         }
@@ -114,8 +124,11 @@ fn apps_that_keep_away_from_each_other_do_whichever_comes_first() {
 fn liked_places_are_taken_first_and_others_when_they_are_full() {
     let mut world = World::new(4);
     let like = |all: Value| json!({ "instances": 4, "cpus": 3, "preferences": all });
-    world.command(create("/a", like(json!([{ "field": "rack", "operator": "is", "value": "r1", "weight": 10 },
-        { "field": "hostname", "operator": "LIKE", "value": "host-3" }]))));
+    world.command(create(
+        "/a",
+        like(json!([{ "field": "rack", "operator": "is", "value": "r1", "weight": 10 },
+        { "field": "hostname", "operator": "LIKE", "value": "host-3" }])),
+    ));
     world.run(5);
     assert_eq!(hosts(&world, "/a"), ["host-1", "host-1", "host-3", "host-3"]);
     world.command(update("/a", json!({ "instances": 6 }), false));
@@ -127,7 +140,8 @@ fn liked_places_are_taken_first_and_others_when_they_are_full() {
     world.command(create("/b", json!({ "instances": 6, "preferences": wish })));
     world.run(5);
     let racks = |world: &World| {
-        let even = hosts(world, "/b").iter().filter(|host| ["host-0", "host-2"].contains(&host.as_str())).count();
+        let even =
+            hosts(world, "/b").iter().filter(|host| ["host-0", "host-2"].contains(&host.as_str())).count();
         (even, hosts(world, "/b").len() - even)
     };
     assert_eq!(racks(&world), (3, 3));
@@ -139,5 +153,10 @@ fn liked_places_are_taken_first_and_others_when_they_are_full() {
     world.run(5);
     assert!(world.machine().instances().all(|i| before.contains(&i.id)), "a wish replaces nothing");
     let bad = json!([{ "field": "rack", "operator": "MAX_PER" }, { "operator": "IS" }]);
-    assert_eq!(world.command(Command::CreateApp { app: app("/c", json!({ "preferences": bad })), force: false }).status, 422);
+    assert_eq!(
+        world
+            .command(Command::CreateApp { app: app("/c", json!({ "preferences": bad })), force: false })
+            .status,
+        422
+    );
 }
