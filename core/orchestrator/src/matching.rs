@@ -142,7 +142,7 @@ impl Orchestrator {
                 liked: spec
                     .preferences
                     .iter()
-                    .map(|p| p.field().map_or_else(Counts::new, |field| of(field)))
+                    .map(|p| p.field().map_or_else(Counts::new, of))
                     .collect(),
                 spec: spec.clone(),
             }
