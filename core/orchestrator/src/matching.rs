@@ -139,11 +139,7 @@ impl Orchestrator {
                 roles: spec.roles(&self.config),
                 needs: spec.needs(),
                 counts: spec.constraints.iter().map(placed).collect(),
-                liked: spec
-                    .preferences
-                    .iter()
-                    .map(|p| p.field().map_or_else(Counts::new, of))
-                    .collect(),
+                liked: spec.preferences.iter().map(|p| p.field().map_or_else(Counts::new, of)).collect(),
                 spec: spec.clone(),
             }
         };
