@@ -33,6 +33,11 @@ use shape::Found;
 /// A refusal: the status and the JSON body.
 pub type Refusal = (u16, String);
 
+/// The names of all fields of an app, in the table's order.
+pub fn app_fields() -> impl Iterator<Item = &'static str> {
+    fields::APP.iter().map(|field| field.name)
+}
+
 /// An app's fields, each by itself: of the right type, in its bounds, spelt right, with the defaults that need nothing
 /// else. A `whole` one may lack nothing.
 pub fn app(fields: Map<String, Value>, whole: bool) -> Result<Map<String, Value>, Refusal> {

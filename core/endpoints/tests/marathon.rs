@@ -521,3 +521,19 @@ fn changes_are_told_in_order() {
         ]
     );
 }
+
+#[test]
+fn an_app_goes_back_to_a_version() {
+    let mut surface = new();
+    assert_eq!(surface.ask("POST", "/v2/apps", &app("/a").to_string()).status, 201);
+    let first = surface.get("/v2/apps/a").body["app"].clone();
+    let put = "/v2/apps/a?force=true";
+    assert_eq!(surface.ask("PUT", put, r#"{"cmd":"other","cpus":2}"#).status, 200);
+    assert_eq!(surface.get("/v2/apps/a").body["app"]["cmd"], "other");
+    let back = json!({ "version": first["version"] });
+    assert_eq!(surface.ask("PUT", put, &back.to_string()).status, 200);
+    let now = surface.get("/v2/apps/a").body["app"].clone();
+    assert_eq!((&now["cmd"], &now["cpus"]), (&first["cmd"], &first["cpus"]));
+    assert_ne!(now["version"], first["version"], "it is a new version of its own");
+    assert_eq!(surface.ask("PUT", put, r#"{"version":"2001-01-01T00:00:00.000Z"}"#).status, 404);
+}

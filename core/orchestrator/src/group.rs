@@ -9,8 +9,9 @@ use crate::{
 };
 use model::mesos::{
     AgentId, CommandInfo, ContainerInfo, DiscoveryInfo, DurationInfo, Environment, ExecutorId, ExecutorInfo,
-    FrameworkId, KillPolicy, LinuxInfo, Port, Ports, TaskGroupInfo, TaskId, TaskInfo, Volume, command_info,
-    container_info, discovery_info, environment, executor_info, offer::operation::LaunchGroup, value, volume,
+    FrameworkId, KillPolicy, LinuxInfo, Port, Ports, TaskGroupInfo, TaskId, TaskInfo, TtyInfo, Volume,
+    command_info, container_info, discovery_info, environment, executor_info, offer::operation::LaunchGroup,
+    value, volume,
 };
 use std::collections::BTreeMap;
 
@@ -145,6 +146,7 @@ fn container_info(pod: &PodSpec, container: &ContainerSpec) -> ContainerInfo {
     ContainerInfo {
         r#type: container_info::Type::Mesos as i32,
         volumes: container.mounts.iter().map(one).collect(),
+        tty_info: container.tty.then(TtyInfo::default),
         linux_info: Some(LinuxInfo { share_cgroups: Some(pod.shared_cgroups), ..Default::default() }),
         ..Default::default()
     }

@@ -6,7 +6,7 @@ use crate::{
 };
 use model::mesos::{
     AgentId, CheckInfo, CommandInfo, ContainerInfo, DiscoveryInfo, DurationInfo, Environment, HealthCheck,
-    KillPolicy, Label, Labels, Port, Ports, TaskId, TaskInfo, Volume, check_info, command_info,
+    KillPolicy, Label, Labels, Port, Ports, TaskId, TaskInfo, TtyInfo, Volume, check_info, command_info,
     container_info, discovery_info, environment, health_check, value, volume,
 };
 use std::collections::BTreeMap;
@@ -153,7 +153,7 @@ pub(crate) fn labels_into(labels: &BTreeMap<String, String>, all: &mut BTreeMap<
     all.insert("MARATHON_APP_LABELS".into(), names.join(" "));
 }
 
-/// A container for what needs one: directories of the agent.
+/// A container for what needs one: directories of the agent, a terminal.
 fn container_of(spec: &Spec) -> Option<ContainerInfo> {
     let one = |(from, to, read_only): &(String, String, bool)| Volume {
         mode: if *read_only { volume::Mode::Ro } else { volume::Mode::Rw } as i32,
@@ -161,9 +161,10 @@ fn container_of(spec: &Spec) -> Option<ContainerInfo> {
         host_path: Some(from.clone()),
         ..Default::default()
     };
-    (!spec.host_volumes.is_empty()).then(|| ContainerInfo {
+    (spec.tty || !spec.host_volumes.is_empty()).then(|| ContainerInfo {
         r#type: container_info::Type::Mesos as i32,
         volumes: spec.host_volumes.iter().map(one).collect(),
+        tty_info: spec.tty.then(TtyInfo::default),
         ..Default::default()
     })
 }

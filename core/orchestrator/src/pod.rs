@@ -54,6 +54,8 @@ pub struct ContainerSpec {
     pub fetch: Vec<FetchSpec>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
+    /// Whether it has a terminal.
+    pub tty: bool,
     /// Its health check.
     pub health: Option<CheckSpec>,
     /// What the agent looks at without judging it.
@@ -172,6 +174,7 @@ fn read_containers(pod: &Value) -> Vec<ContainerSpec> {
             user: text(c, "user"),
             fetch: list(c, "artifacts").iter().map(read_fetch).collect(),
             labels: map(c, "labels"),
+            tty: flag(c, "tty", false),
             health: c.get("healthCheck").map(|check| read_health(check, &named)),
             check: c.get("check").and_then(|check| read_check(check, &named)),
             kill_grace: grace.and_then(|s| Duration::try_from_secs_f64(s).ok()),
@@ -270,7 +273,6 @@ fn unsupported(pod: &Value) -> Option<String> {
         (off_host, "networks other than the host's"),
         (secrets(pod) || containers.iter().any(secrets), "secrets in the environment"),
         (any("linuxInfo") || pod.get("linuxInfo").is_some(), "seccomp and IPC settings"),
-        (containers.iter().any(|c| flag(c, "tty", false)), "terminals (tty)"),
         (containers.iter().any(|c| c.get("exec").is_none()), "containers without a command"),
     ];
     let missing: Vec<_> = all.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what).collect();

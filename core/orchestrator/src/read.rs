@@ -117,6 +117,7 @@ impl Spec {
             check: app.get("check").and_then(read_agent_check),
             limits: read_limits(app.get("resourceLimits")),
             host_volumes: app.get("container").map_or_else(Vec::new, host_volumes),
+            tty: flag(app, "tty", false),
             // what runs once counts its failures itself, whatever deploys it
             terms: match run_once {
                 Some(_) => Terms { failures_max: None, ..Terms::read(app) },
@@ -289,7 +290,6 @@ fn unsupported(app: &Value) -> Option<String> {
         (list(app, "networks").iter().any(mode), "networks other than the host's"),
         (secrets, "secrets in the environment"),
         (executor, "custom executors"),
-        (flag(app, "tty", false), "terminals (tty)"),
     ];
     let missing: Vec<_> = all.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what).collect();
     (!missing.is_empty()).then(|| missing.join(", "))

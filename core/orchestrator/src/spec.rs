@@ -158,6 +158,8 @@ pub struct Spec {
     pub pod: Option<PodSpec>,
     /// Directories of the agent, where they are in the container, whether they can't be written.
     pub host_volumes: Vec<(String, String, bool)>,
+    /// Whether it has a terminal.
+    pub tty: bool,
     /// Service ports, in the order of its ports or mappings.
     pub service_ports: Vec<u16>,
     /// What must be true of a new instance before an old one may go.

@@ -1,6 +1,7 @@
 //! Whole lives of apps in virtual time, against a master, a store and a network that fit in one screen.
 
 mod faults;
+mod fields;
 mod line;
 mod outcome;
 mod placement;
