@@ -135,7 +135,11 @@ impl World {
                 self.after(wait, Event::Answered(who, session, request, answer));
             }
             Http::Open { request, headers, .. } => {
-                let Some((who, session)) = self.who_asked(request) else { return };
+                let Some((who, session)) = self.who_asked(request) else {
+                    // its framework did not wait for it: the shell finds nobody to hand the stream to
+                    let (life, wait) = (self.life(Who::Master), self.delay());
+                    return self.after(wait, Event::Closed(life, StreamId(request.0)));
+                };
                 let uuid = headers.into_iter().find(|(name, _)| *name == "Mesos-Stream-Id");
                 let uuid = uuid.map(|(_, value)| value).expect("every stream has an id");
                 let at = self.now + self.delay();

@@ -5,6 +5,7 @@
 //! only where many seeds are run at once (`many`).
 
 mod act;
+mod capacity;
 mod channel;
 mod client;
 mod converge;

@@ -1,6 +1,7 @@
 //! The machines in their processes: started from what is durable, stepped, their effects carried out, crashed.
 
 use crate::{
+    capacity,
     disk::Disk,
     world::{Event, Who, World},
 };
@@ -199,8 +200,12 @@ impl World {
         let Some(machine) = self.orchestrator.as_mut() else { return };
         let common = self.commons.get_mut(&who).expect("everyone has it");
         let mut out = Effects::default();
+        let before = (!capacity::names_tasks(&input)).then(|| capacity::before(machine));
         machine.step(Now::new(time, &mut common.rng), input, &mut out);
         machine.check();
+        if let Some(before) = before {
+            capacity::check(machine, &before);
+        }
         self.steps += 1;
         for effect in out.drain() {
             match effect {

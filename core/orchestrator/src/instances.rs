@@ -2,7 +2,7 @@
 //!
 //! Never decides what becomes of one; changes go through `update`, so that counts and records stay true.
 
-use crate::{constraints::Counts, parts::Part};
+use crate::{constraints::Counts, parts::Part, spec::Spec};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -365,8 +365,12 @@ impl Instances {
     }
 }
 
-/// A walk over candidates for an end: sick before well, then those that are least far, then by age.
-pub fn kill_order(instance: &Instance, oldest_first: bool) -> (bool, u8, u64, String) {
+/// Where an instance stands among those that may be ended: sick before well, those of another version before those of
+/// the current one, then those that are least far, then by age.
+pub type Rank = (bool, bool, u8, u64, String);
+
+/// Its place in that order; `well` is said by those who know its checks.
+pub fn kill_order(instance: &Instance, well: bool, spec: &Spec) -> Rank {
     let rank = match instance.condition {
         Condition::Unreachable | Condition::UnreachableInactive => 1,
         Condition::Provisioned | Condition::Staging => 2,
@@ -375,6 +379,6 @@ pub fn kill_order(instance: &Instance, oldest_first: bool) -> (bool, u8, u64, St
         Condition::Killing => 5,
     };
     let since = instance.started_at.unwrap_or(instance.staged_at);
-    let well = instance.condition == Condition::Running && instance.healthy != Some(false);
-    (well, rank, if oldest_first { since } else { u64::MAX - since }, instance.id.clone())
+    let since = if spec.oldest_first { since } else { u64::MAX - since };
+    (well, instance.config == spec.config_version, rank, since, instance.id.clone())
 }

@@ -17,14 +17,15 @@ use std::collections::{BTreeMap, VecDeque};
 /// By group, those in it, the first to go first.
 type Lines<'a> = BTreeMap<Vec<Option<&'a String>>, VecDeque<&'a Instance>>;
 
-/// Which of these go first: sick ones before well ones, then those of the fullest group where instances are to be
-/// spread, then by age (Constraints.selectInstancesToKill).
+/// Which of these go first: sick ones before well ones, those of other versions, then those of the fullest group where
+/// instances are to be spread, then by age (Constraints.selectInstancesToKill).
 pub(crate) fn choose<'a>(
     candidates: impl Iterator<Item = &'a Instance>,
     spec: &Spec,
     count: usize,
+    well: impl Fn(&Instance) -> bool,
 ) -> Vec<String> {
-    let mut all: Vec<_> = candidates.map(|i| (kill_order(i, spec.oldest_first), i)).collect();
+    let mut all: Vec<_> = candidates.map(|i| (kill_order(i, well(i), spec), i)).collect();
     all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let spread: Vec<&str> = spec.spread().filter(|c| c.evens_out()).map(|c| c.field.as_str()).collect();
     if spread.is_empty() {
@@ -36,9 +37,14 @@ pub(crate) fn choose<'a>(
     let mut held: BTreeMap<_, usize> = BTreeMap::new();
     all.iter().for_each(|(_, instance)| *held.entry(place(instance)).or_default() += 1);
     // by how sick they are, then by group: each group a line from the first to go to the last
-    let mut lines: BTreeMap<(bool, u8), Lines<'_>> = BTreeMap::new();
-    for ((well, rank, ..), instance) in all {
-        lines.entry((well, rank)).or_default().entry(place(instance)).or_default().push_back(instance);
+    let mut lines: BTreeMap<(bool, bool, u8), Lines<'_>> = BTreeMap::new();
+    for ((well, current, rank, ..), instance) in all {
+        lines
+            .entry((well, current, rank))
+            .or_default()
+            .entry(place(instance))
+            .or_default()
+            .push_back(instance);
     }
     let mut chosen = Vec::new();
     for groups in lines.values_mut() {

@@ -61,19 +61,43 @@ impl Orchestrator {
                     }
                 }
                 Phase::Active(deployment, Kind::RestartApplication) => self.replace(now, &deployment, &app),
-                Phase::Free | Phase::Waiting(_) => match self.spec(&app) {
+                Phase::Waiting(deployment) => self.wait_for_turn(now, &deployment, &app),
+                Phase::Free => match self.spec(&app) {
                     Some(spec) => {
                         self.scale(now, &spec);
                     }
-                    None => {
-                        self.unqueue(&app);
-                        let tally = self.instances.tally(&app);
-                        if tally.all > tally.ending {
-                            self.kill_all(now, &app);
-                        }
-                    }
+                    None => self.no_app(now, &app),
                 },
             }
+        }
+    }
+
+    fn no_app(&mut self, now: Time, app: &str) {
+        self.unqueue(app);
+        let tally = self.instances.tally(app);
+        if tally.all > tally.ending {
+            self.kill_all(now, app);
+        }
+    }
+
+    /// Until its turn comes an app is kept at what it was. But after a restart a deployment begins again from its first
+    /// step: what its later ones had launched already is left alone.
+    fn wait_for_turn(&mut self, now: Time, deployment: &str, app: &str) {
+        let before = self.deployments.get(deployment).and_then(|d| d.original_spec(app));
+        let after = self.apps.get(app).map(|state| state.spec.clone());
+        match (before, after) {
+            (Some(before), after) => {
+                let active = self.instances.tally(app).active;
+                let wanted = self.wanted(&before, active);
+                let launch = if before.every { EVERY_AT_ONCE_MAX } else { wanted.saturating_sub(active) };
+                self.queue_up(now, &before, launch);
+                let most = after.map_or(wanted, |after| self.wanted(&after, active).max(wanted));
+                if active > most {
+                    self.kill_some(now, &before, active - most, |_| true);
+                }
+            }
+            (None, Some(_)) => self.unqueue(app),
+            (None, None) => self.no_app(now, app),
         }
     }
 
@@ -87,7 +111,7 @@ impl Orchestrator {
         }
         self.queue_up(now, spec, wanted.saturating_sub(tally.active));
         if tally.active > wanted {
-            self.kill_some(now, spec, tally.active - wanted);
+            self.kill_some(now, spec, tally.active - wanted, |_| true);
         }
         tally.active == wanted && tally.ending == 0 && self.counting(spec) >= wanted
     }
@@ -140,10 +164,11 @@ impl Orchestrator {
         }
     }
 
-    fn kill_some(&mut self, now: Time, spec: &Spec, count: u64) {
-        let live = |i: &&Instance| !i.ending && i.condition != Condition::UnreachableInactive;
+    fn kill_some(&mut self, now: Time, spec: &Spec, count: u64, of: impl Fn(&Instance) -> bool) {
+        let live = |i: &&Instance| !i.ending && i.condition != Condition::UnreachableInactive && of(i);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        for id in choose(self.instances.of_app(&spec.id).filter(live), spec, count) {
+        let well = |i: &Instance| self.serves(i) && i.ready != Some(false);
+        for id in choose(self.instances.of_app(&spec.id).filter(live), spec, count, well) {
             self.kill(now, &id);
         }
     }
@@ -164,33 +189,51 @@ impl Orchestrator {
         };
         let next = moves(standing, spec.minimum_health, spec.over_capacity);
         self.queue_up(now, &spec, next.launch);
-        for _ in 0..next.kill {
+        let sick =
+            if old.all - old.ending > standing.old_healthy { self.sick_old(&spec) } else { Vec::new() };
+        // those that are given up are in nobody's count
+        let spent = (standing.old_active - standing.old_healthy).min(next.kill);
+        sick.iter().for_each(|id| self.kill(now, id));
+        for _ in spent..next.kill {
             match self.next_old(deployment, &spec) {
                 Some(id) => self.kill(now, &id),
                 None => break,
             }
         }
         if new.active > standing.wanted {
-            self.kill_some(now, &spec, new.active - standing.wanted);
+            let mine = |i: &Instance| i.config == spec.config_version;
+            self.kill_some(now, &spec, new.active - standing.wanted, mine);
         } else if next.done {
             self.action_done(now, deployment, app);
         }
     }
 
-    /// The next old instance to end. The order is made once and kept, so that an upgrade of many stays cheap.
+    /// Old instances that serve nobody: ending them costs no capacity.
+    fn sick_old(&self, spec: &Spec) -> Vec<String> {
+        let mine = |i: &&Instance| i.config != spec.config_version && !i.ending && !self.serves(i);
+        self.instances.of_app(&spec.id).filter(mine).map(|i| i.id.clone()).collect()
+    }
+
+    /// Whether an instance does what it is there for, by the checks that it was launched with.
+    fn serves(&self, instance: &Instance) -> bool {
+        let specs = self.apps.get(&instance.app).map(|app| &app.specs);
+        let known = match specs.and_then(|specs| specs.get(&instance.config)) {
+            Some(own) => own.checks.is_empty() || instance.healthy == Some(true),
+            None => instance.healthy != Some(false),
+        };
+        instance.condition == Condition::Running && known
+    }
+
+    /// The next old instance to end, among those that serve. The order is made once and kept, so that an upgrade of many stays cheap.
     fn next_old(&mut self, deployment: &str, spec: &Spec) -> Option<String> {
         for fresh in [false, true] {
             let mut line = self.deployments.get_mut(deployment)?.old.remove(&spec.id).unwrap_or_default();
             if fresh {
                 let old = |i: &&Instance| i.config != spec.config_version && !i.ending;
-                let mut all: Vec<_> = self
-                    .instances
-                    .of_app(&spec.id)
-                    .filter(old)
-                    .map(|i| kill_order(i, spec.oldest_first))
-                    .collect();
+                let mut all: Vec<_> =
+                    self.instances.of_app(&spec.id).filter(old).map(|i| kill_order(i, true, spec)).collect();
                 all.sort_unstable();
-                line = all.into_iter().map(|(_, _, _, id)| id).collect::<VecDeque<_>>();
+                line = all.into_iter().map(|(.., id)| id).collect::<VecDeque<_>>();
             }
             let mut found = None;
             while let Some(id) = line.pop_front() {

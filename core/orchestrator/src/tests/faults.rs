@@ -85,6 +85,84 @@ fn the_promise_is_kept_whatever_fails() {
     }
 }
 
+fn healthy(world: &World) -> u64 {
+    world.machine().tally("/a").healthy
+}
+
+/// An app of three with checks and its tasks, the oldest first.
+fn checked(world: &mut World, more: serde_json::Value) -> Vec<String> {
+    let check = json!({ "protocol": "HTTP", "portIndex": 0, "intervalSeconds": 1, "gracePeriodSeconds": 60, "maxConsecutiveFailures": 0 });
+    let mut app = json!({ "instances": 1, "healthChecks": [check] });
+    more.as_object().unwrap().iter().for_each(|(key, value)| app[key] = value.clone());
+    world.command(create("/a", app));
+    for instances in 1..4 {
+        world.command(update("/a", json!({ "instances": instances }), false));
+        world.run(5);
+    }
+    assert_eq!(healthy(world), 3);
+    let mut all: Vec<_> = world.machine().instances().map(|i| (i.started_at, i.task.clone())).collect();
+    all.sort();
+    all.into_iter().map(|(_, task)| task).collect()
+}
+
+#[test]
+fn who_turns_sick_amid_an_upgrade_goes_instead_of_a_well_one() {
+    let mut world = World::new(2);
+    let tasks = checked(
+        &mut world,
+        json!({ "upgradeStrategy": { "minimumHealthCapacity": 0.6, "maximumOverCapacity": 0 } }),
+    );
+    // the new version fits nowhere: one old one, the youngest, had to go for it
+    world.command(update("/a", json!({ "cpus": 500.0 }), false));
+    world.run(10);
+    assert_eq!((healthy(&world), world.running("/a")), (2, 2));
+    assert!(world.machine().task(&tasks[2]).is_none());
+    world.sick.insert(tasks[0].clone());
+    world.run(10);
+    assert!(world.machine().task(&tasks[1]).is_some_and(|i| !i.ending), "it is the last that serves");
+    assert!(world.machine().task(&tasks[0]).is_none(), "that costs nothing");
+    assert_eq!(healthy(&world), 1);
+}
+
+#[test]
+fn too_many_new_ones_cost_no_old_one() {
+    let mut world = World::new(2);
+    let keep = json!({ "killSelection": "OLDEST_FIRST", "upgradeStrategy": { "minimumHealthCapacity": 1, "maximumOverCapacity": 1 } });
+    let tasks = checked(&mut world, keep);
+    world.sick.clear();
+    world.command(update("/a", json!({ "cmd": "two" }), false));
+    world.all_new_sick = tasks.iter().cloned().collect();
+    world.run(10);
+    assert_eq!((healthy(&world), world.running("/a")), (3, 6), "the new ones are not well yet");
+    // a smaller number breaks that deployment, and finishes the upgrade
+    world.command(update("/a", json!({ "instances": 2 }), true));
+    world.run(10);
+    let old = world.machine().instances().filter(|i| tasks.contains(&i.task) && !i.ending).count();
+    assert_eq!((old, world.running("/a")), (2, 4), "one old and one new one are too many");
+    world.all_new_sick.clear();
+    world.run(30);
+    assert_eq!((healthy(&world), world.running("/a"), world.machine().deployments().len()), (2, 2, 0));
+}
+
+#[test]
+fn what_comes_back_after_an_upgrade_is_the_one_to_go() {
+    let mut world = World::new(2);
+    let strategy = json!({ "inactiveAfterSeconds": 2, "expungeAfterSeconds": 600 });
+    world.command(create("/a", json!({ "instances": 2, "unreachableStrategy": strategy })));
+    world.run(10);
+    let lost = world.machine().instances().next().unwrap().task.clone();
+    world.unreachable(&lost);
+    world.run(10);
+    assert_eq!(world.running("/a"), 2, "it is replaced");
+    world.command(update("/a", json!({ "cmd": "two" }), false));
+    world.run(30);
+    world.back(&lost);
+    world.run(10);
+    let spec = world.machine().app("/a").unwrap().spec.clone();
+    assert_eq!(world.running("/a"), 2);
+    assert!(world.machine().instances().all(|i| i.config == spec.config_version));
+}
+
 #[test]
 fn what_goes_first_evens_out_groups() {
     let mut world = World::new(3);

@@ -52,6 +52,8 @@ pub struct World {
     pub broken: BTreeSet<String>,
     /// Whether tasks do not get beyond being taken.
     pub slow: bool,
+    /// Where there are some, all but these fail their health checks.
+    pub all_new_sick: BTreeSet<String>,
     /// Whether all say that they are not ready.
     pub unready: bool,
     /// What is odd about all offers: `region`, `maintenance` or `gpus`.
@@ -101,6 +103,7 @@ impl World {
             all_sick: false,
             broken: BTreeSet::new(),
             slow: false,
+            all_new_sick: BTreeSet::new(),
             unready: false,
             odd_offers: None,
             well: false,
@@ -337,7 +340,8 @@ impl World {
                 };
                 let task =
                     self.machine.instances().find(|i| i.ports.first() == Some(&port)).unwrap().task.clone();
-                let sick = self.all_sick || self.sick.contains(&task);
+                let new = !self.all_new_sick.is_empty() && !self.all_new_sick.contains(&task);
+                let sick = self.all_sick || new || self.sick.contains(&task);
                 let status = if self.unready { 503 } else { 200 };
                 let outcome = if sick { Probed::TimedOut(timeout) } else { Probed::Http(status) };
                 self.inputs.push_back(Input::Probed { probe: id, outcome });
