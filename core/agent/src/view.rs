@@ -136,7 +136,9 @@ impl Agent {
 /// A task as the master knows it.
 pub(crate) fn as_message(task: &Task) -> mesos::Task {
     let info = &task.info;
-    let first = task.pending.front().map(|p| &p.update);
+    // Only what is said already, or could be: a master that heard of the end does not take what was before it any more,
+    // and that comes back where the end was not durable.
+    let first = task.pending.front().filter(|p| p.durable && !task.held).map(|p| &p.update);
     let mut message = mesos::Task {
         name: info.name.clone(),
         task_id: info.task_id.clone(),

@@ -129,6 +129,30 @@ fn an_order_from_before_the_last_registration_is_refused() {
 }
 
 #[test]
+fn a_list_of_tasks_names_no_update_that_a_crash_could_take_back() {
+    let mut w = World::fresh();
+    let container = started(&mut w, "t");
+    w.next();
+    let running = w.statuses().remove(0);
+    w.disk_slow = true;
+    w.step(Input::Terminated { container, how: Termination::Exited(1) });
+    w.acknowledge(&running);
+    let said = |w: &mut World| {
+        w.step(Input::MasterDetected(Some(master())));
+        match w.sent.last() {
+            Some(Message::ReregisterSlaveMessage(m)) => m.tasks[0].clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let listed = said(&mut w);
+    assert_eq!((listed.status_update_state, listed.status_update_uuid), (None, None));
+    w.catch_up();
+    let listed = said(&mut w);
+    assert_eq!(listed.status_update_state, Some(TaskState::TaskFailed.into()));
+    assert_eq!(listed.state(), TaskState::TaskFailed);
+}
+
+#[test]
 fn an_acknowledgement_while_a_list_is_under_way_changes_nothing() {
     let mut w = World::fresh();
     started(&mut w, "t");
