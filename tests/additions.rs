@@ -149,3 +149,39 @@ fn one_runs_on_every_node_and_apps_keep_away_from_each_other() {
     assert!(nodes("/db").is_disjoint(&nodes("/web")));
     assert_eq!(nodes("/cache"), nodes("/db"));
 }
+
+#[test]
+fn groups_say_things_for_their_apps_and_are_taken_over() {
+    let (dir, dev) = fresh();
+    let tree = |log: &str| {
+        let defaults = json!({ "env": { "LOG": log, "TIER": "prod" }, "cpus": 0.1, "mem": 32 });
+        json!({ "id": "/prod", "defaults": defaults, "apps": [{ "id": "db", "cmd": "exec sleep 1000" },
+            { "id": "web", "cmd": "exec sleep 1000", "env": { "LOG": "debug" }, "dependencies": ["db"] }] })
+    };
+    let (info, warn) = (file(&dir, "info.json", &tree("info")), file(&dir, "warn.json", &tree("warn")));
+    has(&dev.mesolite(&["group", "apply", "--dry-run", &info]), &["step 3: ScaleApplication /prod/web"]);
+    has(&dev.mesolite(&["group", "apply", &info]), &["/prod: done"]);
+    has(&dev.mesolite(&["group", "show", "prod"]), &["\"TIER\":\"prod\"", "/prod/web  running  1/1"]);
+    let app = dev.until("/v2/apps/prod/web", |v| v["app"]["tasksRunning"] == 1);
+    assert_eq!(app["app"]["env"], json!({ "LOG": "debug", "TIER": "prod" }));
+    assert_eq!(app["app"]["inherited"]["env"], json!({ "TIER": "prod" }));
+    let plan = dev.mesolite(&["group", "apply", "--dry-run", &warn]);
+    assert!(plan.contains("RestartApplication /prod/db") && !plan.contains("/prod/web"), "{plan}");
+    dev.mesolite(&["group", "apply", &warn]);
+    dev.mesolite(&["group", "scale", "/prod", "2"]);
+    has(&dev.mesolite(&["group", "list"]), &["  /prod  2     0     4/4"]);
+    dev.mesolite(&["group", "rollback", "/prod"]);
+    has(&dev.mesolite(&["group", "list"]), &["2/2"]);
+    assert!(dev.mesolite(&["group", "history", "/prod"]).lines().count() > 3);
+    let pod = json!({ "id": "/prod/pod", "containers": [{ "name": "c", "resources": { "cpus": 0.1, "mem": 16 },
+        "exec": { "command": { "shell": "exec sleep 1000" } } }] });
+    assert_eq!(dev.ask("POST", "/v2/pods", &pod.to_string()).0, 201);
+    let (_other_dir, other) = fresh();
+    has(&other.mesolite(&["import", &dev.marathon]), &["/prod/web  carries over", "/prod/pod  carries over"]);
+    has(&other.mesolite(&["import", &dev.marathon, "--apply"]), &["/prod/web: done", "/prod/pod: taken over"]);
+    let app = other.until("/v2/apps/prod/web", |v| v["app"]["tasksRunning"] == 1);
+    assert_eq!(app["app"]["env"]["TIER"], "prod", "what it inherited there is its own here");
+    other.until("/v2/pods/prod/pod::status", |v| v["status"] == "STABLE");
+    dev.mesolite(&["group", "rm", "/prod"]);
+    refused(&dev, 3, &["group", "show", "/prod"]);
+}

@@ -6,6 +6,7 @@
 mod constraint;
 mod container;
 mod context;
+mod defaults;
 mod errors;
 mod fields;
 mod group;
@@ -20,6 +21,7 @@ mod shape;
 mod validate;
 
 pub use context::Context;
+pub use defaults::{INHERITED, fill, inherit, own};
 pub use errors::{Violation, invalid_json, message, not_valid, wrong_shape};
 pub use group::{GroupUpdate, group_update, patch_group};
 pub use path::{app_id, canonical, is_below, parent, parents, top_level};

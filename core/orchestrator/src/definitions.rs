@@ -6,7 +6,7 @@ use crate::{
     groups::Changes,
     read::service_port_list,
 };
-use api::marathon::{self, Violation};
+use api::marathon::{self, INHERITED, Violation};
 use model::request::Answer;
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeSet, sync::Arc};
@@ -32,9 +32,10 @@ impl Draft {
 }
 
 /// Fields that say how an app is brought about, not what runs: a change of them replaces no task.
-const RULES: [&str; 7] = [
+const RULES: [&str; 8] = [
     "deploymentTimeoutSeconds",
     "everyNode",
+    "inherited",
     "maxFailures",
     "onFailure",
     "preferences",
@@ -74,8 +75,11 @@ impl Orchestrator {
     ) -> Result<(), Answer> {
         let mut fields = fields;
         fields.insert("id".into(), id.into());
+        let mut fields = self.with_defaults(id, fields, draft);
+        let inherited = fields.remove(INHERITED);
         let fields = marathon::app(fields, true).map_err(refuse)?;
-        let app = marathon::complete(fields, "/", &self.context(id, None)).map_err(not_valid)?;
+        let mut app = marathon::complete(fields, "/", &self.context(id, None)).map_err(not_valid)?;
+        app.extend(inherited.map(|inherited| (INHERITED.to_owned(), inherited)));
         self.put(id, app, draft)
     }
 
@@ -108,6 +112,7 @@ impl Orchestrator {
         }
         let fields = marathon::complete_update(fields, &context).map_err(not_valid)?;
         let mut whole = state.app.as_object().cloned().unwrap_or_default();
+        marathon::own(&mut whole);
         // who names one way to run it means the other way to go, where upstream refuses both together
         if fields.contains_key("cmd") {
             whole.remove("args");
@@ -116,6 +121,7 @@ impl Orchestrator {
             whole.remove("cmd");
         }
         whole.extend(fields);
+        let whole = self.with_defaults(id, whole, draft);
         let app = marathon::complete(whole, "/", &context).map_err(not_valid)?;
         self.put(id, app, draft)
     }

@@ -8,6 +8,7 @@ use crate::{App, Orchestrator, commands::message, definitions::Draft, plan::Edge
 use api::marathon::{self, Context, GroupUpdate, Violation, canonical, is_below, parent, parents, top_level};
 use model::request::Answer;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -20,6 +21,9 @@ pub struct GroupState {
     pub dependencies: Vec<String>,
     /// Whether its apps must have its name as role; none = nobody ever said.
     pub enforce_role: Option<bool>,
+    /// What all apps below it have that do not say otherwise.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub defaults: Map<String, Value>,
     /// When it, or something in it, was last changed.
     pub version: String,
 }
@@ -191,7 +195,54 @@ impl Orchestrator {
             None
         };
         self.enforce_role_may_change(at, update)?;
-        self.tree(at, update, enforced, draft)
+        self.tree(at, update, enforced, draft)?;
+        self.pass_on(draft)
+    }
+
+    /// What groups say for an app, the outermost first; as it will be after this draft.
+    fn defaults_for<'a>(&'a self, id: &str, draft: &'a Draft) -> Vec<&'a Map<String, Value>> {
+        let group = |id: &str| match draft.changes.groups.get(id) {
+            Some(group) => group.as_ref(),
+            None => self.groups.get(id),
+        };
+        let mut all: Vec<_> = parents(id).filter_map(|id| Some(&group(id)?.defaults)).collect();
+        all.retain(|defaults| !defaults.is_empty());
+        all.reverse();
+        all
+    }
+
+    /// Gives an app what its groups say, and what nobody says.
+    pub(crate) fn with_defaults(
+        &self,
+        id: &str,
+        mut fields: Map<String, Value>,
+        draft: &Draft,
+    ) -> Map<String, Value> {
+        marathon::own(&mut fields);
+        marathon::inherit(&mut fields, &self.defaults_for(id, draft));
+        marathon::fill(&mut fields);
+        fields
+    }
+
+    /// Apps of groups whose defaults change get them too.
+    fn pass_on(&self, draft: &mut Draft) -> Result<(), Answer> {
+        let says = |group: Option<&GroupState>| group.map(|group| &group.defaults).cloned().unwrap_or_default();
+        let changed = draft.changes.groups.iter().filter(|(id, group)| {
+            group.is_some() && says(group.as_ref()) != says(self.groups.get(*id))
+        });
+        let changed: Vec<String> = changed.map(|(id, _)| id.clone()).collect();
+        for group in changed {
+            for (id, state) in self.specs_below(&group).filter(|(_, state)| state.spec.pod.is_none()) {
+                if draft.changes.apps.contains_key(id) {
+                    continue;
+                }
+                let fields = state.app.as_object().cloned().unwrap_or_default();
+                let fields = self.with_defaults(id, fields, draft);
+                let app = marathon::complete(fields, "/", &self.context(id, None)).map_err(|f| not_valid(&f))?;
+                self.put(id, app, draft)?;
+            }
+        }
+        Ok(())
     }
 
     fn enforce_role_may_change(&self, at: &str, update: &GroupUpdate) -> Result<(), Answer> {
@@ -224,6 +275,20 @@ impl Orchestrator {
         enforced: Option<bool>,
         draft: &mut Draft,
     ) -> Result<(), Answer> {
+        let mut group = self.groups.get(at).cloned().unwrap_or_default();
+        if let Some(on) = &update.dependencies {
+            group.dependencies.clone_from(on);
+        }
+        if let Some(defaults) = &update.defaults {
+            group.defaults.clone_from(defaults);
+        }
+        let top = at != "/" && parent(at) == "/";
+        if top {
+            let fresh = (!self.groups.contains_key(at) && self.config.new_group_enforce_role).then_some(true);
+            group.enforce_role = update.enforce_role.or(group.enforce_role).or(fresh);
+        }
+        // before its apps, which have what it says
+        draft.changes.groups.insert(at.to_owned(), Some(group));
         if let Some(apps) = &update.apps {
             let mut named = BTreeSet::new();
             let mut found = Vec::new();
@@ -237,7 +302,8 @@ impl Orchestrator {
                     continue;
                 }
                 named.insert(id.clone());
-                let read = marathon::complete(fields.clone(), at, &self.context(&id, enforced));
+                let fields = self.with_defaults(&id, fields.clone(), draft);
+                let read = marathon::complete(fields, at, &self.context(&id, enforced));
                 match read {
                     Ok(app) => self.put(&id, app, draft)?,
                     Err(wrong) => found.extend(wrong.into_iter().map(|v| {
@@ -271,16 +337,6 @@ impl Orchestrator {
             let gone: Vec<_> = self.groups_in(at).filter(|group| !kept(group)).cloned().collect();
             gone.iter().for_each(|group| self.without(group, draft));
         }
-        let mut group = self.groups.get(at).cloned().unwrap_or_default();
-        if let Some(on) = &update.dependencies {
-            group.dependencies.clone_from(on);
-        }
-        let top = at != "/" && parent(at) == "/";
-        if top {
-            let fresh = (!self.groups.contains_key(at) && self.config.new_group_enforce_role).then_some(true);
-            group.enforce_role = update.enforce_role.or(group.enforce_role).or(fresh);
-        }
-        draft.changes.groups.insert(at.to_owned(), Some(group));
         Ok(())
     }
 

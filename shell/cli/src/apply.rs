@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::{io::Read as _, path::PathBuf};
 
 /// Fields of an app that Marathon knows; others are ignored by it.
-const APP_FIELDS: [&str; 53] = [
+const APP_FIELDS: [&str; 54] = [
     "acceptedResourceRoles",
     "args",
     "backoffFactor",
@@ -34,6 +34,7 @@ const APP_FIELDS: [&str; 53] = [
     "gpus",
     "healthChecks",
     "id",
+    "inherited",
     "instances",
     "ipAddress",
     "killSelection",
@@ -183,15 +184,20 @@ pub async fn apply(
 /// What applying it would change.
 pub async fn preview(cluster: &Cluster, file: &AppFile, output: &Output) -> Result<AppChange, Failure> {
     warn_of_unknown(file, output);
-    let app = file.app.as_object().cloned().unwrap_or_default();
-    let new = api::marathon::normal(app)
-        .map_err(|(_, body)| Failure::Failed(format!("{}: {}", file.from, explain_body(&body))))?;
+    let mut app = file.app.as_object().cloned().unwrap_or_default();
     let id = text(&file.app, "id");
     let old = match cluster.marathon(Method::GET, &app_path(&id), None).await {
         Ok(mut answer) => Some(answer["app"].take()),
         Err(failure) if failure.code() == exit::NOT_FOUND => None,
         Err(failure) => return Err(failure),
     };
+    // what its groups say stays as it is
+    if let Some(inherited) = old.as_ref().and_then(|old| old[api::marathon::INHERITED].as_object()) {
+        api::marathon::own(&mut app);
+        api::marathon::inherit(&mut app, &[inherited]);
+    }
+    let new = api::marathon::normal(app)
+        .map_err(|(_, body)| Failure::Failed(format!("{}: {}", file.from, explain_body(&body))))?;
     let id = new.get("id").and_then(Value::as_str).unwrap_or(&id).to_owned();
     Ok(AppChange::between(&id, old.as_ref(), &new))
 }

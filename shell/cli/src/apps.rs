@@ -115,7 +115,7 @@ pub(crate) async fn finish(
     Ok(())
 }
 
-fn state(app: &Value) -> &'static str {
+pub(crate) fn state(app: &Value) -> &'static str {
     match app["run"]["state"].as_str() {
         Some("succeeded") => return "done",
         Some("failed") => return "failed",

@@ -4,8 +4,9 @@ use crate::Output;
 use serde_json::{Map, Value, json};
 
 /// Fields that the cluster adds to a definition.
-const GIVEN_BY_THE_CLUSTER: [&str; 15] = [
+const GIVEN_BY_THE_CLUSTER: [&str; 16] = [
     "deployments",
+    "inherited",
     "lastTaskFailure",
     "readinessCheckResults",
     "run",

@@ -1,4 +1,4 @@
-//! Apps of a running Marathon, taken over. Never changes anything there, and nothing here unless told to.
+//! Apps, pods and groups of a running Marathon, taken over. Never changes anything there, and nothing here unless told to.
 
 use crate::{
     Change, Cluster, Failure, Output, apply,
@@ -12,10 +12,12 @@ use http::Method;
 use serde_json::{Value, json};
 
 /// Fields that only its own cluster can know; they do not carry over.
-const OF_ITS_CLUSTER: [&str; 11] = [
+const OF_ITS_CLUSTER: [&str; 14] = [
     "deployments",
+    "inherited",
     "lastTaskFailure",
     "readinessCheckResults",
+    "run",
     "tasks",
     "tasksHealthy",
     "tasksRunning",
@@ -24,6 +26,7 @@ const OF_ITS_CLUSTER: [&str; 11] = [
     "taskStats",
     "version",
     "versionInfo",
+    "why",
 ];
 
 /// Reads all apps of `from`, says what carries over, and creates them here if told to.
@@ -72,7 +75,21 @@ pub async fn perform(
             Err((_, body)) => rows.push((id, "refused", explain_body(&body).replace('\n', ";"))),
         }
     }
-    rows.extend(pods.iter().map(|pod| (text(pod, "id"), "refused", "pods are not imported yet".to_owned())));
+    let mut definitions = Vec::new();
+    for pod in &pods {
+        let definition = definition_of(pod);
+        let id = text(&definition, "id");
+        match api::marathon::pod(definition.as_object().cloned().unwrap_or_default()) {
+            Ok(_) => {
+                rows.push((id, "carries over", "all of it (a pod)".to_owned()));
+                definitions.push(definition);
+            }
+            Err((_, body)) => rows.push((id, "refused", explain_body(&body).replace('\n', ";"))),
+        }
+    }
+    let mut groups = Vec::new();
+    gather_groups(&group, &mut groups);
+    rows.extend(groups.iter().map(|(id, said)| (id.clone(), "carries over", format!("its {}", keys(said)))));
     let refused = rows.iter().filter(|(_, what, _)| *what == "refused").count();
     if output.json {
         let rows: Vec<_> =
@@ -83,12 +100,26 @@ pub async fn perform(
         output.table(&["ID", "OUTCOME", "WHAT"], rows);
     }
     if do_apply {
+        // who enforces its role must say so before its apps come, and what it needs first must be there
+        for (id, said) in groups.iter().filter(|(_, said)| said.get("enforceRole").is_some()) {
+            let body = json!({ "enforceRole": said["enforceRole"] });
+            put_group(cluster, id, &body, change).await?;
+        }
         let mut begun = Vec::new();
         for file in &ready {
             begun.push(apply::apply(cluster, file, change, output).await?);
         }
         for plan in begun {
             apps::finish(cluster, output, &plan.id, &plan.deployment, change).await?;
+        }
+        for pod in &definitions {
+            let answer = cluster
+                .marathon(Method::POST, &format!("/v2/pods{}", change.query(&[])), Some(pod))
+                .await?;
+            output.line(&format!("{}: taken over", text(&answer, "id")));
+        }
+        for (id, said) in groups.iter().filter(|(_, said)| said.get("dependencies").is_some()) {
+            put_group(cluster, id, &json!({ "dependencies": said["dependencies"] }), change).await?;
         }
     } else if !ready.is_empty() && !output.json {
         output.note(&format!(
@@ -97,6 +128,40 @@ pub async fn perform(
         ));
     }
     Ok(if refused == 0 { 0 } else { crate::exit::FAILED })
+}
+
+/// What a group says of itself: what it needs first, and whether it enforces its role.
+fn gather_groups(group: &Value, found: &mut Vec<(String, Value)>) {
+    let mut said = json!({});
+    if !list(group, "dependencies").is_empty() {
+        said["dependencies"] = group["dependencies"].clone();
+    }
+    if group["enforceRole"] == true {
+        said["enforceRole"] = true.into();
+    }
+    if said != json!({}) {
+        found.push((text(group, "id"), said));
+    }
+    list(group, "groups").iter().for_each(|group| gather_groups(group, found));
+}
+
+fn keys(said: &Value) -> String {
+    said.as_object().map_or_else(String::new, |said| said.keys().cloned().collect::<Vec<_>>().join(", "))
+}
+
+async fn put_group(cluster: &Cluster, id: &str, body: &Value, change: &Change) -> Result<(), Failure> {
+    let path = format!("/v2/groups{}{}", id.trim_end_matches('/'), change.query(&[]));
+    cluster.marathon(Method::PUT, &path, Some(body)).await.map(drop)
+}
+
+/// A pod as it was defined; groups list it with its status.
+fn definition_of(pod: &Value) -> Value {
+    let mut definition = if pod["spec"].is_object() { pod["spec"].clone() } else { pod.clone() };
+    if let Some(fields) = definition.as_object_mut() {
+        fields.remove("version");
+        fields.retain(|_, value| !value.is_null());
+    }
+    definition
 }
 
 /// All apps and pods of a group and the groups in it.
@@ -130,6 +195,12 @@ mod tests {
         gather(&group, &mut found, &mut pods);
         assert_eq!(found, [json!({"id": "/a"}), json!({"id": "/g/h/b"})]);
         assert_eq!(pods.len(), 1);
+        assert_eq!(definition_of(&json!({"id": "/p", "spec": {"id": "/p", "version": "v"}})), json!({"id": "/p"}));
+        let mut groups = Vec::new();
+        let tree = json!({"id": "/", "dependencies": [], "groups": [{"id": "/g", "dependencies": ["/h"], "enforceRole": true}]});
+        gather_groups(&tree, &mut groups);
+        assert_eq!(groups, [("/g".to_owned(), json!({"dependencies": ["/h"], "enforceRole": true}))]);
+        assert_eq!(keys(&groups[0].1), "dependencies, enforceRole");
         let app = json!({"id": "/a", "version": "v", "tasksRunning": 1, "ports": [1], "portDefinitions": [], "user": null});
         assert_eq!(Value::Object(carried(&app)), json!({"id": "/a", "portDefinitions": []}));
     }

@@ -9,6 +9,7 @@ mod cluster;
 mod deployments;
 mod diff;
 mod events;
+mod groups;
 mod history;
 mod import;
 mod logs;
@@ -108,6 +109,9 @@ pub enum Cmd {
     /// Apps: what should run
     #[command(subcommand)]
     App(App),
+    /// Groups: apps that belong together
+    #[command(subcommand)]
+    Group(Group),
     /// Tasks: what runs
     #[command(subcommand)]
     Task(Task),
@@ -123,7 +127,7 @@ pub enum Cmd {
         #[arg(long = "type", value_name = "TYPE")]
         types: Vec<String>,
     },
-    /// Take apps over from a running Marathon: says what carries over and what does not
+    /// Take apps, pods and groups over from a running Marathon: says what carries over and what does not
     Import {
         /// Address of the Marathon to read, as in http://old-marathon:8080
         from: String,
@@ -229,6 +233,63 @@ pub enum App {
     Why {
         /// Id of the app
         id: String,
+    },
+}
+
+/// Commands on groups.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Group {
+    /// List all groups as a tree
+    List,
+    /// Show one group with its apps
+    Show {
+        /// Id of the group
+        id: String,
+    },
+    /// Create or change groups from JSON files
+    Apply {
+        /// Files with a group each
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Multiply the instances of all apps in a group
+    Scale {
+        /// Id of the group
+        id: String,
+        /// By how much, as in 2 or 0.5
+        factor: f64,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
+    },
+    /// List the versions of a group
+    History {
+        /// Id of the group
+        id: String,
+    },
+    /// Go back to an earlier version of a group and all that is in it
+    Rollback {
+        /// Id of the group
+        id: String,
+        /// Which one [default: the one before the current]
+        version: Option<String>,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Remove a group with all that is in it
+    Rm {
+        /// Id of the group
+        id: String,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
     },
 }
 
@@ -494,6 +555,7 @@ pub fn run(cmd: Cmd, opts: &Opts, mut whole: clap::Command) -> u8 {
 async fn perform(cmd: Cmd, cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
     match cmd {
         Cmd::App(app) => apps::perform(app, cluster, output).await,
+        Cmd::Group(group) => groups::perform(group, cluster, output).await,
         Cmd::Task(task) => tasks::perform(task, cluster, output).await,
         Cmd::Node(node) => nodes::perform(node, cluster, output).await,
         Cmd::Deployment(deployment) => deployments::perform(deployment, cluster, output).await,

@@ -3,7 +3,7 @@
 //! Never what a change leads to: that depends on the groups that are there.
 
 use super::{
-    Refusal,
+    Refusal, defaults,
     errors::{Violation, not_valid, wrong_shape},
     fields::{APP, PATH_ID, PATH_IDS},
     path::{app_id, canonical},
@@ -29,6 +29,9 @@ pub struct GroupUpdate {
     pub version: Option<String>,
     /// Whether its apps must have its name as their role.
     pub enforce_role: Option<bool>,
+    /// What all apps below it have that do not say otherwise.
+    #[serde(default)]
+    pub defaults: Option<Map<String, Value>>,
 }
 
 /// Nested groups; deeper ones are refused.
@@ -69,6 +72,15 @@ fn read(
         }
     };
     let (apps, groups) = (list("apps", found), list("groups", found));
+    let defaults = match body.remove("defaults") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(said)) => Some(defaults::read(said, &format!("{at}/defaults"), found)),
+        Some(_) => {
+            found.unreadable = true;
+            found.violations.push(Violation::new(&format!("{at}/defaults"), "error.expected.jsobject"));
+            None
+        }
+    };
     let own = object(GROUP, body, true, if at.is_empty() { "/" } else { at }, found);
     let text = |name: &str| own.get(name).and_then(Value::as_str).map(str::to_owned);
     let id = text("id");
@@ -94,7 +106,13 @@ fn read(
     };
     let apps = apps.map(|items| {
         let all = each("apps", items, found);
-        all.into_iter().map(|(path, app)| object(APP, app, true, &path, found)).collect()
+        let read = |(path, mut app): (String, Map<String, Value>)| {
+            defaults::own(&mut app);
+            let mut read = object(APP, app.clone(), true, &path, found);
+            defaults::leave_open(&app, &mut read);
+            read
+        };
+        all.into_iter().map(read).collect()
     });
     let groups = groups.map(|items| {
         let mut all = Vec::new();
@@ -121,12 +139,14 @@ fn read(
         scale_by: own.get("scaleBy").and_then(Value::as_f64),
         version: text("version"),
         enforce_role: own.get("enforceRole").and_then(Value::as_bool),
+        defaults,
     };
     let others = |more: bool| {
         more || update.apps.is_some()
             || update.groups.is_some()
             || update.dependencies.is_some()
             || update.enforce_role.is_some()
+            || update.defaults.is_some()
     };
     for (name, set, more) in [
         ("version", update.version.is_some(), update.scale_by.is_some()),

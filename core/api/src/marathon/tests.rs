@@ -487,7 +487,8 @@ fn pods() {
 fn groups() {
     let read = |body: Value| group_update(body.as_object().unwrap().clone(), "/g");
     let update = read(json!({ "apps": [{ "id": "a", "cmd": "x", "more": 1 }], "groups": [{ "id": "h", "dependencies": ["../b"] }] })).unwrap();
-    assert_eq!(update.apps.as_ref().unwrap()[0]["cpus"], 1);
+    assert_eq!(update.apps.as_ref().unwrap()[0]["instances"], 1);
+    assert_eq!(update.apps.as_ref().unwrap()[0].get("cpus"), None, "a group may say it");
     assert_eq!(update.groups.as_ref().unwrap()[0].dependencies, Some(vec!["/g/b".to_owned()]));
     assert_eq!(read(json!({ "scaleBy": 2 })).unwrap().scale_by, Some(2.0));
     for (body, said) in [

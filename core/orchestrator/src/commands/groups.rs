@@ -125,8 +125,13 @@ impl Orchestrator {
                 (Some(was), None, None) => {
                     draft.changes.groups.insert(id.clone(), Some(was.clone()));
                 }
-                (Some(was), Some(became), Some(there)) if was.dependencies != became.dependencies => {
+                (Some(was), Some(became), Some(there))
+                    if was.dependencies != became.dependencies || was.defaults != became.defaults =>
+                {
                     let mut back = there.clone();
+                    if there.defaults == became.defaults {
+                        back.defaults.clone_from(&was.defaults);
+                    }
                     back.dependencies
                         .retain(|on| was.dependencies.contains(on) || !became.dependencies.contains(on));
                     let lost = was.dependencies.iter().filter(|on| !back.dependencies.contains(on));

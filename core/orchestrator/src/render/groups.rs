@@ -106,6 +106,9 @@ fn said(
         }
     }
     // left out until somebody says it: PyPI's marathon 0.13 does not know the key
+    if !group.defaults.is_empty() {
+        said["defaults"] = group.defaults.clone().into();
+    }
     if let Some(enforce) = group.enforce_role {
         said["enforceRole"] = enforce.into();
     }
