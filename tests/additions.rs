@@ -178,7 +178,10 @@ fn groups_say_things_for_their_apps_and_are_taken_over() {
     assert_eq!(dev.ask("POST", "/v2/pods", &pod.to_string()).0, 201);
     let (_other_dir, other) = fresh();
     has(&other.mesolite(&["import", &dev.marathon]), &["/prod/web  carries over", "/prod/pod  carries over"]);
-    has(&other.mesolite(&["import", &dev.marathon, "--apply"]), &["/prod/web: done", "/prod/pod: taken over"]);
+    has(
+        &other.mesolite(&["import", &dev.marathon, "--apply"]),
+        &["/prod/web: done", "/prod/pod: taken over"],
+    );
     let app = other.until("/v2/apps/prod/web", |v| v["app"]["tasksRunning"] == 1);
     assert_eq!(app["app"]["env"]["TIER"], "prod", "what it inherited there is its own here");
     other.until("/v2/pods/prod/pod::status", |v| v["status"] == "STABLE");

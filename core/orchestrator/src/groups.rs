@@ -226,10 +226,13 @@ impl Orchestrator {
 
     /// Apps of groups whose defaults change get them too.
     fn pass_on(&self, draft: &mut Draft) -> Result<(), Answer> {
-        let says = |group: Option<&GroupState>| group.map(|group| &group.defaults).cloned().unwrap_or_default();
-        let changed = draft.changes.groups.iter().filter(|(id, group)| {
-            group.is_some() && says(group.as_ref()) != says(self.groups.get(*id))
-        });
+        let says =
+            |group: Option<&GroupState>| group.map(|group| &group.defaults).cloned().unwrap_or_default();
+        let changed = draft
+            .changes
+            .groups
+            .iter()
+            .filter(|(id, group)| group.is_some() && says(group.as_ref()) != says(self.groups.get(*id)));
         let changed: Vec<String> = changed.map(|(id, _)| id.clone()).collect();
         for group in changed {
             for (id, state) in self.specs_below(&group).filter(|(_, state)| state.spec.pod.is_none()) {
@@ -238,7 +241,8 @@ impl Orchestrator {
                 }
                 let fields = state.app.as_object().cloned().unwrap_or_default();
                 let fields = self.with_defaults(id, fields, draft);
-                let app = marathon::complete(fields, "/", &self.context(id, None)).map_err(|f| not_valid(&f))?;
+                let app =
+                    marathon::complete(fields, "/", &self.context(id, None)).map_err(|f| not_valid(&f))?;
                 self.put(id, app, draft)?;
             }
         }

@@ -203,7 +203,9 @@ mod tests {
         assert_eq!((path("/"), path("/g/h/")), ("/v2/groups".to_owned(), "/v2/groups/g/h".to_owned()));
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("g.json");
-        for (text, right) in [("{\"id\": \"/g\", \"apps\": []}", true), ("{\"apps\": []}", false), ("[", false)] {
+        for (text, right) in
+            [("{\"id\": \"/g\", \"apps\": []}", true), ("{\"apps\": []}", false), ("[", false)]
+        {
             std::fs::write(&file, text).unwrap();
             assert_eq!(read(&[file.clone()]).is_ok(), right, "{text}");
         }

@@ -113,9 +113,8 @@ pub async fn perform(
             apps::finish(cluster, output, &plan.id, &plan.deployment, change).await?;
         }
         for pod in &definitions {
-            let answer = cluster
-                .marathon(Method::POST, &format!("/v2/pods{}", change.query(&[])), Some(pod))
-                .await?;
+            let answer =
+                cluster.marathon(Method::POST, &format!("/v2/pods{}", change.query(&[])), Some(pod)).await?;
             output.line(&format!("{}: taken over", text(&answer, "id")));
         }
         for (id, said) in groups.iter().filter(|(_, said)| said.get("dependencies").is_some()) {
@@ -195,7 +194,10 @@ mod tests {
         gather(&group, &mut found, &mut pods);
         assert_eq!(found, [json!({"id": "/a"}), json!({"id": "/g/h/b"})]);
         assert_eq!(pods.len(), 1);
-        assert_eq!(definition_of(&json!({"id": "/p", "spec": {"id": "/p", "version": "v"}})), json!({"id": "/p"}));
+        assert_eq!(
+            definition_of(&json!({"id": "/p", "spec": {"id": "/p", "version": "v"}})),
+            json!({"id": "/p"})
+        );
         let mut groups = Vec::new();
         let tree = json!({"id": "/", "dependencies": [], "groups": [{"id": "/g", "dependencies": ["/h"], "enforceRole": true}]});
         gather_groups(&tree, &mut groups);

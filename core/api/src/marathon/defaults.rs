@@ -139,7 +139,10 @@ mod tests {
         let mut app = said.clone();
         inherit(&mut app, &[&outer, &inner]);
         assert_eq!(app["env"], json!({ "A": "outer", "B": "inner", "C": "own" }));
-        assert_eq!((&app["cpus"], &app["mem"], &app["labels"]), (&json!(0.25), &json!(32), &json!({ "team": "x" })));
+        assert_eq!(
+            (&app["cpus"], &app["mem"], &app["labels"]),
+            (&json!(0.25), &json!(32), &json!({ "team": "x" }))
+        );
         assert_eq!(app["constraints"], json!([["hostname", "GROUP_BY"], ["rack", "LIKE", "a"]]));
         let inherited = json!({ "env": { "A": "outer", "B": "inner" }, "labels": { "team": "x" }, "cpus": 0.25,
             "constraints": [["rack", "LIKE", "a"]] });

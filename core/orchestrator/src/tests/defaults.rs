@@ -22,7 +22,10 @@ fn apps_have_what_their_groups_say_and_get_what_changes_of_it() {
     assert_eq!(world.command(group("/", tree)).status, 200);
     world.run(10);
     let (a, b) = (shown(&world, "/g/a"), shown(&world, "/g/h/b"));
-    assert_eq!((&a["env"], &a["cpus"], &a["mem"]), (&json!({ "TIER": "prod", "LOG": "debug" }), &json!(0.25), &json!(20)));
+    assert_eq!(
+        (&a["env"], &a["cpus"], &a["mem"]),
+        (&json!({ "TIER": "prod", "LOG": "debug" }), &json!(0.25), &json!(20))
+    );
     assert_eq!((&b["cpus"], &b["mem"], &b["labels"]), (&json!(0.25), &json!(24), &json!({ "team": "h" })));
     assert_eq!(a["inherited"], json!({ "env": { "TIER": "prod" }, "cpus": 0.25, "mem": 20 }));
     assert_eq!(world.machine().app("/g/a").unwrap().spec.env["TIER"], "prod");
@@ -34,7 +37,8 @@ fn apps_have_what_their_groups_say_and_get_what_changes_of_it() {
     assert_eq!((world.tasks(), world.machine().deployments().len()), (3, 0));
     // another default: who has it gets it, who says otherwise stays, and runs on
     let stays = world.machine().instances_of("/g/h/b").next().unwrap().id.clone();
-    let default = json!({ "defaults": { "env": { "TIER": "test", "LOG": "info" }, "cpus": 0.25, "mem": 20 } });
+    let default =
+        json!({ "defaults": { "env": { "TIER": "test", "LOG": "info" }, "cpus": 0.25, "mem": 20 } });
     assert_eq!(world.command(group("/g", default)).status, 200);
     world.run(30);
     assert_eq!(shown(&world, "/g/a")["env"], json!({ "TIER": "test", "LOG": "debug" }));
@@ -46,7 +50,8 @@ fn apps_have_what_their_groups_say_and_get_what_changes_of_it() {
     // what is shown can be sent back, and changes nothing
     let whole = shown(&world, "/g/a");
     let before = world.machine().instances_of("/g/a").next().unwrap().id.clone();
-    let again = crate::AppUpdate { id: "/g/a".into(), fields: whole.as_object().unwrap().clone(), partial: false };
+    let again =
+        crate::AppUpdate { id: "/g/a".into(), fields: whole.as_object().unwrap().clone(), partial: false };
     let put = Command::UpdateApps { updates: vec![again], force: false, create: true, single: true };
     assert_eq!(world.command(put).status, 200);
     world.command(update("/g/a", json!({ "instances": 2 }), false));
@@ -65,7 +70,8 @@ fn apps_have_what_their_groups_say_and_get_what_changes_of_it() {
 #[test]
 fn going_back_takes_the_defaults_back_too() {
     let mut world = World::new(2);
-    let tree = json!({ "id": "/g", "defaults": { "cpus": 0.25 }, "apps": [{ "id": "a", "cmd": "x", "mem": 16 }] });
+    let tree =
+        json!({ "id": "/g", "defaults": { "cpus": 0.25 }, "apps": [{ "id": "a", "cmd": "x", "mem": 16 }] });
     world.command(group("/", tree));
     world.run(10);
     let before = world.machine().instances_of("/g/a").next().unwrap().id.clone();
@@ -79,5 +85,8 @@ fn going_back_takes_the_defaults_back_too() {
     assert_eq!(world.machine().instances_of("/g/a").next().unwrap().id, before);
     let wrong = json!({ "defaults": { "cpus": "much", "constraints": [["hostname", "NEAR"]] } });
     let (status, body) = api::marathon::group_update(wrong.as_object().unwrap().clone(), "/g").unwrap_err();
-    assert!(status == 422 && body.contains("/defaults/cpus") && body.contains("/defaults/constraints(0)"), "{body}");
+    assert!(
+        status == 422 && body.contains("/defaults/cpus") && body.contains("/defaults/constraints(0)"),
+        "{body}"
+    );
 }
