@@ -207,7 +207,7 @@ mod tests {
             [("{\"id\": \"/g\", \"apps\": []}", true), ("{\"apps\": []}", false), ("[", false)]
         {
             std::fs::write(&file, text).unwrap();
-            assert_eq!(read(&[file.clone()]).is_ok(), right, "{text}");
+            assert_eq!(read(std::slice::from_ref(&file)).is_ok(), right, "{text}");
         }
     }
 }
