@@ -25,8 +25,8 @@ type Key = (String, String);
 
 /// Tasks that one executor may have at a time.
 pub(crate) const EXECUTOR_TASKS_MAX: usize = 10_000;
-/// How long a default executor without tasks stays for their acknowledgements, as upstream's does: its end is news
-/// after theirs.
+/// How long a default executor without tasks stays for their acknowledgements, as upstream's does, also when it was told
+/// to end: its end is news after theirs.
 const IDLE: Duration = Duration::from_secs(1);
 
 impl Agent {
@@ -460,7 +460,7 @@ impl Agent {
             if live || executor.pid.is_none() || matches!(executor.phase, Phase::Forced | Phase::Ended) {
                 return;
             }
-            if executor.phase != Phase::Running || tasks.is_empty() {
+            if tasks.is_empty() {
                 self.force_executor(key, out);
             } else if let Some(executor) = self.executors.get_mut(key) {
                 executor.idle_until.get_or_insert(now.time + IDLE);

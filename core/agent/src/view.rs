@@ -136,9 +136,13 @@ impl Agent {
 /// A task as the master knows it.
 pub(crate) fn as_message(task: &Task) -> mesos::Task {
     let info = &task.info;
-    // Only what is said already, or could be: a master that heard of the end does not take what was before it any more,
-    // and that comes back where the end was not durable.
+    // The update that was said last, which is acknowledged if none waits. Only what is said already, or could be: a master
+    // that heard of the end does not take what was before it any more, and that comes back where the end was not durable.
     let first = task.pending.front().filter(|p| p.durable && !task.held).map(|p| &p.update);
+    let first = first.map(|update| (update.status.state, update.uuid.clone()));
+    let last = task.statuses.last().filter(|_| task.pending.is_empty() && !task.held);
+    let said = first.or_else(|| last.map(|status| (status.state, status.uuid.clone())));
+    let (status_update_state, status_update_uuid) = said.unzip();
     let mut message = mesos::Task {
         name: info.name.clone(),
         task_id: info.task_id.clone(),
@@ -148,8 +152,8 @@ pub(crate) fn as_message(task: &Task) -> mesos::Task {
         agent_id: info.agent_id.clone(),
         resources: info.resources.clone(),
         statuses: task.statuses.clone(),
-        status_update_state: first.map(|u| u.status.state),
-        status_update_uuid: first.and_then(|u| u.uuid.clone()),
+        status_update_state,
+        status_update_uuid: status_update_uuid.flatten(),
         labels: info.labels.clone(),
         discovery: info.discovery.clone(),
         container: info.container.clone(),

@@ -378,6 +378,34 @@ fn a_group_lives_in_one_container_and_one_failure_ends_it() {
 }
 
 #[test]
+fn a_default_executor_that_is_shut_down_ends_after_its_tasks_last_words() {
+    let mut w = World::fresh();
+    let around = run_group(&mut w, ["a", "b"]);
+    w.step(Input::Launched { container: around.clone(), pid: 42 });
+    let inner: Vec<_> = w.launches[1..].iter().map(|s| s.id.clone()).collect();
+    for container in &inner {
+        w.step(Input::Launched { container: container.clone(), pid: 50 });
+    }
+    w.hear(internal::ShutdownExecutorMessage {
+        framework_id: Some(FrameworkId { value: "F".into() }),
+        executor_id: Some(ExecutorId { value: "d".into() }),
+    });
+    for container in &inner {
+        w.step(Input::Terminated { container: container.clone(), how: Termination::Signaled(15) });
+    }
+    assert!(!w.destroyed.contains(&around), "nobody has heard that its tasks ended");
+    loop {
+        let statuses = w.statuses();
+        if statuses.is_empty() {
+            break;
+        }
+        assert!(!w.destroyed.contains(&around));
+        statuses.iter().for_each(|status| w.acknowledge(status));
+    }
+    assert!(w.destroyed.contains(&around), "all was acknowledged");
+}
+
+#[test]
 fn a_group_survives_a_restart_and_a_finished_task_ends_nobody() {
     let mut w = World::fresh();
     let around = run_group(&mut w, ["a", "b"]);

@@ -9,6 +9,7 @@ mod events;
 mod explain;
 mod filters;
 mod invariants;
+mod later;
 mod marks;
 mod quota;
 mod reads;
@@ -27,6 +28,7 @@ use agents::Agent;
 use base::Time;
 use cycle::Dirty;
 use filters::{AgentIx, Filters};
+use later::Later;
 use marks::Marks;
 use model::resources::{Name, Resources};
 use roles::{Slab, Tree};
@@ -67,6 +69,8 @@ pub struct Allocator {
     /// Active agents where something is free.
     with_free: Marks,
     dirty: Dirty,
+    /// What is looked at when the interval is over.
+    later: Later,
 }
 
 impl Allocator {
@@ -88,6 +92,7 @@ impl Allocator {
             filters: Filters::default(),
             with_free: Marks::default(),
             dirty: Dirty::default(),
+            later: Later::default(),
         }
     }
     /// The weight of a role, 1 unless set; what is not a positive number is ignored. False if it was ignored.
@@ -114,9 +119,9 @@ impl Allocator {
     pub fn is_dirty(&self) -> bool {
         !self.dirty.is_empty()
     }
-    /// When the next refusal ends and `allocate` should run though nothing else happened.
+    /// When the next refusal or an interval ends, and `allocate` should run though nothing else happened.
     pub fn next_deadline(&self) -> Option<Time> {
-        self.filters.next_end()
+        [self.filters.next_end(), self.later.at].into_iter().flatten().min()
     }
     /// Everything that is given out of an agent.
     pub fn allocated_on(&self, agent: &str) -> Resources {

@@ -1,13 +1,16 @@
 //! What roles have: which roles there are, what they hold, what is offered and reserved to them. For readers and quota.
 
 use crate::{Master, is_terminal, operator::Quantities};
-use model::mesos::{FrameworkId, Role};
+use model::{
+    mesos::{FrameworkId, Role},
+    resources::allocation_role,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a role and everything below it has.
 #[derive(Clone, Debug, Default)]
 pub struct Breakdown {
-    /// What tasks use.
+    /// What tasks and executors use.
     pub allocated: Quantities,
     /// What is offered.
     pub offered: Quantities,
@@ -51,17 +54,18 @@ impl Master {
     pub fn breakdowns(&self, roles: &BTreeSet<String>) -> BTreeMap<String, Breakdown> {
         let mut found: BTreeMap<String, Breakdown> = BTreeMap::new();
         let mut used_reserved: BTreeMap<String, Quantities> = BTreeMap::new();
-        for framework in self.frameworks.values() {
-            for task in framework.tasks.values().filter(|t| !is_terminal(t.state())) {
-                let role = crate::agents::role_of(task);
-                found.entry(role.to_owned()).or_default().allocated.add_messages(&task.resources);
-                for resource in &task.resources {
-                    let reserved = resource.reservations.last().and_then(|r| r.role.as_deref());
-                    let reserved = reserved.or(resource.role.as_deref()).filter(|r| *r != "*");
-                    if let Some(reserved) = reserved {
-                        let used = used_reserved.entry(reserved.to_owned()).or_default();
-                        used.add_messages(std::slice::from_ref(resource));
-                    }
+        let tasks = self.frameworks.values().flat_map(|f| f.tasks.values());
+        let tasks = tasks.filter(|t| !is_terminal(t.state()));
+        let executors = self.agents.values().flat_map(|agent| agent.executors.values());
+        let executors = executors.map(|e| (allocation_role(&e.resources).unwrap_or("*"), &e.resources));
+        for (role, resources) in tasks.map(|t| (crate::agents::role_of(t), &t.resources)).chain(executors) {
+            found.entry(role.to_owned()).or_default().allocated.add_messages(resources);
+            for resource in resources {
+                let reserved = resource.reservations.last().and_then(|r| r.role.as_deref());
+                let reserved = reserved.or(resource.role.as_deref()).filter(|r| *r != "*");
+                if let Some(reserved) = reserved {
+                    let used = used_reserved.entry(reserved.to_owned()).or_default();
+                    used.add_messages(std::slice::from_ref(resource));
                 }
             }
         }

@@ -157,7 +157,8 @@ impl Master {
     }
 
     fn refuse(&self, id: &str, stream_id: Option<&str>) -> Option<Answer> {
-        let Some(framework) = self.frameworks.get(id) else {
+        // One that has not come back since the master's restart is not known to Mesos either.
+        let Some(framework) = self.frameworks.get(id).filter(|f| !f.recovered) else {
             return Some(Answer::text(400, "Framework cannot be found"));
         };
         let stream = match &framework.session {

@@ -123,6 +123,11 @@ pub trait Tables {
         let mut message = self.framework_shown(framework);
         message.unregistered_time = Some(time(framework.unregistered.unwrap_or(Time::EPOCH)));
         message.offer_constraints = None;
+        // What it holds is told of each task and executor (apache/mesos@c1b42f79:src/common/protobuf_utils.cpp).
+        message.allocated_resources.clear();
+        message.offered_resources.clear();
+        message.offers.clear();
+        message.inverse_offers.clear();
         message
     }
 

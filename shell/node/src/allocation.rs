@@ -19,6 +19,7 @@ pub fn options(values: &Values) -> anyhow::Result<Options> {
     options.role_order = order(values, "role_sorter")?;
     options.framework_order = order(values, "framework_sorter")?;
     options.limits_bind_subtrees = values.get("quota_limits_bind_subtrees") == Some("true");
+    options.interval = values.duration("allocation_interval").filter(|interval| !interval.is_zero());
     options.decline_floor = Duration::from_millis(values.number("decline_floor_ms").unwrap_or(100));
     Ok(options)
 }
@@ -81,6 +82,8 @@ mod tests {
         );
         let made = options(&with("fair_sharing_excluded_resource_names", "gpus,disk")).unwrap();
         assert_eq!(made.excluded_from_share, ["gpus", "disk"]);
+        let second = options(&with("allocation_interval", "1secs")).unwrap().interval;
+        assert_eq!(second, Some(Duration::from_secs(1)));
         assert_eq!(options(&with("framework_sorter", "random")).unwrap().framework_order, Order::Random);
         for (name, value) in
             [("role_sorter", "fifo"), ("min_allocatable_resources", "ports:[1-2]"), ("domain", "eu")]

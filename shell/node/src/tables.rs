@@ -58,6 +58,13 @@ pub const MASTER: Table = Table {
             help: "How long known agents may take to come back after a restart of the master",
         },
         time("offer_timeout", "60secs", "Offers that nobody answers are taken back after this time"),
+        Flag {
+            name: "allocation_interval",
+            aliases: &[],
+            kind: Kind::Duration,
+            default: None,
+            help: "What was freed waits so long before it is offered again; default: not at all",
+        },
         text(
             "min_allocatable_resources",
             Some("cpus:0.01|mem:32"),
@@ -97,7 +104,6 @@ pub const MASTER: Table = Table {
         ("modules", MODULES),
         ("modules_dir", MODULES),
         ("allocator", "there is one allocator, hierarchical DRF"),
-        ("allocation_interval", "offers are made on events, not on a tick"),
         ("registry", "the registry is embedded and durable"),
         ("credentials", "authentication comes with a later version"),
         ("authenticate_agents", "authentication comes with a later version"),

@@ -39,8 +39,9 @@ const SETS: [&str; 27] = [
     "queued_tasks",
     "flags",
 ];
-/// Flags that only steered the recording.
-const STEERING: [&str; 15] = [
+/// Flags that only steered the recording, or steer its replay.
+const STEERING: [&str; 16] = [
+    "allocation_interval",
     "ip",
     "port",
     "hostname",

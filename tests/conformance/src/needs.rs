@@ -28,9 +28,17 @@ struct Clause {
     fixtures: Option<String>,
 }
 
+/// What some files need beside their words.
+#[derive(Debug, Deserialize)]
+struct OfFiles {
+    names: Vec<String>,
+    master: Vec<String>,
+}
+
 /// What words mean.
 #[derive(Debug, Deserialize)]
 pub struct Table {
+    file: Vec<OfFiles>,
     always: PerRole,
     without: PerRole,
     clause: Vec<Clause>,
@@ -65,7 +73,15 @@ impl Table {
         toml::from_str(COMMITTED).context("needs.toml")
     }
 
-    /// What a file needs. Words that the table does not know are an error that names them.
+    /// What the file of this name needs, with these words in it.
+    pub fn of_file(&self, name: &str, words: &str) -> anyhow::Result<Needs> {
+        let mut needs = self.read(words)?;
+        let named = |file: &&OfFiles| file.names.iter().any(|start| name.starts_with(start));
+        needs.master.extend(self.file.iter().filter(named).flat_map(|file| file.master.clone()));
+        Ok(needs)
+    }
+
+    /// What words ask for. Words that the table does not know are an error that names them.
     pub fn read(&self, words: &str) -> anyhow::Result<Needs> {
         let mut needs = Needs { master: self.always.master.clone(), ..Needs::default() };
         let (mut agents, mut common, mut second) = (0, Vec::new(), Vec::new());
@@ -138,7 +154,13 @@ mod tests {
         let all = crate::load(std::path::Path::new(dir)).unwrap();
         assert!(all.len() > 100, "only {} transcripts were found", all.len());
         for transcript in all {
-            table.read(&transcript.needs).unwrap_or_else(|e| panic!("{}: {e}", transcript.name));
+            table
+                .of_file(&transcript.name, &transcript.needs)
+                .unwrap_or_else(|e| panic!("{}: {e}", transcript.name));
         }
+        let slow = table
+            .of_file("v0-master/04-gets-populated.json", "a master with default flags, no agent")
+            .unwrap();
+        assert!(slow.master.contains(&"--allocation_interval=5secs".to_owned()));
     }
 }

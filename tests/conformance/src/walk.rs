@@ -114,8 +114,11 @@ impl<'t> Walk<'t> {
         };
         match server {
             Server::Binary(binary) => {
-                let cluster =
-                    Cluster::start(binary, &table.read(&transcript.needs)?, transcript.agent_refuses())?;
+                let cluster = Cluster::start(
+                    binary,
+                    &table.of_file(&transcript.name, &transcript.needs)?,
+                    transcript.agent_refuses(),
+                )?;
                 walk.paths = cluster.paths();
                 walk.cluster = Some(cluster);
             }

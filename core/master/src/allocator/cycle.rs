@@ -46,9 +46,15 @@ impl Dirty {
 impl Allocator {
     /// Sets aside what can be offered now. Looks only at what changed since the last time.
     pub fn allocate(&mut self, now: Time, rng: &mut Rng) -> Vec<Offerable> {
-        for pair in self.filters.expire(now) {
-            self.dirty.pairs.insert(pair);
+        let ended = self.filters.expire(now);
+        match self.options.interval {
+            None => self.dirty.pairs.extend(ended),
+            Some(interval) => {
+                let ended = Dirty { pairs: ended.into_iter().collect(), ..Dirty::default() };
+                self.later.wait(ended, now, interval);
+            }
         }
+        self.later.over(now, &mut self.dirty);
         if self.dirty.is_empty() {
             return Vec::new();
         }

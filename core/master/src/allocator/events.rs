@@ -237,6 +237,7 @@ impl Allocator {
         self.filters.drop_agent(ix);
         self.with_free.remove(ix);
         self.dirty.forget_agent(ix);
+        self.later.dirty.forget_agent(ix);
         let Some(agent) = self.agents.remove(ix) else { return };
         self.tree.change_total(&agent.total, &Resources::new());
         self.quotas.reserved(&agent.total, -1);
@@ -279,12 +280,24 @@ impl Allocator {
             let until = now + refuse.max(self.options.decline_floor);
             self.filters.refuse(ix, client, &back, until);
         }
-        self.free_changed(ix);
-        self.quotas_changed(Some(client));
+        match self.options.interval {
+            None => self.freed(ix, client),
+            Some(interval) => {
+                let at_once = std::mem::take(&mut self.dirty);
+                self.freed(ix, client);
+                let freed = std::mem::replace(&mut self.dirty, at_once);
+                self.later.wait(freed, now, interval);
+            }
+        }
         if none_left {
             self.let_go(client);
         }
         whole
+    }
+
+    fn freed(&mut self, ix: AgentIx, client: ClientIx) {
+        self.free_changed(ix);
+        self.quotas_changed(Some(client));
     }
 
     /// Sets what a top-level role is guaranteed and what it may have at most; an empty quota ends it. False for a role
@@ -294,17 +307,11 @@ impl Allocator {
             return false;
         }
         self.count_quotas();
+        // Refusals stay, as upstream: of what a quota leaves, less than was declined is refused, and more is not.
         for ix in self.agents.indexes() {
             self.free_changed(ix);
-            // A framework that declined the small offers that a quota left may want larger ones.
-            self.drop_refusals_in(role, ix);
         }
         true
-    }
-    fn drop_refusals_in(&mut self, role: &str, agent: AgentIx) {
-        let nodes = &self.tree;
-        let below = |client: ClientIx| nodes.role_of(client).is_some_and(|path| quota::top(path) == role);
-        self.filters.drop_where(agent, below);
     }
     /// Counts everything that quotas depend on anew.
     fn count_quotas(&mut self) {
@@ -399,12 +406,14 @@ impl Allocator {
     /// Forgets clients that are neither subscribed nor hold anything, and a framework that is gone with the last of them.
     fn prune(&mut self, ix: u32) {
         let framework = &mut self.frameworks[ix];
-        let (tree, filters, dirty) = (&mut self.tree, &mut self.filters, &mut self.dirty);
+        let (tree, filters) = (&mut self.tree, &mut self.filters);
+        let (dirty, later) = (&mut self.dirty, &mut self.later.dirty);
         framework.clients.retain(|_, client| {
             let keep = tree.clients.get(client.0).is_some_and(|seat| seat.subscribed || seat.holds > 0);
             if !keep {
                 filters.drop_client(*client);
                 dirty.clients.remove(client);
+                later.clients.remove(client);
                 dirty.pairs.retain(|(_, other)| other != client);
                 tree.leave(*client);
             }

@@ -166,13 +166,6 @@ impl Filters {
             self.forget(agent, client);
         }
     }
-    /// Drops what some clients declined on an agent.
-    pub(super) fn drop_where(&mut self, agent: AgentIx, which: impl Fn(ClientIx) -> bool) {
-        let on_agent = self.agents.get(agent as usize);
-        let clients: Vec<_> =
-            on_agent.into_iter().flat_map(BTreeMap::keys).copied().filter(|c| which(*c)).collect();
-        clients.into_iter().for_each(|client| self.forget(agent, client));
-    }
     /// On how many agents a client has declined something.
     pub(super) fn agents_refused_by(&self, client: ClientIx) -> usize {
         self.clients.get(client.0 as usize).map_or(0, |agents| agents.iter().count())

@@ -16,6 +16,8 @@ pub type Quantities = Vec<(String, i64)>;
 pub struct Options {
     /// What was declined whole never comes back sooner than this (`--decline_floor_ms`), however short its filter.
     pub decline_floor: Duration,
+    /// What was freed is offered again when this interval is over (`--allocation_interval`); none = at once.
+    pub interval: Option<Duration>,
     /// An offer holds at least one of these; none at all: any offer that is not empty (`--min_allocatable_resources`).
     pub min_allocatable: Vec<Quantities>,
     /// Whether agents with gpus are kept for frameworks that can use them (`--filter_gpu_resources`).
@@ -44,6 +46,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             decline_floor: Duration::from_millis(100),
+            interval: None,
             min_allocatable: vec![vec![("cpus".into(), 10)], vec![("mem".into(), 32_000)]],
             filter_gpu: true,
             excluded_from_share: Vec::new(),

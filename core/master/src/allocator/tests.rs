@@ -160,6 +160,37 @@ fn what_one_declines_the_next_gets_at_once() {
 }
 
 #[test]
+fn what_was_freed_waits_for_the_end_of_an_interval_and_nothing_else_does() {
+    let mut world = World::with(&[("f", "x"), ("g", "y")], &[("a", AGENT)]);
+    let interval = Some(Duration::from_millis(1000));
+    world.allocator.options.interval = interval;
+    let first = world.allocate().remove(0);
+    world.decline(&first, Some(3_600_000));
+    assert!(world.allocate().is_empty() && !world.allocator.is_dirty());
+    assert_eq!(world.allocator.next_deadline(), Some(world.now + Duration::from_millis(1000)));
+    // what comes up is looked at when it does
+    world.allocator.add_agent("b", agent(AGENT), &[]);
+    assert_eq!(world.allocate().len(), 1);
+    assert!(world.after(999).allocate().is_empty());
+    let second = world.after(1).allocate().remove(0);
+    assert_ne!((&second.framework, &*second.agent), (&first.framework, "b"));
+    // a refusal that ends is looked at with the next
+    world.decline(&second, Some(200));
+    assert!(world.after(999).allocate().is_empty());
+    assert!(!world.after(1).allocate().is_empty());
+}
+
+#[test]
+fn a_quota_leaves_refusals_as_they_are() {
+    let mut world = World::with(&[("f", "x")], &[("a", AGENT)]);
+    let offer = world.allocate().remove(0);
+    world.decline(&offer, Some(3_600_000));
+    let limits = [("cpus".to_owned(), 1_000)].into_iter().collect();
+    assert!(world.allocator.set_quota("x", super::Quota { limits, ..Default::default() }));
+    assert!(world.allocate().is_empty(), "it is less than was declined");
+}
+
+#[test]
 fn a_refusal_yields_when_more_became_free() {
     let mut world = World::with(&[("f", "*")], &[]);
     world.allocator.add_agent("a", agent(AGENT), &[("f", "*", parse("cpus:1;mem:1024"))]);

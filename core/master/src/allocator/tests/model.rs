@@ -350,7 +350,6 @@ impl World {
         } else {
             self.reference.quotas.insert(role.into(), (guarantees, limits));
         }
-        self.reference.drop_refusals(|refusal| refusal.who.1.split('/').next() == Some(role));
     }
     /// Reserves what is held for its role, makes a volume of it, and goes back.
     fn convert(&mut self, at: usize, how: u8) {
