@@ -41,7 +41,7 @@ async fn rows(options: &Options, cores: &Cores) -> Result<Vec<Figure>, String> {
         upgraded.push(site.upgrade("/one", instances).await?);
         drop(site);
         let site = Site::start(options, cores).await?;
-        grouped.push(site.group(apps).await?);
+        grouped.push(site.group(apps, 1).await?);
         eprintln!(
             "   {instances} instances {scaled:.2?} s, upgraded {upgraded:.2?} s; {apps} apps {grouped:.2?} s"
         );
@@ -80,14 +80,14 @@ async fn rows(options: &Options, cores: &Cores) -> Result<Vec<Figure>, String> {
 }
 
 /// A cluster without real tasks.
-struct Site {
+pub(crate) struct Site {
     daemon: Daemon,
     _fleet: Fleet,
     client: Client,
 }
 
 impl Site {
-    async fn start(options: &Options, cores: &Cores) -> Result<Self, String> {
+    pub(crate) async fn start(options: &Options, cores: &Cores) -> Result<Self, String> {
         let daemon = Daemon::control(&options.binary, &cores.server)?;
         let agents = options.count(AGENTS, 3);
         let fleet = Fleet::start(agents, &daemon.master).await?;
@@ -102,8 +102,7 @@ impl Site {
     }
 
     async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, String> {
-        let url = format!("http://{}{path}", self.daemon.marathon);
-        self.client.json(method, &url, body).await.map_err(|e| e.to_string())
+        self.client.json(method, &self.url(path), body).await.map_err(|e| e.to_string())
     }
 
     async fn until(
@@ -136,8 +135,13 @@ impl Site {
         said["app"]["tasksRunning"].as_u64().map(|n| n as usize).ok_or(format!("no app in {said}"))
     }
 
+    /// The address of a path of the orchestrator.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.daemon.marathon)
+    }
+
     /// Seconds from the POST to the end of the deployment.
-    async fn scale(&self, id: &str, instances: usize) -> Result<f64, String> {
+    pub(crate) async fn scale(&self, id: &str, instances: usize) -> Result<f64, String> {
         let begun = Instant::now();
         self.ask(Method::POST, "/v2/apps", Some(&app(id, instances, 1))).await?;
         self.deployed(async || Ok(())).await?;
@@ -164,9 +168,9 @@ impl Site {
         if running == instances { Ok(took) } else { Err(format!("{running} of {instances} instances run")) }
     }
 
-    /// Seconds from the PUT of a group of apps until all run.
-    async fn group(&self, count: usize) -> Result<f64, String> {
-        let apps: Vec<Value> = (0..count).map(|n| app(&format!("/many/a{n}"), 1, 1)).collect();
+    /// Seconds from the PUT of a group of apps until all their instances run.
+    pub(crate) async fn group(&self, count: usize, instances: usize) -> Result<f64, String> {
+        let apps: Vec<Value> = (0..count).map(|n| app(&format!("/many/a{n}"), instances, 1)).collect();
         let begun = Instant::now();
         self.ask(
             Method::PUT,
@@ -179,7 +183,8 @@ impl Site {
         let said = self.ask(Method::GET, "/v2/tasks", None).await?;
         let tasks = said["tasks"].as_array().into_iter().flatten();
         let running = tasks.filter(|t| t["state"] == "TASK_RUNNING").count();
-        if running == count { Ok(took) } else { Err(format!("{running} of {count} apps run")) }
+        let all = count * instances;
+        if running == all { Ok(took) } else { Err(format!("{running} of {all} instances run")) }
     }
 }
 

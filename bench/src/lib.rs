@@ -10,6 +10,7 @@ mod events;
 mod fleet;
 mod footprint;
 mod launch;
+mod lists;
 mod machine;
 mod probes;
 mod report;
@@ -68,7 +69,7 @@ pub struct Row {
 }
 
 /// All rows.
-pub const ROWS: [Row; 8] = [
+pub const ROWS: [Row; 9] = [
     Row { name: "L1", about: "short tasks on one agent without isolation", run: launch::plain },
     Row {
         name: "L2",
@@ -86,6 +87,7 @@ pub const ROWS: [Row; 8] = [
         about: "allocation cycles as Mesos' DeclineOffers benchmark does them",
         run: alloc::cycles,
     },
+    Row { name: "A1M", about: "Marathon's list of 10,000 apps with 100,000 tasks, polled", run: lists::apps },
     Row { name: "A2", about: "apps written durably, one by one and thousands at once", run: write::writes },
     Row { name: "A3", about: "events told to a thousand clients", run: events::fan_out },
     Row { name: "A4", about: "deployments of thousands on simulated agents", run: deploy::deployments },

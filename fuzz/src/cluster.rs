@@ -127,7 +127,7 @@ fn learn(http: &Http<Event>, given: &mut Given) {
                 }
             }
         }
-        Http::Send { event, .. } => {
+        Http::Send { event, .. } | Http::SendAll { event, .. } => {
             if let Some(subscribed) = &event.subscribed {
                 given.insert("FRAMEWORK", subscribed.framework_id.value.clone());
             }

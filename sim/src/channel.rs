@@ -149,6 +149,11 @@ impl World {
                 self.history.opened(who, StreamId(request.0));
                 self.at(at, Event::Opened(who, session, request, StreamId(request.0), uuid));
             }
+            Http::SendAll { streams, event } => {
+                for stream in streams {
+                    self.master_says(Http::Send { stream, event: event.clone() });
+                }
+            }
             Http::Send { stream, event } => {
                 // said, though nobody may read it any more
                 let Some(reader) = self.history.reader(stream) else { return };

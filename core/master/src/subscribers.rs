@@ -76,10 +76,8 @@ impl Master {
         if self.subscribers.is_empty() {
             return;
         }
-        let event = Arc::new(make());
-        for stream in &self.subscribers.streams {
-            out.push(Effect::Operator(Http::Send { stream: *stream, event: event.clone() }));
-        }
+        let streams = self.subscribers.streams.iter().copied().collect();
+        out.push(Effect::Operator(Http::SendAll { streams, event: Arc::new(make()) }));
     }
 
     pub(crate) fn publish_framework(&self, id: &str, added: bool, out: &mut Effects<Effect>) {

@@ -84,6 +84,9 @@ impl World {
                     Effect::Http(Http::Reply { request, answer }) => self.answers.push((request, answer)),
                     Effect::Http(Http::Send { stream, event }) => self.events.push((stream, event)),
                     Effect::Operator(Http::Send { stream, event }) => self.said.push((stream, event)),
+                    Effect::Operator(Http::SendAll { streams, event }) => {
+                        self.said.extend(streams.into_iter().map(|stream| (stream, event.clone())));
+                    }
                     Effect::Operator(Http::Close { stream }) => self.closed.push(stream),
                     Effect::Http(Http::Open { request, headers, .. }) => {
                         self.answers.push((request, Answer::text(200, headers[0].1.clone())));

@@ -95,6 +95,13 @@ pub enum Http<E> {
         /// What is sent.
         event: E,
     },
+    /// Put the same event on many streams: it is written once, and its bytes are shared.
+    SendAll {
+        /// The open streams.
+        streams: Vec<StreamId>,
+        /// What is sent.
+        event: E,
+    },
     /// End a stream after what was put on it.
     Close {
         /// The open stream.

@@ -111,8 +111,9 @@ impl Orchestrator {
         fields["timestamp"] = when(now.as_millis()).into();
         let event = self.streams.kept.push(kind, fields.to_string());
         let wants = self.streams.open.iter().filter(|(_, listener)| listener.wants(kind));
-        for stream in wants.map(|(id, _)| *id).collect::<Vec<_>>() {
-            self.saves.say(Effect::Http(Http::Send { stream, event: event.clone() }));
+        let streams: Vec<_> = wants.map(|(id, _)| *id).collect();
+        if !streams.is_empty() {
+            self.saves.say(Effect::Http(Http::SendAll { streams, event }));
         }
     }
 

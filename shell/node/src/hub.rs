@@ -15,6 +15,9 @@ const STREAM_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Events that may wait for one slow reader.
 const STREAM_EVENTS_MAX: usize = 16_384;
 
+/// Events that may wait for all readers of a role together: 64 MiB of places in their queues.
+const ALL_EVENTS_MAX: usize = 2_000_000;
+
 /// How a role's events are written.
 #[derive(Debug)]
 pub struct Style<E> {
@@ -89,20 +92,8 @@ impl<E: 'static> Hub<E> {
                 locked(&self.streams).insert(stream, (handle, codec));
                 self.reply(request, Reply::Stream(head, body));
             }
-            Http::Send { stream, event } => {
-                let mut streams = locked(&self.streams);
-                let Some((handle, codec)) = streams.get(&stream) else { return };
-                match handle.send((self.style.frame)(&event, *codec)) {
-                    Ok(()) => return,
-                    Err(SendError::Slow) => tracing::warn!(
-                        %stream,
-                        "a client does not read its event stream: it is cut, since more than {STREAM_EVENTS_MAX} events \
-                         (STREAM_EVENTS_MAX) or {STREAM_BYTES_MAX} bytes (STREAM_BYTES_MAX) wait for it"
-                    ),
-                    Err(SendError::Gone) => tracing::debug!(%stream, "the client of a stream has gone"),
-                }
-                streams.remove(&stream);
-            }
+            Http::Send { stream, event } => self.send(&[stream], &event),
+            Http::SendAll { streams, event } => self.send(&streams, &event),
             Http::Close { stream } => {
                 if let Some((handle, _)) = locked(&self.streams).remove(&stream) {
                     handle.close();
@@ -111,14 +102,74 @@ impl<E: 'static> Hub<E> {
         }
     }
 
+    /// One event, written once for each way of writing it.
+    fn send(&self, to: &[StreamId], event: &E) {
+        let mut written: Vec<(Codec, Bytes)> = Vec::new();
+        let mut streams = locked(&self.streams);
+        for stream in to {
+            let Some((handle, codec)) = streams.get(stream) else { continue };
+            let bytes = match written.iter().find(|(known, _)| known == codec) {
+                Some((_, bytes)) => bytes.clone(),
+                None => {
+                    let bytes = (self.style.frame)(event, *codec);
+                    written.push((*codec, bytes.clone()));
+                    bytes
+                }
+            };
+            if !put(*stream, handle, bytes) {
+                streams.remove(stream);
+            }
+        }
+        if to.len() > 1 {
+            relieve(&mut streams);
+        }
+    }
+
     /// Sends bytes that mean nothing to all streams, so that proxies keep them and clients that have gone are noticed.
     pub fn beat(&self, bytes: &Bytes) {
-        locked(&self.streams).retain(|_, (handle, _)| handle.send(bytes.clone()).is_ok());
+        locked(&self.streams).retain(|stream, (handle, _)| put(*stream, handle, bytes.clone()));
     }
 
     /// Forgets a stream whose client has gone.
     pub fn forget(&self, stream: StreamId) {
         locked(&self.streams).remove(&stream);
+    }
+}
+
+/// False if the stream is over.
+fn put(stream: StreamId, handle: &StreamHandle, bytes: Bytes) -> bool {
+    match handle.send(bytes) {
+        Ok(()) => return true,
+        Err(SendError::Slow) => tracing::warn!(
+            %stream,
+            "a client does not read its event stream: it is cut, since more than {STREAM_EVENTS_MAX} events \
+             (STREAM_EVENTS_MAX) or {STREAM_BYTES_MAX} bytes (STREAM_BYTES_MAX) wait for it"
+        ),
+        Err(SendError::Gone) => tracing::debug!(%stream, "the client of a stream has gone"),
+    }
+    false
+}
+
+/// Cuts those who are furthest behind while too much waits for all together. What waits for a stream is always the last
+/// part of what all were sent, and its bytes are shared: so the events are what has to be bounded.
+fn relieve(streams: &mut HashMap<StreamId, (StreamHandle, Codec)>) {
+    let mut behind: Vec<(usize, StreamId)> =
+        streams.iter().map(|(stream, (handle, _))| (handle.waiting(), *stream)).collect();
+    let mut all: usize = behind.iter().map(|(waiting, _)| waiting).sum();
+    if all <= ALL_EVENTS_MAX {
+        return;
+    }
+    behind.sort_unstable();
+    while let Some((waiting, stream)) = behind.pop().filter(|_| all > ALL_EVENTS_MAX / 2) {
+        tracing::warn!(
+            %stream,
+            "a client does not read its event stream: it is cut, since more than {ALL_EVENTS_MAX} events \
+             (ALL_EVENTS_MAX) wait for all clients together, and {waiting} of them for this one"
+        );
+        if let Some((handle, _)) = streams.remove(&stream) {
+            handle.cut();
+        }
+        all -= waiting;
     }
 }
 
@@ -144,5 +195,37 @@ mod tests {
         drop(body);
         hub.beat(&Bytes::from_static(b"\r\n"));
         assert!(locked(&hub.streams).is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_event_for_many_is_written_once_and_those_far_behind_are_cut() {
+        let style = Style {
+            frame: |event: &Vec<u8>, _| Bytes::copy_from_slice(event),
+            media_type: |_| "text/event-stream",
+        };
+        let (hub, _closed) = Hub::new(style);
+        let mut bodies = Vec::new();
+        let many: Vec<StreamId> = (0..200).map(StreamId).collect();
+        for stream in &many {
+            let answer = hub.expect(RequestId(stream.0));
+            hub.perform(Http::Open { request: RequestId(stream.0), headers: Vec::new(), codec: Codec::Json });
+            let Ok(Reply::Stream(_, body)) = answer.await else { panic!("no stream") };
+            bodies.push(body);
+        }
+        hub.perform(Http::SendAll { streams: many.clone(), event: vec![7; 1000] });
+        let mut places = std::collections::BTreeSet::new();
+        for body in &mut bodies {
+            let frame = body.frame().await.expect("a frame").expect("bytes").into_data().expect("data");
+            places.insert(frame.as_ptr() as usize);
+        }
+        assert_eq!(places.len(), 1, "its bytes are shared");
+        // the first reads, nobody else does
+        for n in 0..ALL_EVENTS_MAX / 150 {
+            hub.perform(Http::SendAll { streams: many.clone(), event: vec![n as u8] });
+            bodies[0].frame().await.expect("a frame").expect("bytes");
+        }
+        let left = locked(&hub.streams).len();
+        assert!((2..200).contains(&left), "{left} streams are left");
+        assert!(locked(&hub.streams).contains_key(&StreamId(0)), "who reads stays");
     }
 }

@@ -90,6 +90,15 @@ pub fn stream(bytes_max: usize, events_max: usize) -> (StreamHandle, StreamBody)
 }
 
 impl StreamHandle {
+    /// Events that wait for the client.
+    pub fn waiting(&self) -> usize {
+        self.0.state().queue.len()
+    }
+    /// Gives the client up, as one that reads too slowly.
+    pub fn cut(&self) {
+        self.0.end(self.0.state());
+        self.0.cut();
+    }
     /// Puts bytes in; they are flushed at once. Never blocks.
     pub fn send(&self, bytes: Bytes) -> Result<(), SendError> {
         let mut state = self.0.state();

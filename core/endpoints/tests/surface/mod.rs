@@ -117,7 +117,9 @@ impl Surface {
                     Effect::Http(Http::Reply { request, answer }) if request == wanted => {
                         found = Some(answer)
                     }
-                    Effect::Http(Http::Send { event, .. }) => self.events.push(event),
+                    Effect::Http(Http::Send { event, .. } | Http::SendAll { event, .. }) => {
+                        self.events.push(event)
+                    }
                     _ => {}
                 }
             }

@@ -328,7 +328,7 @@ impl World {
             Effect::Http(Http::Reply { request, answer }) => {
                 self.answers.insert(request, answer);
             }
-            Effect::Http(Http::Send { event, .. }) => {
+            Effect::Http(Http::Send { event, .. } | Http::SendAll { event, .. }) => {
                 self.ids.push(event.id.clone());
                 self.said.push((event.kind.clone(), serde_json::from_str(&event.data).unwrap()));
                 self.events.push(event.kind);
