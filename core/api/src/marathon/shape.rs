@@ -204,6 +204,16 @@ fn read(shape: &Shape, value: Value, at: &str, found: &mut Found) -> Option<Valu
         (Shape::Object(fields), Value::Object(map)) => {
             Some(Value::Object(object(fields, map, true, at, found)))
         }
+        // a word among other things: what is no such word is rather one of those gone wrong
+        (
+            Shape::Either([first @ (Shape::Whole(..) | Shape::Number(..)), Shape::Word(words)]),
+            Value::String(text),
+        ) if !words.iter().any(|word| word.eq_ignore_ascii_case(&text)) => {
+            found.wrong_type(at, first.type_name());
+            let advice = format!("'{text}' is neither a number nor {}", words.join(", "));
+            found.violations.push(Violation::new(at, advice));
+            None
+        }
         (Shape::Either(shapes), value) => match shapes.iter().find(|shape| shape.takes(&value)) {
             Some(shape) => read(shape, value, at, found),
             None => {

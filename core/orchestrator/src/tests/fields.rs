@@ -136,6 +136,20 @@ fn fields() -> Vec<(&'static str, Acts)> {
         ("tty", Task(json!({ "tty": true }), "/container/tty_info", json!({}))),
         ("role", Test("tests/pods.rs", "an_app_may_have_the_role_of_its_group")),
         ("deploymentTimeoutSeconds", Test(outcome, "what_fits_nowhere_pauses_in_time_and_goes_on_when_told")),
+        (
+            "everyNode",
+            Test(
+                "core/orchestrator/src/tests/placement.rs",
+                "one_runs_on_every_agent_and_on_those_that_join",
+            ),
+        ),
+        (
+            "preferences",
+            Test(
+                "core/orchestrator/src/tests/placement.rs",
+                "liked_places_are_taken_first_and_others_when_they_are_full",
+            ),
+        ),
         ("maxFailures", Test(outcome, "a_broken_version_is_rolled_back_and_good_tasks_stay")),
         ("onFailure", Test(outcome, "a_broken_version_is_rolled_back_and_good_tasks_stay")),
         ("stagingTimeoutSeconds", Test(outcome, "sick_and_slow_tasks_count_and_lost_agents_do_not")),
