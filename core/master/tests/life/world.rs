@@ -72,6 +72,9 @@ impl World {
                         self.streams.push((StreamId(request.0), headers[0].1.clone()));
                     }
                     Effect::Http(Http::Send { stream, event }) => self.events.push((stream, event)),
+                    Effect::Http(Http::SendAll { streams, event }) => {
+                        self.events.extend(streams.into_iter().map(|stream| (stream, event.clone())));
+                    }
                     Effect::Http(Http::Close { stream }) => self.closed.push(stream),
                     Effect::Send(envelope) => self.sent.push(*envelope),
                     Effect::Link(_) | Effect::Operator(_) => {}
