@@ -150,7 +150,7 @@ impl Agent {
     fn ended_just_now(&self, framework: &str, info: &TaskInfo, now: Time) -> bool {
         let ended = |t: &Task| t.statuses.last().and_then(|s| s.timestamp).unwrap_or(now.as_secs_f64());
         let same = |t: &&Task| t.framework == framework && !t.ghost && t.info == *info;
-        let last = self.completed.iter().rev().take(REPEATS_MAX).find(same);
+        let last = self.completed.of(framework, &info.task_id.value, REPEATS_MAX).find(same);
         last.is_some_and(|t| now.as_secs_f64() - ended(t) < REPEAT_WINDOW.as_secs_f64())
     }
 

@@ -3,6 +3,7 @@
 
 mod calls;
 mod checks;
+mod completed;
 mod config;
 mod deliver;
 mod drain;
@@ -37,6 +38,7 @@ pub use state::{Executor, Framework, Runner, Task};
 pub use view::{COMMAND_EXECUTOR, Counters};
 
 use base::{Duration, Effects, Machine, Now, Time};
+use completed::Completed;
 use model::{
     container::ContainerId,
     link::{Envelope, Message, Upid},
@@ -74,7 +76,7 @@ pub struct Agent {
     operations: BTreeMap<Vec<u8>, operations::Pending>,
     /// Calls that wait for the end of a container.
     waits: BTreeMap<ContainerId, Vec<guests::Wait>>,
-    completed: VecDeque<Task>,
+    completed: Completed,
     completed_executors: VecDeque<Executor>,
     completed_frameworks: VecDeque<FrameworkInfo>,
     recovery_time: Option<Duration>,
@@ -104,7 +106,7 @@ impl Agent {
             waits: BTreeMap::new(),
             checkpointed: Resources::default(),
             operations: BTreeMap::new(),
-            completed: VecDeque::new(),
+            completed: Completed::default(),
             completed_executors: VecDeque::new(),
             completed_frameworks: VecDeque::new(),
             recovery_time: None,

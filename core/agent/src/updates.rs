@@ -258,10 +258,7 @@ impl Agent {
             self.becomes_garbage(&task.directory);
         }
         let executor = (key.0.clone(), task.executor_id().to_owned());
-        self.completed.push_back(task);
-        while self.completed.len() > self.config.completed_tasks_max {
-            self.completed.pop_front();
-        }
+        self.completed.push(task, self.config.completed_tasks_max);
         self.end_if_settled(&executor, out);
         self.remove_executor(&executor);
         self.forget_framework(&key.0);

@@ -84,6 +84,8 @@ pub struct Journal {
     kept: BTreeMap<ContainerId, Kept>,
     /// Lines that could not be written: tried again.
     waiting: Vec<Line>,
+    /// The last write failed.
+    failing: bool,
 }
 
 impl Journal {
@@ -127,14 +129,21 @@ impl Journal {
             length_max,
             kept: kept.clone(),
             waiting: Vec::new(),
+            failing: false,
         };
         Ok((journal, kept))
     }
 
     /// Appends a line, or nothing at all.
     pub fn write(&mut self, line: Line) -> io::Result<()> {
-        self.try_again()?;
-        self.append(std::slice::from_ref(&line))?;
+        self.waiting.push(line.clone());
+        let failing = self.failing;
+        if let Err(error) = self.append_waiting() {
+            // It is the caller who says so.
+            self.waiting.pop();
+            self.failing = failing;
+            return Err(error);
+        }
         apply(&mut self.kept, line);
         self.shorten();
         Ok(())
@@ -144,9 +153,9 @@ impl Journal {
     pub fn keep(&mut self, line: Line) {
         apply(&mut self.kept, line.clone());
         self.waiting.push(line);
-        let first = self.waiting.len() == 1;
-        match self.try_again() {
-            Err(error) if first => {
+        let failing = self.failing;
+        match self.append_waiting() {
+            Err(error) if !failing => {
                 eprintln!("launcher: {}: {error}; it is tried again", self.path.display());
             }
             Err(_) => {}
@@ -154,8 +163,18 @@ impl Journal {
         }
     }
 
-    /// Writes what could not be written before.
+    /// Appends a line with the next one, or soon: if it is lost before, somebody says it again.
+    pub fn put_off(&mut self, line: Line) {
+        apply(&mut self.kept, line.clone());
+        self.waiting.push(line);
+    }
+
+    /// Writes what was put off, or could not be written before.
     pub fn try_again(&mut self) -> io::Result<()> {
+        self.append_waiting()
+    }
+
+    fn append_waiting(&mut self) -> io::Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -163,9 +182,10 @@ impl Journal {
         let outcome = self.append(&waiting);
         if outcome.is_err() {
             self.waiting = waiting;
-        } else if waiting.len() > 1 {
+        } else if self.failing {
             eprintln!("launcher: {}: {} lines are written at last", self.path.display(), waiting.len());
         }
+        self.failing = outcome.is_err();
         outcome
     }
 

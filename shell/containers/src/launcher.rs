@@ -270,7 +270,7 @@ fn obey(shared: &Arc<Shared>, order: Order) {
         Order::Forget { container } => {
             let mut state = shared.lock();
             if state.ended.remove(&container).is_some() {
-                state.journal.keep(Line::Forgotten { container });
+                state.journal.put_off(Line::Forgotten { container });
             }
         }
         Order::Execute { number, container, program, environment, user, timeout_ms } => {
@@ -295,8 +295,11 @@ fn obey(shared: &Arc<Shared>, order: Order) {
 
 /// Sees adopted containers end, and ends this process when nobody needs it.
 fn watch(shared: &Shared) {
-    loop {
+    for round in 0_u64.. {
         thread::sleep(WATCH_EVERY);
+        if round == 1 {
+            linux::memory::give_back();
+        }
         let mut state = shared.lock();
         // Said when it began.
         state.journal.try_again().unwrap_or_default();

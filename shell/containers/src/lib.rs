@@ -19,7 +19,7 @@ pub use client::{AttachedInput, AttachedOutput, Ended, Known, Launcher, Options}
 pub use fetch::{fetch_all, main as fetcher_main};
 pub use isolation::{Isolation, NAMES as ISOLATORS};
 pub use launcher::main as launcher_main;
-pub use linux::process::raise_file_limit;
+pub use linux::{memory::give_back as give_back_memory, process::raise_file_limit};
 pub use probe::probe;
 pub use protocol::Frame;
 pub use sandbox::{make as make_sandbox, remove as remove_sandbox};

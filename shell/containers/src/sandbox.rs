@@ -3,7 +3,7 @@
 use model::container::ContainerSpec;
 use std::{
     fs, io,
-    os::unix::fs::{self as unix, PermissionsExt as _},
+    os::unix::fs::{self as unix, DirBuilderExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -18,9 +18,7 @@ pub fn make(spec: &ContainerSpec) -> Result<(), String> {
     }
     let path = Path::new(&spec.sandbox);
     let failed = |why: String| format!("Failed to create executor directory '{}': {why}", spec.sandbox);
-    fs::create_dir_all(path)
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(MODE)))
-        .map_err(|e| failed(e.to_string()))?;
+    let first_run = make_directories(path).map_err(|e| failed(e.to_string()))?;
     if let Some(user) = &spec.user
         && linux::process::is_root()
     {
@@ -35,11 +33,41 @@ pub fn make(spec: &ContainerSpec) -> Result<(), String> {
     if spec.id.parent().is_some() || alone {
         return link(spec).map_err(failed);
     }
-    if latest.symlink_metadata().is_ok() {
+    if !first_run && latest.symlink_metadata().is_ok() {
         fs::remove_file(&latest).map_err(|e| failed(e.to_string()))?;
     }
     unix::symlink(path, &latest).map_err(|e| failed(e.to_string()))?;
     link(spec).map_err(failed)
+}
+
+/// Makes the sandbox and what is above it; whether its parent was not there before. What is there is left as it is, but
+/// for the mode of the sandbox itself.
+fn make_directories(path: &Path) -> io::Result<bool> {
+    let new = |dir: &Path, mode: u32| match fs::DirBuilder::new().mode(mode).create(dir) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    };
+    // Most are the first of a new executor, in a directory that has others: looking for what there is from the sandbox
+    // upwards would fail twice.
+    let mut above = path.ancestors().skip(1).take(2);
+    let (parent, executor) = (above.next(), above.next());
+    let made = executor.map_or(Ok(true), |dir| new(dir, 0o777)).and_then(|_| match parent {
+        Some(parent) => new(parent, 0o777),
+        None => Ok(false),
+    });
+    let first = match made {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            parent.map_or(Ok(()), fs::create_dir_all)?;
+            true
+        }
+        made => made?,
+    };
+    let made = new(path, MODE)?;
+    if !made || linux::process::umask() & MODE != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(MODE))?;
+    }
+    Ok(first)
 }
 
 /// The ways by which a nested sandbox is found.

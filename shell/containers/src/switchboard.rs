@@ -81,6 +81,11 @@ impl Inner {
 pub fn connect(io: Io, sandbox: &Path, session: bool) -> Result<(Ends, Option<Board>), String> {
     let open = |name: &str| {
         let path = sandbox.join(name);
+        // Most are new.
+        match OpenOptions::new().create_new(true).append(true).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            opened => return opened.map_err(|e| format!("can't open {}: {e}", path.display())),
+        }
         // What an archive left under this name may lead anywhere, and we open it with our own rights.
         if path.symlink_metadata().is_ok_and(|m| !m.is_file()) {
             return Err(format!("{} is not a regular file", path.display()));

@@ -3,6 +3,7 @@
 //! Never: which of it a task gets (`containers`).
 
 pub mod cgroups;
+pub mod memory;
 pub mod nursery;
 pub mod process;
 pub mod spawn;

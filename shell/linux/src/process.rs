@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
+    fs,
+    io::{self, Read as _},
     os::unix::fs::MetadataExt as _,
     sync::{Mutex, OnceLock, PoisonError},
     time::SystemTime,
@@ -139,9 +140,24 @@ pub fn file_limit_before() -> Option<u64> {
 
 static FILE_LIMIT_BEFORE: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
 
+/// More than the numbers of a process in /proc take: the kernel gives all of them at once.
+const STAT_BYTES: usize = 2048;
+
+/// Bits that new files of this process do not get; it never changes them. All where the kernel does not say.
+pub fn umask() -> u32 {
+    static UMASK: OnceLock<u32> = OnceLock::new();
+    *UMASK.get_or_init(|| {
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let said = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+        said.and_then(|mask| u32::from_str_radix(mask.trim(), 8).ok()).unwrap_or(0o777)
+    })
+}
+
 /// When a process started, in ticks since boot: with the pid it names one process for ever. None = it is gone.
 pub fn started(pid: i32) -> Option<u64> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let mut stat = [0; STAT_BYTES];
+    let length = fs::File::open(format!("/proc/{pid}/stat")).and_then(|mut f| f.read(&mut stat)).ok()?;
+    let stat = &stat[..length];
     let name_ends = stat.iter().rposition(|b| *b == b')')?;
     let mut fields = stat.get(name_ends + 2..)?.split(|b| *b == b' ');
     if fields.next() == Some(b"Z") {

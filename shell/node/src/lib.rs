@@ -41,6 +41,8 @@ pub(crate) type Stop = watch::Receiver<bool>;
 
 /// How long a role may take to stop; then the process ends all the same.
 const STOP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(8);
+/// After this a role has started, and gives back what it needed for that.
+const REST_AFTER: std::time::Duration = std::time::Duration::from_secs(1);
 /// Threads that drive machines and sockets.
 const THREADS_MAX: usize = 4;
 
@@ -130,7 +132,13 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?)
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    runtime.spawn(async {
+        tokio::time::sleep(REST_AFTER).await;
+        // Some milliseconds.
+        containers::give_back_memory();
+    });
+    Ok(runtime)
 }
 
 fn role(table: &Table, values: Values) -> anyhow::Result<()> {

@@ -60,7 +60,11 @@ pub fn spawner(shared: &Shared) {
             state = shared.queued.wait(state).unwrap_or_else(PoisonError::into_inner);
         };
         let around = Surroundings::new(&state, &spec);
-        let noted = state.journal.write(Line::Making { container: spec.id.clone() });
+        // Where there are no groups nothing is left that must be found again.
+        let noted = match state.cgroups {
+            Some(_) => state.journal.write(Line::Making { container: spec.id.clone() }),
+            None => Ok(()),
+        };
         drop(state);
         let made = match noted {
             Ok(()) => make(shared, &spec, &around),
