@@ -188,3 +188,25 @@ fn groups_say_things_for_their_apps_and_are_taken_over() {
     dev.mesolite(&["group", "rm", "/prod"]);
     refused(&dev, 3, &["group", "show", "/prod"]);
 }
+
+#[test]
+fn an_app_grows_and_shrinks_with_what_is_asked_of_it() {
+    let (dir, dev) = fresh();
+    let app = |id: &str, cmd: &str, rule: Value| {
+        let app = json!({ "id": id, "cmd": cmd, "cpus": 0.1, "mem": 32, "autoscale": rule });
+        dev.mesolite(&["app", "apply", &file(&dir, "app.json", &app)]);
+    };
+    app("/api", "exec sleep 1000", json!({ "maxInstances": 5, "requests": 100, "cooldownSeconds": 0 }));
+    let report = |requests: u64| dev.ask("POST", "/v2/apps/api/load", &json!({ "requests": requests }).to_string());
+    assert_eq!(report(250).0, 200);
+    let grown = dev.until("/v2/apps/api", |v| v["app"]["tasksRunning"] == 3);
+    assert_eq!(grown["app"]["autoscaling"]["last"]["to"], 3);
+    has(&dev.mesolite(&["app", "show", "/api"]), &["scales itself", "from 1 to 3: requests 250.00"]);
+    dev.until("/v2/apps/api", |v| v["app"]["deployments"] == json!([]));
+    report(1);
+    dev.until("/v2/apps/api", |v| v["app"]["instances"] == 1 && v["app"]["tasksRunning"] == 1);
+    // what agents measure
+    let rule = json!({ "maxInstances": 2, "cpu": 0.5, "cooldownSeconds": 0 });
+    app("/burn", "while true; do true; done", rule);
+    dev.until("/v2/apps/burn", |v| v["app"]["tasksRunning"] == 2);
+}

@@ -215,6 +215,8 @@ impl World {
                 }
                 orchestrator::Effect::Http(_) => {}
                 orchestrator::Effect::Save { save, batch } => self.save(who, save, batch),
+                // nothing grows by itself here: nobody answers
+                orchestrator::Effect::Measure { .. } => {}
                 orchestrator::Effect::Probe { id, probe, timeout } => self.probe(who, id.0, probe, timeout),
             }
         }

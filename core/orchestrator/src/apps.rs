@@ -79,6 +79,7 @@ impl Orchestrator {
     pub(crate) fn put_app(&mut self, id: &str, app: Option<(Arc<App>, Arc<Spec>)>) {
         let Some((app, spec)) = app else {
             if let Some(gone) = self.apps.remove(id) {
+                self.scale_by(id, &Spec::default());
                 self.index.count(&gone.spec, false);
                 self.saves.delete(format!("apps{id}"));
                 gone.versions.keys().for_each(|version| self.saves.delete(format!("versions{id}@{version}")));
@@ -105,6 +106,7 @@ impl Orchestrator {
             self.index.count(&old.spec, false);
         }
         self.index.count(&spec, true);
+        self.scale_by(id, &spec);
         let state = self.apps.entry(id.to_owned()).or_insert_with(|| AppState {
             app: app.clone(),
             spec: spec.clone(),

@@ -137,6 +137,13 @@ pub enum Command {
         /// Whether it is left as it is.
         force: bool,
     },
+    /// What is asked of an app, as others see it.
+    ReportLoad {
+        /// Which.
+        id: String,
+        /// How much.
+        load: crate::autoscale::Load,
+    },
     /// A paused deployment goes on.
     ResumeDeployment {
         /// Which.
@@ -224,6 +231,7 @@ impl Orchestrator {
                 self.kill_tasks(now, &tasks, scale, force, single)
             }
             Command::CancelDeployment { id, force } => self.cancel(now, &id, force),
+            Command::ReportLoad { id, load } => self.report_load(now, &id, load),
             Command::ResumeDeployment { id } => self.resume_paused(now.time, &id),
             Command::Abdicate => {
                 self.end_streams();

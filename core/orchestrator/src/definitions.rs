@@ -32,7 +32,8 @@ impl Draft {
 }
 
 /// Fields that say how an app is brought about, not what runs: a change of them replaces no task.
-const RULES: [&str; 8] = [
+const RULES: [&str; 9] = [
+    "autoscale",
     "deploymentTimeoutSeconds",
     "everyNode",
     "inherited",

@@ -46,4 +46,11 @@ pub enum Effect {
         /// How long it may take.
         timeout: Duration,
     },
+    /// Ask an agent what its containers use, then say `Measured`; or nothing, if it does not answer.
+    Measure {
+        /// For which app.
+        app: String,
+        /// Its address, as `http://host:port`.
+        agent: String,
+    },
 }

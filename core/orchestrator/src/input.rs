@@ -75,6 +75,13 @@ pub enum Input {
         /// What was found.
         outcome: Probed,
     },
+    /// An agent said what its containers use; one that can't be asked says nothing.
+    Measured {
+        /// For which app.
+        app: String,
+        /// All its containers.
+        usages: Vec<crate::autoscale::Usage>,
+    },
     /// A batch is durable.
     Saved {
         /// Which.

@@ -73,6 +73,9 @@ pub struct Instance {
     pub agent: String,
     /// Its agent's host name.
     pub host: String,
+    /// Where its agent can be asked, as `http://host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_url: Option<String>,
     /// Host ports, in the order of the app's definitions.
     pub ports: Vec<u16>,
     /// Role of its resources.

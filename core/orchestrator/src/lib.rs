@@ -3,6 +3,7 @@
 //! Here is only the table from inputs to handlers. Never touches the world: see `Effect`.
 
 mod apps;
+pub mod autoscale;
 pub mod backoff;
 mod commands;
 pub mod config;
@@ -106,6 +107,8 @@ pub struct Orchestrator {
     /// By app: the configuration that failed, and the delay it is in.
     backoffs: BTreeMap<String, (String, Backoff)>,
     failures: BTreeMap<String, Failure>,
+    /// By app that grows and shrinks, what is asked of it.
+    scalers: BTreeMap<String, autoscale::Scaler>,
     /// By app that runs once, what came of it.
     runs: BTreeMap<String, runs::Runs>,
     session: session::Session,
@@ -143,6 +146,7 @@ impl Orchestrator {
             queue: BTreeMap::new(),
             backoffs: BTreeMap::new(),
             failures: BTreeMap::new(),
+            scalers: BTreeMap::new(),
             runs: BTreeMap::new(),
             session: session::Session::default(),
             saves: saves::Saves::default(),
@@ -271,6 +275,7 @@ impl Orchestrator {
                 Due::Ready(id) => self.ask_ready(now.time, &id, out),
                 Due::Instance(id) => self.overdue(now.time, &id),
                 Due::Kill(id) => self.kill_again(now.time, &id),
+                Due::Autoscale(id) => self.look_at_load(now, &id, out),
                 Due::Deployment(id) => drop(self.suspects.insert(id)),
                 Due::Check(id, at) => self.probe(now.time, &id, at, out),
             }
@@ -331,6 +336,7 @@ impl Machine for Orchestrator {
             Input::Event(event) => self.event(&mut now, *event),
             Input::Disconnected { .. } => self.disconnected(now.time),
             Input::Probed { probe, outcome } => self.probed(now.time, probe, outcome),
+            Input::Measured { app, usages } => self.measured(now.time, &app, usages),
             Input::Saved { save } => self.saves.saved(save, now.time, out),
             Input::SaveFailed { save, why } => self.saves.failed(save, &why, now.time, out),
             Input::Tick => {}

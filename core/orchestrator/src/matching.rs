@@ -63,6 +63,12 @@ impl Open {
     }
 }
 
+/// The address in an agent's URL.
+fn address_of(url: &model::mesos::Url) -> String {
+    let host = url.address.ip.as_ref().or(url.address.hostname.as_ref());
+    format!("{}://{}:{}", url.scheme, host.map_or("", String::as_str), url.address.port)
+}
+
 /// What a pod's executor takes, then each container: fixed ports of all before any others, so that none takes another's.
 fn take_for(pod: &PodSpec, pool: &mut Pool, roles: &[String], rng: &mut base::Rng) -> Vec<Taken> {
     let mut needs = |scalars: &[(&'static str, f64)], ports: Vec<u16>, rng: &mut base::Rng| {
@@ -291,6 +297,7 @@ impl Orchestrator {
             ending: false,
             agent: agent.clone(),
             host: open.place.hostname.clone(),
+            agent_url: open.offer.url.as_ref().map(address_of),
             ports,
             role: open.role.clone(),
             region: open.place.region.clone(),

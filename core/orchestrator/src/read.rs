@@ -124,6 +124,7 @@ impl Spec {
                 None => Terms::read(app),
             },
             run_once,
+            autoscale: crate::autoscale::Rule::read(app),
             staging: app.get("stagingTimeoutSeconds").and_then(Value::as_u64).map(Duration::from_secs),
         }
     }

@@ -98,6 +98,9 @@ impl Orchestrator {
         if let Some(run) = self.run_info(&state.spec) {
             info["run"] = run;
         }
+        if let Some(scaling) = self.autoscale_info(id, now) {
+            info["autoscaling"] = scaling;
+        }
         if embed.why {
             info["why"] = self.why_info(id, now);
         }

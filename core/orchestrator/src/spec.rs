@@ -170,6 +170,8 @@ pub struct Spec {
     pub limits: BTreeMap<String, f64>,
     /// What a deployment of it must keep.
     pub terms: Terms,
+    /// How it grows and shrinks by itself.
+    pub autoscale: Option<crate::autoscale::Rule>,
     /// It is done once so many instances have finished; this many may fail. None = it runs for ever.
     pub run_once: Option<u64>,
     /// It may take so long to start; none = as all.

@@ -1,5 +1,6 @@
 //! Whole lives of apps in virtual time, against a master, a store and a network that fit in one screen.
 
+mod autoscale;
 mod defaults;
 mod faults;
 mod fields;

@@ -18,6 +18,8 @@ pub(crate) enum Due {
     Check(String, usize),
     /// A readiness check is run.
     Ready(String),
+    /// What is asked of an app is looked at.
+    Autoscale(String),
     /// A deployment should be done.
     Deployment(String),
 }
@@ -53,6 +55,7 @@ impl Timers {
                 Due::Kill(_) => "kill repeated",
                 Due::Check(..) => "health check",
                 Due::Ready(_) => "readiness check",
+                Due::Autoscale(_) => "load looked at",
                 Due::Deployment(_) => "deployment should be done",
             };
             (*at, why)

@@ -12,9 +12,10 @@ use serde_json::Value;
 use std::{io::Read as _, path::PathBuf};
 
 /// Fields of an app that Marathon knows; others are ignored by it.
-const APP_FIELDS: [&str; 54] = [
+const APP_FIELDS: [&str; 55] = [
     "acceptedResourceRoles",
     "args",
+    "autoscale",
     "backoffFactor",
     "backoffSeconds",
     "check",

@@ -186,11 +186,30 @@ fn show(app: &Value, output: &Output) {
         ("version", text(app, "version")),
         ("last failure", failed),
         ("run", run(&app["run"])),
+        ("scales itself", scaling(&app["autoscaling"])),
     ]);
     if !list(app, "tasks").is_empty() {
         output.line("");
         tasks::table(list(app, "tasks"), output);
     }
+}
+
+/// What is asked of an app that grows and shrinks by itself, and what it makes of it.
+fn scaling(said: &Value) -> String {
+    if !said.is_object() {
+        return String::new();
+    }
+    let last = &said["last"];
+    let last = if last.is_object() {
+        format!("; last {} from {} to {}: {}", text(last, "at"), last["from"], last["to"], text(last, "reason"))
+    } else {
+        String::new()
+    };
+    let now = match text(said, "held") {
+        held if held.is_empty() => format!("{} wanted: {}", said["wanted"], text(said, "reason")),
+        held => held,
+    };
+    format!("{now}{last}")
 }
 
 /// How it does what runs once.

@@ -4,7 +4,8 @@ use crate::Output;
 use serde_json::{Map, Value, json};
 
 /// Fields that the cluster adds to a definition.
-const GIVEN_BY_THE_CLUSTER: [&str; 16] = [
+const GIVEN_BY_THE_CLUSTER: [&str; 17] = [
+    "autoscaling",
     "deployments",
     "inherited",
     "lastTaskFailure",

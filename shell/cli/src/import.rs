@@ -12,7 +12,8 @@ use http::Method;
 use serde_json::{Value, json};
 
 /// Fields that only its own cluster can know; they do not carry over.
-const OF_ITS_CLUSTER: [&str; 14] = [
+const OF_ITS_CLUSTER: [&str; 15] = [
+    "autoscaling",
     "deployments",
     "inherited",
     "lastTaskFailure",

@@ -114,6 +114,14 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
                 Effect::Call(call) => calls.send(*call).unwrap_or_default(),
                 Effect::Http(http) => hub.perform(http),
                 Effect::Save { save, batch } => saver.save(save, batch),
+                Effect::Measure { app, agent } => {
+                    let driven = driven.clone();
+                    tokio::spawn(async move {
+                        if let Some(usages) = usages_of(&agent).await {
+                            driven.send(Input::Measured { app, usages }).await;
+                        }
+                    });
+                }
                 Effect::Probe { id, probe, timeout } => {
                     let driven = driven.clone();
                     tokio::spawn(async move {
@@ -161,6 +169,30 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     let server = tokio::spawn(web::serve(listener, Limits::default(), stop, handler));
     tracing::info!(%address, "orchestrator serves");
     Ok(Running { address, tasks: vec![task, server], launcher: None, leave: None })
+}
+
+/// How long an agent may take to say what its containers use.
+const MEASURE_MAX: Duration = Duration::from_secs(5);
+
+/// What the containers of an agent use; none = it can't be asked now.
+async fn usages_of(agent: &str) -> Option<Vec<orchestrator::autoscale::Usage>> {
+    let url = format!("{agent}/monitor/statistics");
+    let said: Vec<serde_json::Value> = match web::client::Client::new(MEASURE_MAX).get(&url).await {
+        Ok(said) => said,
+        Err(error) => {
+            tracing::debug!(%error, "an agent does not say what its containers use");
+            return None;
+        }
+    };
+    let usage = |said: &serde_json::Value| {
+        let number = |name: &str| said["statistics"][name].as_f64().unwrap_or(0.0);
+        orchestrator::autoscale::Usage {
+            executor: said["executor_id"].as_str().unwrap_or_default().to_owned(),
+            cpu_s: number("cpus_user_time_secs") + number("cpus_system_time_secs"),
+            mem: number("mem_rss_bytes").max(number("mem_anon_bytes")),
+        }
+    };
+    Some(said.iter().map(usage).collect())
 }
 
 fn listed(values: &Values, name: &str) -> Vec<String> {

@@ -30,6 +30,14 @@ const PROTOCOL: Shape = Word(&["tcp", "udp", "udp,tcp"]);
 pub(super) const SCHEME: Shape = Word(&["HTTP", "HTTPS"]);
 pub(super) const OPERATORS: &[&str] = &["UNIQUE", "CLUSTER", "GROUP_BY", "LIKE", "UNLIKE", "MAX_PER", "IS"];
 pub(super) const KILL_SELECTION: Shape = Word(&["YOUNGEST_FIRST", "OLDEST_FIRST"]);
+const AUTOSCALE: Shape = Object(&[
+    or("minInstances", &COUNT, "1"),
+    must("maxInstances", &COUNT),
+    may("cpu", &Number(0.01, 100.0)),
+    may("mem", &Number(0.01, 100.0)),
+    may("requests", &Number(0.001, MANY)),
+    or("cooldownSeconds", &COUNT, "120"),
+]);
 pub(super) const PREFERENCES: Shape = List(
     &Object(&[
         must("field", &FILLED),
@@ -301,6 +309,7 @@ pub(super) const APP: &[Field] = &[
     may("tty", &Flag),
     may("role", &FILLED),
     // what Marathon does not have
+    may("autoscale", &AUTOSCALE),
     may("deploymentTimeoutSeconds", &SECONDS),
     may("everyNode", &Flag),
     may("maxFailures", &COUNT),

@@ -39,6 +39,7 @@ pub(super) fn violations(app: &Map<String, Value>, context: &Context, found: &mu
     for (i, fault) in preference_faults(items(app, "preferences")) {
         add(&format!("/preferences({i})"), &fault);
     }
+    autoscale(app, add);
     labels(app, add);
     secrets(app, app.get("env"), "/env", context, add);
     strategies(app, add);
@@ -54,6 +55,22 @@ pub(super) fn violations(app: &Map<String, Value>, context: &Context, found: &mu
         }
     }
     roles(app, context, add);
+}
+
+fn autoscale(app: &Map<String, Value>, add: Add<'_>) {
+    let Some(rule) = app.get("autoscale") else { return };
+    let (least, most) = (number(rule, "minInstances"), number(rule, "maxInstances"));
+    if least > most {
+        add("/autoscale", "minInstances must be less than or equal to maxInstances");
+    }
+    if ["cpu", "mem", "requests"].iter().all(|metric| rule.get(metric).is_none()) {
+        add("/autoscale", "at least one of cpu, mem and requests must be defined");
+    }
+    for (field, what) in [("everyNode", "runs on every node"), ("runOnce", "runs once")] {
+        if app.get(field) == Some(&Value::Bool(true)) {
+            add("/autoscale", &format!("not allowed for an app that {what}"));
+        }
+    }
 }
 
 fn what_runs(app: &Map<String, Value>, add: Add<'_>) {

@@ -4,7 +4,7 @@ use super::{Call, Outcome, fault_of, json_answer, message, reads, refuse, wrong_
 use crate::answer::parameter;
 use api::marathon;
 use http::Method;
-use orchestrator::{AppUpdate, Command};
+use orchestrator::{AppUpdate, Command, autoscale::Load};
 use serde_json::{Value, json};
 
 /// `rest` is what follows `/v2/apps`, without a slash at its end.
@@ -32,6 +32,10 @@ pub(super) fn route(call: &Call<'_>, rest: &str) -> Outcome {
     if let Some(id) = rest.strip_suffix("/restart").filter(|id| !id.is_empty() && call.method == Method::POST)
     {
         return call.command(Command::RestartApp { id: id.to_owned(), force: call.force() });
+    }
+    // what Marathon does not have: others say what is asked of an app
+    if let Some(id) = rest.strip_suffix("/load").filter(|id| !id.is_empty() && call.method == Method::POST) {
+        return report(call, id);
     }
     if let Some(id) = rest.strip_suffix("/versions").filter(|id| !id.is_empty()) {
         return Err(if get { reads::versions(call, id) } else { wrong_method() });
@@ -78,6 +82,29 @@ fn one(call: &Call<'_>, id: &str) -> Outcome {
         }
         _ => Err(wrong_method()),
     }
+}
+
+/// `{"cpu": 0.7, "mem": 0.5, "requests": 120}`: shares of an instance's, and requests a second of all.
+fn report(call: &Call<'_>, id: &str) -> Outcome {
+    let body = marathon::object(call.body()).map_err(refuse)?;
+    let mut found = Vec::new();
+    let mut number = |name: &str| {
+        let value = body.get(name)?;
+        let number = value.as_f64().filter(|number| *number >= 0.0);
+        if number.is_none() {
+            let error = format!("got {value}, expected a number from 0 on");
+            found.push(marathon::Violation::new(&format!("/{name}"), error));
+        }
+        number
+    };
+    let load = Load { cpu: number("cpu"), mem: number("mem"), requests: number("requests") };
+    if load == Load::default() && found.is_empty() {
+        found.push(marathon::Violation::new("/", "at least one of cpu, mem and requests must be defined"));
+    }
+    if !found.is_empty() {
+        return Err(refuse(marathon::not_valid(&found)));
+    }
+    call.command(Command::ReportLoad { id: id.to_owned(), load })
 }
 
 fn no_app(id: &str) -> http::Response<bytes::Bytes> {

@@ -158,6 +158,27 @@ fn fields() -> Vec<(&'static str, Acts)> {
             Test("core/orchestrator/src/tests/fields.rs", "a_new_task_counts_once_it_has_settled"),
         ),
         (
+            "everyNode",
+            Test(
+                "core/orchestrator/src/tests/placement.rs",
+                "one_runs_on_every_agent_and_on_those_that_join",
+            ),
+        ),
+        (
+            "preferences",
+            Test(
+                "core/orchestrator/src/tests/placement.rs",
+                "liked_places_are_taken_first_and_others_when_they_are_full",
+            ),
+        ),
+        (
+            "autoscale",
+            Test(
+                "core/orchestrator/src/tests/autoscale.rs",
+                "it_follows_what_is_reported_within_its_bounds_and_cools_down",
+            ),
+        ),
+        (
             "runOnce",
             Test(
                 "core/orchestrator/src/tests/runs.rs",

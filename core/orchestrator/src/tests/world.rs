@@ -66,6 +66,9 @@ pub struct World {
     pub after: Option<String>,
     /// Ids of the events that were said.
     pub ids: Vec<Option<String>>,
+    /// Seconds of processor time that each task uses in a second.
+    pub burn: f64,
+    burnt: f64,
     /// What commands ask for besides.
     pub how: crate::How,
     /// Whether the store refuses.
@@ -109,6 +112,8 @@ impl World {
             well: false,
             roles: Vec::new(),
             after: None,
+            burn: 0.0,
+            burnt: 0.0,
             ids: Vec::new(),
             how: crate::How::default(),
             full: false,
@@ -248,6 +253,7 @@ impl World {
         let end = self.time + Duration::from_secs(seconds);
         while self.time < end {
             self.time = self.time + Duration::from_millis(500);
+            self.burnt += self.burn / 2.0;
             self.offer();
             self.inputs.push_back(Input::Tick);
             while let Some(input) = self.inputs.pop_front() {
@@ -334,6 +340,17 @@ impl World {
                 self.events.push(event.kind);
             }
             Effect::Http(_) => {}
+            Effect::Measure { app, agent } => {
+                let seconds = self.burnt;
+                let on = |task: &&Running| agent == format!("http://10.0.0.1:{}", port_of(&task.info.agent_id.value));
+                let usage = |task: &Running| crate::autoscale::Usage {
+                    executor: task.info.task_id.value.clone(),
+                    cpu_s: seconds,
+                    mem: 1e6,
+                };
+                let usages = self.tasks.values().filter(on).map(usage).collect();
+                self.inputs.push_back(Input::Measured { app, usages });
+            }
             Effect::Probe { id, probe, timeout } => {
                 let (Probe::Http { port, .. } | Probe::Tcp { port, .. }) = probe else {
                     panic!("no command here")
@@ -556,6 +573,15 @@ impl World {
                 hostname: format!("host-{agent}"),
                 resources: resources.allocate("*", Format::Stacked),
                 allocation_info: Some(resource::AllocationInfo { role: Some("*".into()) }),
+                url: Some(model::mesos::Url {
+                    scheme: "http".into(),
+                    address: model::mesos::Address {
+                        ip: Some("10.0.0.1".into()),
+                        port: port_of(&format!("agent-{agent}")),
+                        ..Default::default()
+                    },
+                    ..Default::default()
+                }),
                 attributes: vec![model::mesos::Attribute {
                     name: "rack".into(),
                     r#type: model::mesos::value::Type::Text as i32,
@@ -597,6 +623,10 @@ impl World {
             _ => {}
         }
     }
+}
+
+fn port_of(agent: &str) -> i32 {
+    5051 + agent.trim_start_matches("agent-").parse::<i32>().unwrap()
 }
 
 fn used(resources: &[Resource]) -> Resources {

@@ -1,0 +1,100 @@
+//! Apps that grow and shrink with what is asked of them.
+
+use super::{World, create, update};
+use crate::{Command, Embed, autoscale::Load};
+use serde_json::{Value, json};
+
+fn scaled(more: Value) -> Command {
+    let mut autoscale = json!({ "minInstances": 1, "maxInstances": 6, "cooldownSeconds": 30 });
+    more.as_object().unwrap().iter().for_each(|(key, value)| autoscale[key] = value.clone());
+    create("/a", json!({ "autoscale": autoscale, "cpus": 0.5, "mem": 64 }))
+}
+
+fn report(world: &mut World, requests: f64) -> u16 {
+    let load = Load { requests: Some(requests), ..Load::default() };
+    world.command(Command::ReportLoad { id: "/a".into(), load }).status
+}
+
+fn info(world: &World) -> Value {
+    world.machine().app_info("/a", Embed::default(), world.now()).unwrap()["autoscaling"].clone()
+}
+
+#[test]
+fn it_follows_what_is_reported_within_its_bounds_and_cools_down() {
+    let mut world = World::new(2);
+    world.listen();
+    world.command(scaled(json!({ "requests": 100 })));
+    world.run(35);
+    assert_eq!(world.running("/a"), 1);
+    assert_eq!(report(&mut world, 370.0), 200);
+    world.run(5);
+    assert_eq!((world.running("/a"), world.machine().deployments().len()), (4, 0));
+    let event = world.said.iter().find(|(kind, _)| kind == "app_autoscaled_event").unwrap().1.clone();
+    assert_eq!((&event["from"], &event["to"], &event["load"]["requests"]), (&json!(1), &json!(4), &json!(370.0)));
+    assert!(event["reason"].as_str().unwrap().contains("requests 370.00, 100.00 is right"), "{event}");
+    // it would shrink at once, but cools down
+    report(&mut world, 10.0);
+    world.run(10);
+    assert_eq!(world.running("/a"), 4);
+    assert!(info(&world)["held"].as_str().unwrap().contains("it cools down until"), "{}", info(&world));
+    world.restart();
+    report(&mut world, 10.0);
+    world.run(5);
+    assert_eq!(world.running("/a"), 4, "also over a restart");
+    world.run(30);
+    assert_eq!(world.running("/a"), 1);
+    report(&mut world, 1e9);
+    world.run(40);
+    assert_eq!(world.running("/a"), 6);
+    assert_eq!(info(&world)["last"]["to"], 6);
+    // what was reported long ago says nothing
+    world.run(120);
+    assert_eq!((world.running("/a"), info(&world)["load"].clone()), (6, json!({})));
+    // bounds are kept at once, whoever sets what
+    let bounds = json!({ "minInstances": 2, "maxInstances": 3, "requests": 100 });
+    let before: Vec<_> = world.machine().instances().map(|i| i.id.clone()).collect();
+    world.command(update("/a", json!({ "autoscale": bounds }), false));
+    world.run(15);
+    assert_eq!(world.running("/a"), 3);
+    assert!(world.machine().instances().all(|i| before.contains(&i.id)), "a rule replaces nothing");
+    // without a rule there is nothing to report for
+    let whole = crate::AppUpdate {
+        id: "/a".into(),
+        fields: super::app("/a", json!({ "instances": 2 })),
+        partial: false,
+    };
+    world.command(Command::UpdateApps { updates: vec![whole], force: true, create: true, single: true });
+    world.run(30);
+    assert_eq!((report(&mut world, 1.0), info(&world)), (409, Value::Null));
+}
+
+#[test]
+fn it_follows_what_agents_measure() {
+    let mut world = World::new(2);
+    world.command(scaled(json!({ "cpu": 0.5, "mem": 0.9 })));
+    world.run(35);
+    world.burn = 0.9;
+    world.run(20);
+    // 0.9 of 0.5 cpus at one instance: 1.8 times what is right... of each
+    assert_eq!(world.running("/a"), 4, "{}", info(&world));
+    assert!(info(&world)["last"]["reason"].as_str().unwrap().contains("cpu 1.80, 0.50 is right"), "{}", info(&world));
+    world.burn = 0.01;
+    world.run(60);
+    assert_eq!(world.running("/a"), 1, "{}", info(&world));
+}
+
+#[test]
+fn rules_that_make_no_sense_are_refused() {
+    for (autoscale, more) in [
+        (json!({ "minInstances": 3, "maxInstances": 2, "cpu": 0.5 }), json!({})),
+        (json!({ "minInstances": 1, "maxInstances": 2 }), json!({})),
+        (json!({ "maxInstances": 2, "cpu": 0.5 }), json!({ "runOnce": true })),
+        (json!({ "maxInstances": 2, "cpu": 0.5 }), json!({ "instances": "every" })),
+        (json!({ "maxInstances": 2, "cpu": -1 }), json!({})),
+    ] {
+        let mut world = World::new(1);
+        let mut app = more.clone();
+        app["autoscale"] = autoscale.clone();
+        assert_eq!(world.command(create("/a", app)).status, 422, "{autoscale} {more}");
+    }
+}
