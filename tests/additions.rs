@@ -197,7 +197,8 @@ fn an_app_grows_and_shrinks_with_what_is_asked_of_it() {
         dev.mesolite(&["app", "apply", &file(&dir, "app.json", &app)]);
     };
     app("/api", "exec sleep 1000", json!({ "maxInstances": 5, "requests": 100, "cooldownSeconds": 0 }));
-    let report = |requests: u64| dev.ask("POST", "/v2/apps/api/load", &json!({ "requests": requests }).to_string());
+    let report =
+        |requests: u64| dev.ask("POST", "/v2/apps/api/load", &json!({ "requests": requests }).to_string());
     assert_eq!(report(250).0, 200);
     let grown = dev.until("/v2/apps/api", |v| v["app"]["tasksRunning"] == 3);
     assert_eq!(grown["app"]["autoscaling"]["last"]["to"], 3);

@@ -107,7 +107,8 @@ pub fn wanted(rule: &Rule, current: u64, load: Load) -> (u64, String) {
         Some((name, ..)) if count < current => (current, format!("{why}, but nothing is known of {name}")),
         _ => (count, why),
     });
-    let (count, why) = most.unwrap_or_else(|| (current, "nothing was measured or reported lately".to_owned()));
+    let (count, why) =
+        most.unwrap_or_else(|| (current, "nothing was measured or reported lately".to_owned()));
     let bound = count.clamp(rule.min, rule.max.max(rule.min));
     match bound.cmp(&count) {
         std::cmp::Ordering::Less => (bound, format!("{why}; at most {bound}")),
@@ -215,7 +216,8 @@ impl Orchestrator {
             return Err(message(409, format!("App '{id}' has no 'autoscale'")));
         };
         let scaler = self.scalers.entry(id.to_owned()).or_default();
-        let before = scaler.reported.filter(|(at, _)| *at + FRESH > now.time).map(|(_, l)| l).unwrap_or_default();
+        let before =
+            scaler.reported.filter(|(at, _)| *at + FRESH > now.time).map(|(_, l)| l).unwrap_or_default();
         let load = Load {
             cpu: load.cpu.or(before.cpu),
             mem: load.mem.or(before.mem),
@@ -234,7 +236,9 @@ impl Orchestrator {
         if to == spec.instances || held.is_some() {
             return;
         }
-        let Some(mut fields) = self.apps.get(id).and_then(|state| state.app.as_object().cloned()) else { return };
+        let Some(mut fields) = self.apps.get(id).and_then(|state| state.app.as_object().cloned()) else {
+            return;
+        };
         fields.insert("instances".into(), to.into());
         let mut draft = self.draft(now);
         let begun = match self.put(id, fields, &mut draft) {

@@ -201,7 +201,13 @@ fn scaling(said: &Value) -> String {
     }
     let last = &said["last"];
     let last = if last.is_object() {
-        format!("; last {} from {} to {}: {}", text(last, "at"), last["from"], last["to"], text(last, "reason"))
+        format!(
+            "; last {} from {} to {}: {}",
+            text(last, "at"),
+            last["from"],
+            last["to"],
+            text(last, "reason")
+        )
     } else {
         String::new()
     };

@@ -30,7 +30,10 @@ fn it_follows_what_is_reported_within_its_bounds_and_cools_down() {
     world.run(5);
     assert_eq!((world.running("/a"), world.machine().deployments().len()), (4, 0));
     let event = world.said.iter().find(|(kind, _)| kind == "app_autoscaled_event").unwrap().1.clone();
-    assert_eq!((&event["from"], &event["to"], &event["load"]["requests"]), (&json!(1), &json!(4), &json!(370.0)));
+    assert_eq!(
+        (&event["from"], &event["to"], &event["load"]["requests"]),
+        (&json!(1), &json!(4), &json!(370.0))
+    );
     assert!(event["reason"].as_str().unwrap().contains("requests 370.00, 100.00 is right"), "{event}");
     // it would shrink at once, but cools down
     report(&mut world, 10.0);
@@ -77,7 +80,11 @@ fn it_follows_what_agents_measure() {
     world.run(20);
     // 0.9 of 0.5 cpus at one instance: 1.8 times what is right... of each
     assert_eq!(world.running("/a"), 4, "{}", info(&world));
-    assert!(info(&world)["last"]["reason"].as_str().unwrap().contains("cpu 1.80, 0.50 is right"), "{}", info(&world));
+    assert!(
+        info(&world)["last"]["reason"].as_str().unwrap().contains("cpu 1.80, 0.50 is right"),
+        "{}",
+        info(&world)
+    );
     world.burn = 0.01;
     world.run(60);
     assert_eq!(world.running("/a"), 1, "{}", info(&world));

@@ -342,7 +342,9 @@ impl World {
             Effect::Http(_) => {}
             Effect::Measure { app, agent } => {
                 let seconds = self.burnt;
-                let on = |task: &&Running| agent == format!("http://10.0.0.1:{}", port_of(&task.info.agent_id.value));
+                let on = |task: &&Running| {
+                    agent == format!("http://10.0.0.1:{}", port_of(&task.info.agent_id.value))
+                };
                 let usage = |task: &Running| crate::autoscale::Usage {
                     executor: task.info.task_id.value.clone(),
                     cpu_s: seconds,
