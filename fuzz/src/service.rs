@@ -71,7 +71,7 @@ pub fn orchestrator(data: &[u8]) {
                             }
                         }
                     }
-                    Effect::Http(_) | Effect::Probe { .. } => {}
+                    Effect::Http(_) | Effect::Probe { .. } | Effect::Measure { .. } => {}
                     Effect::Call(call) if call.r#type() == Type::Accept => {
                         let operations = call.accept.iter().flat_map(|a| &a.operations);
                         let tasks = operations.filter_map(|o| o.launch.as_ref()).flat_map(|l| &l.task_infos);
