@@ -93,6 +93,100 @@ fn kill_tasks_on_exit_leaves_nothing() {
 }
 
 #[test]
+fn agents_whose_tasks_go_on_start_again_though_fewer_are_asked_for() {
+    let seconds = own_seconds();
+    let task = format!("sleep {seconds}");
+    let dir = tempfile::tempdir().expect("a directory");
+    let resources = "--resources=cpus:1;mem:256;disk:100;ports:[31500-31529]";
+    let mut dev = Dev::start(dir.path(), &["--agents=3", resources]);
+    let ports = |dev: &Dev| -> Vec<String> {
+        let told = |agent: &String| {
+            let (_, body) = real::request(agent, "GET", "/state", "");
+            let state: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+            state["resources"]["ports"].as_str().expect("ports").to_owned()
+        };
+        dev.agents.iter().map(told).collect()
+    };
+    let divided = ["[31500-31509]", "[31510-31519]", "[31520-31529]"];
+    assert_eq!(ports(&dev), divided);
+    // One fits on each agent.
+    dev.run_app(&app(&seconds).replace("0.1", "0.6").replace(r#""instances":2"#, r#""instances":3"#));
+    dev.signal(Signal::KILL);
+    dev.ended();
+    std::mem::forget(dev);
+    let mut dev = Dev::start(dir.path(), &["--kill-tasks-on-exit", resources]);
+    assert!(
+        dev.said().contains("Also starting agent-1, agent-2: tasks of an earlier start"),
+        "{}",
+        dev.said()
+    );
+    assert_eq!(ports(&dev), divided);
+    dev.until("/v2/apps/stays", |v| v["app"]["tasksRunning"] == 3);
+    assert_eq!(processes(&task).len(), 3);
+    dev.signal(Signal::TERM);
+    assert!(dev.ended().success());
+    eventually("tasks are gone", || processes(&task).is_empty().then_some(()));
+    let dev = Dev::start(dir.path(), &[]);
+    assert_eq!(dev.agents.len(), 1, "nothing goes on there: {}", dev.said());
+}
+
+#[test]
+fn groups_go_with_their_container_though_isolation_has_changed() {
+    let seconds = own_seconds();
+    let task = format!("sleep {seconds}");
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut dev = Dev::start(dir.path(), &[]);
+    dev.run_app(&app(&seconds));
+    let groups: Vec<_> = processes(&task).iter().flat_map(|pid| cgroups(*pid)).collect();
+    if groups.is_empty() {
+        return eprintln!("SKIPPED: tasks have no cgroups here (not root, or none mounted)");
+    }
+    dev.signal(Signal::KILL);
+    dev.ended();
+    std::mem::forget(dev);
+    let dev = Dev::start(dir.path(), &["--isolation=posix/cpu,posix/mem"]);
+    dev.until("/v2/apps/stays", |v| v["app"]["tasksRunning"] == 2);
+    assert_eq!(dev.ask("DELETE", "/v2/apps/stays", "").0, 200);
+    eventually("groups are gone", || groups.iter().all(|group| !group.exists()).then_some(()));
+    assert!(processes(&task).is_empty());
+}
+
+#[test]
+fn a_tasks_user_opens_its_output_and_nobody_hears_of_passwords() {
+    let seconds = own_seconds();
+    let dir = tempfile::tempdir().expect("a directory");
+    let dev = Dev::start(dir.path(), &[]);
+    if root() {
+        let cmd =
+            format!("echo out > /dev/stdout && echo err > /dev/stderr && touch ok && exec sleep {seconds}");
+        // Only its user must reach the sandbox for this: the way to it is open to everybody.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(dir.path(), open).expect("it is opened");
+        dev.run_app(&format!(r#"{{"id":"/stays","cmd":"{cmd}","user":"nobody","cpus":0.1,"mem":32}}"#));
+        eventually("it wrote", || {
+            let tasks = dev.ask("GET", "/v2/apps/stays/tasks", "").1;
+            assert!(!tasks.contains("TASK_FAILED"), "{tasks}");
+            let found =
+                Command::new("find").arg(dir.path()).args(["-name", "ok"]).output().expect("find runs");
+            (!found.stdout.is_empty()).then_some(())
+        });
+    } else {
+        eprintln!("SKIPPED in part: only root runs tasks as others");
+    }
+    let uri = "http://user:sekret@127.0.0.1:1/x";
+    let (status, said) = dev.ask(
+        "POST",
+        "/v2/apps",
+        &format!(r#"{{"id":"/fetches","cmd":"true","cpus":0.1,"mem":32,"fetch":[{{"uri":"{uri}"}}]}}"#),
+    );
+    assert_eq!(status, 201, "{said}");
+    let failed = dev.until("/v2/apps/fetches", |v| v["app"]["lastTaskFailure"].is_object());
+    let why = failed["app"]["lastTaskFailure"]["message"].as_str().expect("a reason");
+    assert!(why.contains("http://***@127.0.0.1:1/x: ") && !why.contains("sekret"), "{why}");
+    assert!(!dev.said().contains("sekret"), "{}", dev.said());
+}
+
+#[test]
 fn without_root_everything_works_with_less_isolation_and_it_is_said() {
     let seconds = own_seconds();
     let task = format!("sleep {seconds}");

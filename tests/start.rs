@@ -163,7 +163,7 @@ fn isolation_is_as_on_an_agent() {
     let dir = tempfile::tempdir().expect("a directory");
     let refused = |words: &mut Command| {
         let output = words.output().expect("the binary runs");
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         said.lines().last().unwrap_or_default().to_owned()
     };
@@ -380,4 +380,68 @@ fn old_sandboxes_are_removed_and_running_ones_are_not() {
     long.wait().expect("it ended");
     real::send(&agent.0, Signal::TERM);
     agent.0.wait().expect("the agent ends, and its tasks with it");
+}
+
+/// Runs the binary; its exit code and what it wrote. Whatever does not end by itself is no refusal.
+fn refused(words: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new("timeout");
+    command.args(["10", BINARY]).args(words).envs(variables.iter().copied()).current_dir(dir.path());
+    let output = command.stdin(Stdio::null()).output().expect("the binary runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn settings_in_the_environment_that_are_not_taken_are_refused() {
+    let master = &["master", "--port=0"][..];
+    let orchestrator = &["orchestrator", "--master=127.0.0.1:1", "--http_port=0"][..];
+    let dev = &["dev", "--dir=data", "--master-port=0", "--agent-port=0", "--marathon-port=0"][..];
+    for (words, variable) in [
+        (master, "MESOS_ZK"),
+        (master, "MESOS_AUTHENTICATE_FRAMEWORKS"),
+        (master, "MESOS_WHITELIST"),
+        (&["agent", "--master=127.0.0.1:1", "--port=0"], "MESOS_RUNTIME_DIR"),
+        (orchestrator, "MARATHON_HTTP_CREDENTIALS"),
+        (orchestrator, "MARATHON_ZK"),
+        (dev, "MESOS_ACLS"),
+        (dev, "MARATHON_SSL_KEYSTORE_PATH"),
+    ] {
+        let (code, said) = refused(words, &[(variable, "a:b")]);
+        assert_eq!(code, Some(2), "{words:?} {variable}: {said}");
+        assert!(said.contains(&format!("does not take the variable {variable}: ")), "{said}");
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let of_a_task = [("MESOS_TASK_ID", "t"), ("MESOS_SANDBOX", "/s"), ("MESOS_FRAMEWORK_ID", "f")];
+    drop(Role::start(dir.path(), &["master", "--port=0"], &of_a_task));
+}
+
+#[test]
+fn a_wrong_command_line_is_named_and_exits_with_2() {
+    let dev = ["dev", "--dir=data", "--master-port=0", "--agent-port=0", "--marathon-port=0"];
+    for (words, why) in [
+        (
+            &[&dev[..], &["--logging-level=foo"]].concat()[..],
+            "--logging-level: 'foo' is no level: error, warning",
+        ),
+        (&[&dev[..], &["--resources=bogus"]].concat()[..], "--resources"),
+        (&[&dev[..], &["--isolation=bogus"]].concat()[..], "--isolation"),
+        (&["master", "--port=0", "--logging_level=bogus"], "--logging_level: 'bogus' is no level"),
+        (&["master", "--port=0", "--agent_ping_timeout=5"], "--agent_ping_timeout: '5' is wrong"),
+        (&["agent", "--port=0"], "--master=HOST:PORT is required"),
+        (&["agent", "--port=0", "--master=127.0.0.1:1", "--attributes=bad"], "'bad' is not name:value"),
+        (&["orchestrator", "--http_port=0", "--master=garbage::::"], "--master: 'garbage::::' is wrong"),
+    ] {
+        let (code, said) = refused(words, &[]);
+        assert_eq!(code, Some(2), "{words:?}: {said}");
+        assert!(said.contains(why), "{words:?}: {said}");
+    }
+    for role in ["master", "agent", "orchestrator"] {
+        let (code, said) = refused(&[role, "--version"], &[]);
+        assert_eq!(
+            (code, said.as_str()),
+            (Some(0), concat!("mesolite ", env!("CARGO_PKG_VERSION"), "\n")),
+            "{role}"
+        );
+    }
 }

@@ -98,7 +98,7 @@ fn serve(request: &Request) -> Result<(), String> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
     runtime.block_on(async {
         for item in &request.items {
-            fetch_one(item).await.map_err(|why| format!("{}: {why}", item.uri))?;
+            fetch_one(item).await.map_err(|why| format!("{}: {why}", redacted(&item.uri)))?;
         }
         Ok(())
     })
@@ -141,14 +141,24 @@ async fn fetch_one(item: &Fetch) -> Result<(), String> {
 async fn download(uri: &str, file: &mut File) -> Result<(), String> {
     let client = reqwest::Client::builder().connect_timeout(STALL).read_timeout(STALL).build();
     let client = client.map_err(|e| e.to_string())?;
-    let mut response = client.get(uri).send().await.map_err(|e| root_cause(&e))?;
+    let mut response = client.get(uri).send().await.map_err(|e| root_cause(&e.without_url()))?;
     if !response.status().is_success() {
         return Err(format!("the server answered {}", response.status()));
     }
-    while let Some(chunk) = response.chunk().await.map_err(|e| root_cause(&e))? {
+    while let Some(chunk) = response.chunk().await.map_err(|e| root_cause(&e.without_url()))? {
         file.write_all(&chunk).map_err(|e| e.to_string())?;
     }
     Ok(())
+}
+
+/// A URI as it may be told: whom it names, with a password or a token, goes nowhere but to its server.
+fn redacted(uri: &str) -> String {
+    let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://***{}", &rest[at..]),
+        None => uri.to_owned(),
+    }
 }
 
 fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
@@ -238,4 +248,18 @@ fn untar(reader: impl Read) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::redacted;
+
+    #[test]
+    fn nobody_is_told_who_a_uri_names() {
+        assert_eq!(redacted("http://user:sekret@host:80/x@1?a=b"), "http://***@host:80/x@1?a=b");
+        assert_eq!(redacted("https://a:p@ss@host"), "https://***@host");
+        for same in ["http://host/@x", "/a/b@c", "file:///a@b", "http://host?u=a@b"] {
+            assert_eq!(redacted(same), same);
+        }
+    }
 }

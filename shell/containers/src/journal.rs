@@ -71,6 +71,25 @@ fn apply(kept: &mut BTreeMap<ContainerId, Kept>, line: Line) {
     };
 }
 
+/// Whether containers of a launcher's directory go on; nothing is changed.
+pub fn lives(dir: &Path) -> bool {
+    let Ok(bytes) = fs::read(dir.join("journal")) else { return false };
+    let mut kept = BTreeMap::new();
+    for line in bytes.split(|b| *b == b'\n') {
+        match serde_json::from_slice(line) {
+            Ok(Line::Boot(boot)) if boot != linux::process::boot_id() => return false,
+            Ok(line) => apply(&mut kept, line),
+            // A damaged line costs what it said, as for a launcher.
+            Err(_) => {}
+        }
+    }
+    kept.values().any(|kept| match kept {
+        Kept::Making => true,
+        Kept::Running { pid, since, .. } => linux::process::started(*pid as i32) == Some(*since),
+        Kept::Ended(_) => false,
+    })
+}
+
 pub struct Journal {
     file: File,
     path: PathBuf,

@@ -237,6 +237,7 @@ fn obey(shared: &Arc<Shared>, order: Order) {
             let controllers = isolation.controllers();
             state.cgroups = (!controllers.is_empty())
                 .then(|| Cgroups::detect(Path::new(&cgroup_mount), &cgroups_root, &controllers));
+            state.cleaned = Cgroups::found(Path::new(&cgroup_mount), &cgroups_root);
             state.isolation = isolation;
             state.file_limit = file_limit.or_else(process::file_limit_before);
             clean::sweep(shared, &mut state);

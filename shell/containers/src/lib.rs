@@ -18,6 +18,7 @@ mod volumes;
 pub use client::{AttachedInput, AttachedOutput, Ended, Known, Launcher, Options};
 pub use fetch::{fetch_all, main as fetcher_main};
 pub use isolation::{Isolation, NAMES as ISOLATORS};
+pub use journal::lives;
 pub use launcher::main as launcher_main;
 pub use linux::{memory::give_back as give_back_memory, process::raise_file_limit};
 pub use probe::probe;

@@ -89,6 +89,17 @@ impl Cgroups {
         Self { mount: mount.to_owned(), root: root.to_owned(), unified, controllers }
     }
 
+    /// All controllers under `mount` where `root` is already, whoever made it; nothing is made. For cleaning up.
+    pub fn found(mount: &Path, root: &str) -> Option<Self> {
+        let unified = mount.join("cgroup.controllers").exists();
+        let all = [Controller::Cpu, Controller::Memory, Controller::Pids];
+        let mut found =
+            Self { mount: mount.to_owned(), root: root.to_owned(), unified, controllers: Vec::new() };
+        let parent = |c: &Controller| found.dir(*c, "x").parent().is_some_and(Path::is_dir);
+        found.controllers = all.into_iter().filter(parent).collect();
+        (!found.controllers.is_empty()).then_some(found)
+    }
+
     /// Those that can be used.
     pub fn controllers(&self) -> &[Controller] {
         &self.controllers

@@ -1,7 +1,6 @@
 //! Where a role listens, and the address that it tells others. Never: names of hosts (`--hostname`).
 
-use crate::flags::Values;
-use anyhow::{Context as _, bail};
+use crate::flags::{Refused, Values};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 /// Which address leads to others when no peer is known yet: from the range that is set apart for documentation. Nothing
@@ -16,12 +15,13 @@ pub fn listen(
     port_default: u16,
 ) -> anyhow::Result<SocketAddr> {
     let ip = values.get(ip_flag).unwrap_or("127.0.0.1");
-    let ip: IpAddr = ip.parse().with_context(|| {
-        format!("{}: '{ip}' is not an IP address, such as 127.0.0.1", values.flag(ip_flag))
+    let ip: IpAddr = ip.parse().map_err(|_| {
+        Refused(format!("{}: '{ip}' is not an IP address, such as 127.0.0.1", values.flag(ip_flag)))
     })?;
     let port = values.number(port_flag).unwrap_or(u64::from(port_default));
-    let port = u16::try_from(port)
-        .with_context(|| format!("{}: {port} is no port: 0 to 65535 is right", values.flag(port_flag)))?;
+    let port = u16::try_from(port).map_err(|_| {
+        Refused(format!("{}: {port} is no port: 0 to 65535 is right", values.flag(port_flag)))
+    })?;
     Ok(SocketAddr::new(ip, port))
 }
 
@@ -35,9 +35,11 @@ pub fn advertised(
     if let Some(ip) = values.get("advertise_ip") {
         let parsed: IpAddr = ip
             .parse()
-            .with_context(|| format!("{}: '{ip}' is not an IP address", values.flag("advertise_ip")))?;
+            .map_err(|_| Refused(format!("{}: '{ip}' is not an IP address", values.flag("advertise_ip"))))?;
         if parsed.is_unspecified() {
-            bail!("{}: nobody can be reached at {ip}", values.flag("advertise_ip"));
+            return Err(
+                Refused(format!("{}: nobody can be reached at {ip}", values.flag("advertise_ip"))).into()
+            );
         }
         return Ok(SocketAddr::new(parsed, bound.port()));
     }
@@ -51,6 +53,22 @@ pub fn advertised(
         Ipv4Addr::LOCALHOST.into()
     });
     Ok(SocketAddr::new(own, bound.port()))
+}
+
+/// The address of a master, of `--master`: HOST:PORT, alone or in a URL or the name of a libprocess.
+pub async fn resolve(master: &str) -> anyhow::Result<SocketAddr> {
+    let plain = master.trim_start_matches("http://").trim_end_matches('/');
+    let plain = plain.strip_prefix("master@").unwrap_or(plain);
+    let right = "HOST:PORT of a master is right";
+    let port =
+        plain.rsplit_once(':').and_then(|(host, port)| (!host.is_empty()).then(|| port.parse::<u16>()));
+    if !matches!(port, Some(Ok(1..))) {
+        return Err(Refused(format!("--master: '{master}' is wrong: {right}")).into());
+    }
+    let found = tokio::net::lookup_host(plain).await;
+    let found =
+        found.map_err(|e| anyhow::anyhow!("--master: no address is found for '{master}' ({right}): {e}"))?;
+    found.into_iter().next().ok_or_else(|| anyhow::anyhow!("--master: '{plain}' has no address"))
 }
 
 /// Our address on the way to a peer.
@@ -81,6 +99,17 @@ mod tests {
         );
         assert!(refused(&[("ip", "here")]).contains("ip: 'here' is not an IP address"));
         assert_eq!(listen(&values(&[]), "ip", "port", 5050).unwrap(), "127.0.0.1:5050".parse().unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_master_is_refused() {
+        for wrong in ["garbage::::", "here", ":5050", "here:", "here:x", "here:0", "zk://a:2181/mesos"] {
+            let why = resolve(wrong).await.unwrap_err();
+            assert!(why.downcast_ref::<Refused>().is_some() && why.to_string().contains(wrong), "{why}");
+        }
+        for right in ["127.0.0.1:5050", "http://127.0.0.1:5050/", "master@127.0.0.1:5050"] {
+            assert_eq!(resolve(right).await.unwrap(), "127.0.0.1:5050".parse().unwrap());
+        }
     }
 
     #[test]

@@ -5,8 +5,9 @@ mod containers;
 use crate::{
     Running, Stop, address,
     attach::Desk,
+    complain::Complaints,
     driver::{Driven, Saver, drive, now, system_rng},
-    flags::Values,
+    flags::{Refused, Values},
     hub::{Hub, Style},
     machine::{self, Share},
     messages::{Came, sort},
@@ -18,7 +19,7 @@ use anyhow::Context as _;
 use base::{Duration, Now};
 use endpoints::{Arrived, Perform, Routed};
 use model::{link::Upid, request::Answer};
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 use tokio::sync::mpsc;
 use web::{
     Limits, Reply,
@@ -32,14 +33,14 @@ pub(crate) const SHARE: &str = "share";
 
 /// Starts an agent; it serves when this returns, and registers by itself.
 pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<Running> {
-    let master = values.get("master").context("--master=HOST:PORT is required")?;
-    let master = resolve(master).await?;
+    let master = values.get("master").ok_or_else(|| Refused("--master=HOST:PORT is required".to_owned()))?;
+    let master = address::resolve(master).await?;
     let address = address::listen(values, "ip", "port", 5051)?;
     let cgroups_root = values.get("cgroups_root").unwrap_or("mesos").to_owned();
     let cgroup_mount = values.get("cgroups_hierarchy").unwrap_or("/sys/fs/cgroup");
     let (isolation, warnings) =
         Isolation::choose(values.get("isolation"), Path::new(cgroup_mount), &cgroups_root)
-            .map_err(anyhow::Error::msg)?;
+            .map_err(Refused)?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -54,21 +55,19 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let share = Share::read(values.get(SHARE));
     let told = values.get("resources").unwrap_or_default();
     let default_role = values.get("default_role").unwrap_or("*");
-    let resources = machine::resources(told, default_role, &work_dir, share).map_err(anyhow::Error::msg)?;
+    let resources = machine::resources(told, default_role, &work_dir, share).map_err(Refused)?;
     let config = Config {
         address,
         hostname: values.get("hostname").map_or_else(|| address.ip().to_string(), str::to_owned),
         work_dir: work_dir.display().to_string(),
         resources: resources.to_messages(),
-        attributes: machine::attributes(values.get("attributes").unwrap_or_default())
-            .map_err(anyhow::Error::msg)?,
+        attributes: machine::attributes(values.get("attributes").unwrap_or_default()).map_err(Refused)?,
         domain: crate::allocation::domain(values)?,
         flags: values.all().clone(),
         registration_backoff: values
             .duration("registration_backoff_factor")
             .unwrap_or(Duration::from_millis(100)),
-        environment: machine::environment(values.get("executor_environment_variables"))
-            .map_err(anyhow::Error::msg)?,
+        environment: machine::environment(values.get("executor_environment_variables")).map_err(Refused)?,
         users: users(values),
         cpu_quota: values.on("cgroups_enable_cfs"),
         boot_id: machine::boot_id(),
@@ -126,6 +125,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let Known { running, starting, ended } = known;
     driven.send(Input::Recovered { running, starting, ended }).await;
     driven.send(Input::MasterDetected(Some(Upid::new("master", master)))).await;
+    tokio::spawn(watch_master(driven.clone(), stop.clone()));
     let pause = values.duration("disk_watch_interval").unwrap_or(DISK_WATCH_INTERVAL);
     tokio::spawn(watch_disk(driven.clone(), work_dir.clone(), pause, stop.clone()));
     let inbox = driven.clone();
@@ -247,12 +247,40 @@ fn executor_times(values: &Values) -> agent::ExecutorTimes {
 fn keep(values: &Values) -> anyhow::Result<Keep> {
     let default = Keep::default();
     let headroom = match values.get("gc_disk_headroom") {
-        Some(text) => text.parse().ok().filter(|part| (0.0..=1.0).contains(part)).with_context(|| {
-            format!("{}: '{text}' is wrong: a part of the disk from 0 to 1", values.flag("gc_disk_headroom"))
+        Some(text) => text.parse().ok().filter(|part| (0.0..=1.0).contains(part)).ok_or_else(|| {
+            let flag = values.flag("gc_disk_headroom");
+            Refused(format!("{flag}: '{text}' is wrong: a part of the disk from 0 to 1"))
         })?,
         None => default.headroom,
     };
     Ok(Keep { delay: values.duration("gc_delay").unwrap_or(default.delay), headroom })
+}
+
+/// How often it is looked whether the master knows this agent.
+const MASTER_WATCH: Duration = Duration::from_secs(1);
+
+/// Says when the agent is registered and when it is not.
+async fn watch_master(driven: Driven<Agent>, mut stop: Stop) {
+    let mut complaints = Complaints::default();
+    let mut was = false;
+    while tokio::time::timeout(MASTER_WATCH, stop.wait_for(|stop| *stop)).await.is_err() {
+        let (is, id, master) = {
+            let agent = driven.read();
+            let id = agent.info().id.as_ref().map(|id| id.value.clone()).unwrap_or_default();
+            (agent.is_registered(), id, agent.master().map(|m| m.address.to_string()).unwrap_or_default())
+        };
+        if is {
+            if !was {
+                tracing::info!(id, master, "registered with the master");
+            }
+            complaints.end();
+        } else if complaints.due(std::time::Instant::now()) {
+            let said =
+                if was { "the master is lost" } else { "the master can't be reached, or does not answer" };
+            tracing::warn!(master, "{said}; it is tried again and again");
+        }
+        was = is;
+    }
 }
 
 /// Tells how full the disk is, now and then.
@@ -270,15 +298,6 @@ async fn watch_disk(driven: Driven<Agent>, path: std::path::PathBuf, pause: Dura
             return;
         }
     }
-}
-
-async fn resolve(master: &str) -> anyhow::Result<SocketAddr> {
-    let plain = master.trim_start_matches("http://").trim_end_matches('/');
-    let plain = plain.strip_prefix("master@").unwrap_or(plain);
-    let mut found = tokio::net::lookup_host(plain).await.with_context(|| {
-        format!("--master: no address is found for '{master}' (HOST:PORT of a master is right)")
-    })?;
-    found.next().with_context(|| format!("--master: '{plain}' has no address"))
 }
 
 /// Completes when everything is to stop.

@@ -1,7 +1,6 @@
 //! The flags of a role that say how resources are divided, and where a machine stands. Never divides anything.
 
-use crate::flags::Values;
-use anyhow::{Context as _, bail};
+use crate::flags::{Refused, Values};
 use api::json::FromJson as _;
 use master::allocator::{Options, Order, Quantities};
 use model::{mesos::DomainInfo, resources::Resources};
@@ -28,7 +27,7 @@ fn order(values: &Values, name: &str) -> anyhow::Result<Order> {
     match values.get(name).unwrap_or("drf") {
         "drf" => Ok(Order::Share),
         "random" => Ok(Order::Random),
-        other => bail!("--{name}: '{other}' is no order: drf or random"),
+        other => Err(Refused(format!("--{name}: '{other}' is no order: drf or random")).into()),
     }
 }
 
@@ -36,11 +35,14 @@ fn order(values: &Values, name: &str) -> anyhow::Result<Order> {
 fn least(text: &str) -> anyhow::Result<Vec<Quantities>> {
     let one = |one: &str| {
         let parsed = Resources::parse(one, "*");
-        let parsed = parsed.with_context(|| format!("--min_allocatable_resources: '{one}'"))?;
+        let parsed = parsed.map_err(|e| Refused(format!("--min_allocatable_resources: '{one}': {e}")))?;
         let milli = |name: &str| (name.to_owned(), parsed.milli(name));
         let all: Quantities = parsed.iter().map(|item| milli(item.kind.name().as_str())).collect();
         if all.iter().any(|(_, milli)| *milli <= 0) {
-            bail!("--min_allocatable_resources: '{one}' is not made of scalars, as in 'cpus:0.01|mem:32'");
+            return Err(Refused(format!(
+                "--min_allocatable_resources: '{one}' is not made of scalars, as in 'cpus:0.01|mem:32'"
+            ))
+            .into());
         }
         Ok(all)
     };
@@ -51,7 +53,7 @@ fn least(text: &str) -> anyhow::Result<Vec<Quantities>> {
 pub fn domain(values: &Values) -> anyhow::Result<Option<DomainInfo>> {
     let Some(text) = values.get("domain").filter(|text| !text.is_empty()) else { return Ok(None) };
     let example = r#"{"fault_domain":{"region":{"name":"eu"},"zone":{"name":"eu-1"}}}"#;
-    let wrong = |why: String| anyhow::anyhow!("--domain: {why}; as in '{example}'");
+    let wrong = |why: String| anyhow::Error::new(Refused(format!("--domain: {why}; as in '{example}'")));
     let json = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
     DomainInfo::from_json(&json).map(Some).map_err(wrong)
 }

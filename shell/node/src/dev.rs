@@ -36,7 +36,7 @@ pub struct Dev {
     /// How many agents run
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=AGENTS_MAX as i64))]
     agents: u16,
-    /// What each agent offers, for example 'cpus:4;mem:4096;ports:[31000-32000]'; of what is not named, an equal share of the machine
+    /// What each agent offers, for example 'cpus:4;mem:4096;ports:[31000-32000]'; ports are divided among the agents; of what is not named, an equal share of the machine
     #[arg(long)]
     resources: Option<String>,
     /// Isolators by Mesos' names, comma-separated; default: all that this machine allows
@@ -66,8 +66,14 @@ pub(crate) async fn run(dev: Dev) -> anyhow::Result<()> {
     values.set("work_dir", dev.dir.join("master").display().to_string());
     let master = master::start(&values, &here, stop.clone()).await?;
     let mut all: Vec<Running> = Vec::new();
-    for number in 0..dev.agents {
-        let values = agent_values(&dev, number, &master.address.to_string());
+    let numbers = agents_to_start(&dev);
+    let more: Vec<_> = numbers.iter().filter(|n| **n >= dev.agents).map(|n| format!("agent-{n}")).collect();
+    if !more.is_empty() {
+        println!("Also starting {}: tasks of an earlier start run there.", more.join(", "));
+    }
+    let of = numbers.last().map_or(dev.agents, |last| last.saturating_add(1));
+    for number in numbers {
+        let values = agent_values(&dev, number, of, &master.address.to_string());
         all.push(agent::start(&values, &here, stop.clone()).await?);
     }
     let agents: Vec<_> = all.iter().map(|a| format!("http://{}", a.address)).collect();
@@ -192,14 +198,26 @@ fn next(dev: &Dev, files: &[cli::AppFile], master: &str, marathon: &str) -> Vec<
     lines
 }
 
-fn agent_values(dev: &Dev, number: u16, master: &str) -> Values {
+/// Those that are asked for, and all others of the directory whose tasks go on: nobody else would look after them.
+fn agents_to_start(dev: &Dev) -> Vec<u16> {
+    let entries = std::fs::read_dir(&dev.dir).into_iter().flatten().flatten();
+    let number =
+        |entry: std::fs::DirEntry| entry.file_name().to_str()?.strip_prefix("agent-")?.parse::<u16>().ok();
+    let others = entries.filter_map(number).filter(|n| (dev.agents..AGENTS_MAX).contains(n));
+    let lives = |n: &u16| containers::lives(&dev.dir.join(format!("agent-{n}")).join("launcher"));
+    let mut all: Vec<u16> = (0..dev.agents).chain(others.filter(lives)).collect();
+    all.sort_unstable();
+    all
+}
+
+fn agent_values(dev: &Dev, number: u16, of: u16, master: &str) -> Values {
     let mut values = tables::AGENT.defaults();
     let port = if dev.agent_port == 0 { 0 } else { dev.agent_port.saturating_add(number) };
     values.set("master", master);
     values.set("ip", dev.bind.to_string());
     values.set("port", port.to_string());
     values.say("port", "--agent-port");
-    values.set(agent::SHARE, format!("{number}/{}", dev.agents));
+    values.set(agent::SHARE, format!("{number}/{of}"));
     values.set("work_dir", dev.dir.join(format!("agent-{number}")).display().to_string());
     values.set("kill-tasks-on-exit", dev.kill_tasks_on_exit.to_string());
     if let Some(isolation) = &dev.isolation {

@@ -131,7 +131,8 @@ impl Table {
 
     /// The clap definition, from which help and completions come.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(self.role).about(self.about).styles(Styles::plain()).arg(
+        let mut command = Command::new(self.role).about(self.about).styles(Styles::plain());
+        command = command.version(env!("CARGO_PKG_VERSION")).display_name("mesolite").arg(
             Arg::new("config")
                 .long("config")
                 .value_name("FILE")
@@ -199,16 +200,43 @@ impl Table {
             let Some(name) = argument.strip_prefix("--") else { continue };
             let name = name.split('=').next().unwrap_or(name);
             let name = name.strip_prefix("no-").unwrap_or(name);
-            if let Some((name, instead)) = self.refused.iter().find(|(n, _)| *n == name) {
-                return Err(Refused(format!("mesolite {} does not take --{name}: {instead}", self.role)));
-            }
-            let takes = self.flags.iter().any(|f| f.name == name || f.aliases.contains(&name));
-            let plain = name.strip_prefix("disable_").unwrap_or(name);
-            if let (false, Some(instead)) = (takes, crate::upstream::advice(self.role, plain)) {
+            if let Some(instead) = self.instead(name) {
                 return Err(Refused(format!("mesolite {} does not take --{name}: {instead}", self.role)));
             }
         }
         Ok(())
+    }
+
+    /// Refuses variables that set such flags: a daemon that ignored them would run as nobody meant it to.
+    pub fn refuse_variables(&self, all: impl Iterator<Item = (String, String)>) -> Result<(), Refused> {
+        let all: BTreeMap<_, _> = all.filter(|(_, value)| !value.is_empty()).collect();
+        let within = all.contains_key("MESOS_FRAMEWORK_ID");
+        for variable in all.keys().filter(|variable| !crate::upstream::is_given(variable, within)) {
+            let Some(name) = variable.strip_prefix(self.env_prefix) else { continue };
+            if let Some(instead) = self.instead(&name.to_ascii_lowercase()) {
+                let role = self.role;
+                return Err(Refused(format!(
+                    "mesolite {role} does not take the variable {variable}: {instead}; unset it"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What to use instead of an upstream flag that this role does not take.
+    fn instead(&self, name: &str) -> Option<&'static str> {
+        if self.flags.iter().any(|f| f.name == name || f.aliases.contains(&name)) {
+            return None;
+        }
+        let refused = |name| self.refused.iter().find(|(n, _)| *n == name).map(|(_, instead)| *instead);
+        let of = |name| refused(name).or_else(|| crate::upstream::advice(self.role, name));
+        // Marathon's camel case is lost in a variable.
+        let camel = |name: &str| match name {
+            "killbatchduration" => of("killBatchDuration"),
+            "killsperbatch" => of("killsPerBatch"),
+            _ => None,
+        };
+        of(name).or_else(|| camel(name)).or_else(|| of(name.strip_prefix("disable_")?))
     }
 
     fn read_file(&self, path: &PathBuf) -> Result<BTreeMap<String, String>, Refused> {
@@ -219,6 +247,12 @@ impl Table {
         let mut values = BTreeMap::new();
         for (name, value) in table {
             let row = self.flags.iter().find(|f| f.name == name || f.aliases.contains(&name.as_str()));
+            if let (None, Some(instead)) = (row, self.instead(&name)) {
+                let (path, role) = (path.display(), self.role);
+                return Err(Refused(format!(
+                    "--config: {path}: mesolite {role} does not take {name}: {instead}"
+                )));
+            }
             let Some(row) = row else {
                 let known: Vec<_> = self.flags.iter().map(|f| f.name).collect();
                 return Err(Refused(format!(
@@ -311,6 +345,40 @@ mod tests {
         assert!(values(&["agent", "--switch_user"]).unwrap().on("switch_user"));
         assert!(!values(&["agent", "--no-switch_user"]).unwrap().on("switch_user"));
         assert!(!values(&["agent", "--switch_user=false"]).unwrap().on("switch_user"));
+    }
+
+    #[test]
+    fn variables_of_flags_that_are_not_taken_are_refused_and_a_tasks_own_are_not() {
+        let refused = |table: &Table, names: &[&str]| {
+            table.refuse_variables(names.iter().map(|n| ((*n).to_owned(), "x".to_owned()))).map_err(|r| r.0)
+        };
+        let (master, agent) = (&crate::tables::MASTER, &crate::tables::AGENT);
+        for name in ["MESOS_ZK", "MESOS_AUTHENTICATE_FRAMEWORKS", "MESOS_CREDENTIALS", "MESOS_ACLS"] {
+            let why = refused(master, &["MESOS_PORT", name]).unwrap_err();
+            assert!(why.contains(&format!("does not take the variable {name}: ")), "{why}");
+        }
+        let marathon = &crate::tables::ORCHESTRATOR;
+        for name in
+            ["MARATHON_HTTP_CREDENTIALS", "MARATHON_ZK", "MARATHON_DISABLE_HA", "MARATHON_KILLSPERBATCH"]
+        {
+            assert!(refused(marathon, &[name]).unwrap_err().contains(name));
+        }
+        let of_a_task = [
+            "MESOS_TASK_ID",
+            "MESOS_SANDBOX",
+            "MESOS_SLAVE_ID",
+            "MESOS_FRAMEWORK_ID",
+            "MESOS_HTTP_COMMAND_EXECUTOR",
+            "MESOS_RECOVERY_TIMEOUT",
+            "MESOS_CHECKPOINT",
+            "MARATHON_APP_ID",
+        ];
+        for table in [master, agent, marathon] {
+            refused(table, &of_a_task).unwrap();
+        }
+        assert!(refused(agent, &["MESOS_RECOVERY_TIMEOUT"]).is_err(), "this process is no task");
+        let empty = [("MESOS_ZK".to_owned(), String::new())];
+        assert!(master.refuse_variables(empty.into_iter()).is_ok(), "an empty one sets nothing");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! How much is logged, for the whole process: the level that it started with, and a higher one for a while.
 
+use crate::flags::Refused;
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -19,14 +20,24 @@ static LEVEL: AtomicU32 = AtomicU32::new(0);
 /// Which setting is the latest: an older one does not end it.
 static SETTING: AtomicU64 = AtomicU64::new(0);
 
-/// Starts logging to stderr at a level of upstream's names, and to a file too.
+/// Reads the level that a flag names, in upstream's names or ours.
+pub fn read(flag: &str, level: &str) -> Result<&'static str, Refused> {
+    match level.to_ascii_lowercase().as_str() {
+        "off" => Ok("off"),
+        "fatal" | "error" => Ok("error"),
+        "warning" | "warn" => Ok("warn"),
+        "info" => Ok("info"),
+        "debug" => Ok("debug"),
+        "trace" => Ok("trace"),
+        _ => Err(Refused(format!(
+            "{flag}: '{level}' is no level: error, warning, info, debug, trace or off is right"
+        ))),
+    }
+}
+
+/// Starts logging to stderr at a level, and to a file too.
 pub fn begin(level: &str, quiet: bool, file: Option<File>) {
-    let level = match level.to_ascii_lowercase().as_str() {
-        "warning" => "warn".to_owned(),
-        "fatal" => "error".to_owned(),
-        other => other.to_owned(),
-    };
-    let text = if quiet { "off".to_owned() } else { level };
+    let text = if quiet { "off".to_owned() } else { level.to_owned() };
     let (filter, handle) = reload::Layer::new(filter(&text));
     // No escape sequences in files.
     let colour = cli::Output::detect(false).progress && std::env::var_os("NO_COLOR").is_none();
@@ -93,5 +104,20 @@ fn apply(level: u32) {
     };
     if let Err(error) = handle.reload(filter(text)) {
         tracing::warn!(%error, "the log level could not be changed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_is_none_is_refused_with_those_that_are() {
+        assert_eq!((read("--l", "WARNING").unwrap(), read("--l", "info").unwrap()), ("warn", "info"));
+        let why = read("--logging-level", "foo").unwrap_err().0;
+        assert!(
+            why.starts_with("--logging-level: 'foo'") && why.contains("error, warning, info, debug"),
+            "{why}"
+        );
     }
 }

@@ -5,6 +5,7 @@ mod agent;
 mod allocation;
 mod attach;
 mod clock;
+mod complain;
 mod dev;
 mod documents;
 mod driver;
@@ -25,7 +26,7 @@ mod upstream;
 use anyhow::Context as _;
 use clap::{Args as _, FromArgMatches as _, Subcommand as _};
 use containers::Launcher;
-use flags::{Table, Values};
+use flags::{Refused, Table, Values};
 use std::{net::SocketAddr, process::ExitCode};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
@@ -89,7 +90,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         && let Err(refused) = table.refuse_unknown(&arguments[2..])
     {
         eprintln!("mesolite: {refused}");
-        return ExitCode::from(2);
+        return ExitCode::from(cli::exit::USAGE);
     }
     let matches = match command().try_get_matches_from(&arguments) {
         Ok(matches) => matches,
@@ -100,6 +101,17 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    // Of whom the environment says how to run.
+    let asked: &[&Table] = match matches.subcommand_name() {
+        Some("dev") => &ROLES,
+        _ => table.as_slice(),
+    };
+    let environment =
+        || std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)));
+    if let Some(refused) = asked.iter().find_map(|table| table.refuse_variables(environment()).err()) {
+        eprintln!("mesolite: {refused}");
+        return ExitCode::from(cli::exit::USAGE);
+    }
     let outcome = match (matches.subcommand(), table) {
         (Some((_, sub)), Some(table)) => {
             table.values(sub).map_err(anyhow::Error::new).and_then(|v| role(table, v))
@@ -120,7 +132,10 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("mesolite: {error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref::<Refused>() {
+                Some(_) => ExitCode::from(cli::exit::USAGE),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -142,6 +157,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 fn role(table: &Table, values: Values) -> anyhow::Result<()> {
+    let level = levels::read("--logging_level", values.get("logging_level").unwrap_or("info"))?;
     let file = match values.get("log_dir") {
         Some(dir) => {
             let path = levels::path(dir, table.role);
@@ -149,7 +165,7 @@ fn role(table: &Table, values: Values) -> anyhow::Result<()> {
         }
         None => None,
     };
-    levels::begin(values.get("logging_level").unwrap_or("info"), values.on("quiet"), file);
+    levels::begin(level, values.on("quiet"), file);
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         let mut told = Told::listen()?;
@@ -188,7 +204,7 @@ fn role(table: &Table, values: Values) -> anyhow::Result<()> {
 }
 
 fn run_dev(dev: dev::Dev) -> anyhow::Result<()> {
-    levels::begin(&dev.logging_level, false, None);
+    levels::begin(levels::read("--logging-level", &dev.logging_level)?, false, None);
     let runtime = runtime()?;
     let outcome = runtime.block_on(dev::run(dev));
     runtime.shutdown_background();

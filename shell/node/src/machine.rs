@@ -42,7 +42,8 @@ impl Share {
 /// What an agent offers: what it is told, and of kinds that it is told nothing of what the machine has, as upstream.
 /// What names no role is the default role's.
 pub fn resources(told: &str, default_role: &str, work_dir: &Path, share: Share) -> Result<Resources, String> {
-    let mut all = told_in(told, default_role).map_err(|why| format!("--resources: {why}"))?;
+    let all = told_in(told, default_role).and_then(|all| divided(&all, share));
+    let mut all = all.map_err(|why| format!("--resources: {why}"))?;
     let named = names(told);
     let found =
         of_role(found(work_dir, share), default_role).map_err(|why| format!("--default_role: {why}"))?;
@@ -71,6 +72,35 @@ fn told_in(told: &str, default_role: &str) -> Result<Resources, String> {
         }
         reserve(&mut message, default_role);
         messages.push(message);
+    }
+    Resources::from_messages(&messages).map_err(|e| e.to_string())
+}
+
+/// Ports that several agents of one machine are told are divided among them: two tasks can't have the same one. The rest
+/// is what each of them has.
+fn divided(told: &Resources, share: Share) -> Result<Resources, String> {
+    let mut messages = told.to_messages();
+    for message in messages.iter_mut().filter(|m| m.name == "ports" && share.of > 1) {
+        let ranges = message.ranges.get_or_insert_default();
+        let count = |r: &value::Range| r.end.saturating_add(1).saturating_sub(r.begin);
+        let all: u64 = ranges.range.iter().map(count).sum();
+        let part = all / share.of;
+        if part == 0 {
+            return Err(format!("ports: {all} ports can't be divided among {} agents", share.of));
+        }
+        let (mut skipped, mut wanted) = (share.number * part, part);
+        let mut mine = Vec::new();
+        for range in &ranges.range {
+            let skip = skipped.min(count(range));
+            skipped -= skip;
+            let take = wanted.min(count(range) - skip);
+            wanted -= take;
+            if take > 0 {
+                let begin = range.begin + skip;
+                mine.push(value::Range { begin, end: begin + take - 1 });
+            }
+        }
+        ranges.range = mine;
     }
     Resources::from_messages(&messages).map_err(|e| e.to_string())
 }
@@ -215,6 +245,22 @@ mod tests {
         assert!(text.contains("cpus(reservations: [(STATIC,web)]):2") && text.contains("mem:64"), "{text}");
         assert!(text.contains("ports(reservations: [(STATIC,web)])"), "{text}");
         assert!(resources("cpus:x", "*", Path::new("/"), whole).unwrap_err().contains("--resources"));
+    }
+
+    #[test]
+    fn ports_that_are_told_are_divided_and_the_rest_is_each_ones() {
+        let of = |n: u64, told: &str| resources(told, "*", Path::new("/"), Share { number: n, of: 3 });
+        let told = "cpus:2;ports:[31000-31003,32000-32004]";
+        let all = [0, 1, 2].map(|n| of(n, told).unwrap());
+        let ports = all.each_ref().map(|r| r.ports().as_slice().to_vec());
+        assert_eq!(
+            ports,
+            [vec![(31_000, 31_002)], vec![(31_003, 31_003), (32_000, 32_001)], vec![(32_002, 32_004)]]
+        );
+        assert!(all.iter().all(|r| r.scalar("cpus") == 2.0));
+        assert!(of(0, "ports:[1-2]").unwrap_err().contains("2 ports can't be divided among 3 agents"));
+        let json = r#"[{"name":"ports","type":"RANGES","ranges":{"range":[{"begin":1,"end":3}]}}]"#;
+        assert_eq!(of(1, json).unwrap().ports().as_slice(), [(2, 2)]);
     }
 
     #[test]

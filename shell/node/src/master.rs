@@ -4,13 +4,12 @@ use crate::{
     Running, Stop, address,
     documents::Documents,
     driver::{Driven, Saver, drive_observed, now, system_rng},
-    flags::Values,
+    flags::{Refused, Values},
     hub::{Hub, Style},
     measure::{StoreDir, Timings},
     messages::{Came, sort},
     perform::{More, Tools},
 };
-use anyhow::Context as _;
 use base::Now;
 use endpoints::{Arrived, Perform, Routed};
 use master::{Config, Effect, Input, Master, OperatorCall};
@@ -187,10 +186,11 @@ fn weights(text: &str) -> anyhow::Result<Vec<(String, f64)>> {
     let pairs = text.split(',').filter(|p| !p.is_empty());
     pairs
         .map(|pair| {
-            let (role, weight) =
-                pair.split_once('=').with_context(|| format!("--weights: '{pair}' is not role=weight"))?;
-            let weight: f64 = weight.parse().ok().filter(|w| *w > 0.0).with_context(|| {
-                format!("--weights: '{weight}' of role '{role}' is wrong: a number above 0")
+            let (role, weight) = pair
+                .split_once('=')
+                .ok_or_else(|| Refused(format!("--weights: '{pair}' is not role=weight")))?;
+            let weight: f64 = weight.parse().ok().filter(|w| *w > 0.0).ok_or_else(|| {
+                Refused(format!("--weights: '{weight}' of role '{role}' is wrong: a number above 0"))
             })?;
             Ok((role.to_owned(), weight))
         })

@@ -2,11 +2,11 @@
 
 use crate::{
     Running, Stop, address,
+    complain::Complaints,
     driver::{Driven, Saver, drive, now, system_rng},
-    flags::Values,
+    flags::{Refused, Values},
     hub::{Hub, Style},
 };
-use anyhow::Context as _;
 use base::Duration;
 use bytes::Bytes;
 use endpoints::{Arrived, Routed, orchestrator::Identity};
@@ -31,7 +31,10 @@ const BEAT_BYTES: Bytes = Bytes::from_static(b"\r\n");
 
 /// Starts an orchestrator; it serves when this returns, and subscribes by itself.
 pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
-    let master = values.get("master").context("--master=HOST:PORT is required")?;
+    let master = values.get("master").ok_or_else(|| Refused("--master=HOST:PORT is required".to_owned()))?;
+    if !master.starts_with("https://") {
+        address::resolve(master).await?;
+    }
     let master = if master.contains("://") { master.to_owned() } else { format!("http://{master}") };
     let address = address::listen(values, "http_address", "http_port", 8080)?;
     let listener = web::bind(address, &values.flag("http_port")).await?;
@@ -209,7 +212,7 @@ fn one_of<'v>(values: &'v Values, name: &str, words: &[&str]) -> anyhow::Result<
     let given = values.get(name);
     match given {
         Some(word) if !words.contains(&word) => {
-            anyhow::bail!("--{name}={word}: must be one of {}", words.join(", "))
+            Err(Refused(format!("--{name}={word}: must be one of {}", words.join(", "))).into())
         }
         given => Ok(given),
     }
@@ -224,6 +227,7 @@ async fn keep_subscribed(
 ) {
     let mut caller: Option<Caller> = None;
     let mut reading: Option<tokio::task::JoinHandle<()>> = None;
+    let mut complaints = Complaints::default();
     while let Some(call) = calls.recv().await {
         if call.r#type() != Type::Subscribe {
             if let Some(caller) = &caller {
@@ -237,12 +241,18 @@ async fn keep_subscribed(
         }
         match connect(&master, call, Codec::Protobuf).await {
             Ok((fresh, events)) => {
+                complaints.end();
+                tracing::info!(master, "subscribed at the master");
                 caller = Some(fresh);
                 reading = Some(tokio::spawn(read(driven.clone(), events, stop.clone())));
             }
             Err(error) => {
                 caller = None;
-                tokio::spawn(again(driven.clone(), error.to_string(), stop.clone()));
+                let why = error.to_string();
+                if !*stop.borrow() && complaints.due(std::time::Instant::now()) {
+                    tracing::warn!(master, why, "no master; it is tried again and again");
+                }
+                tokio::spawn(again(driven.clone(), why, stop.clone()));
             }
         }
     }
@@ -259,6 +269,9 @@ async fn read(driven: Driven<Orchestrator>, mut events: mpsc::Receiver<Received>
             Received::Disconnected(reason) => why = reason,
         }
     }
+    if !*stop.borrow() {
+        tracing::warn!(why, "the master is lost");
+    }
     again(driven, why, stop).await;
 }
 
@@ -266,7 +279,6 @@ async fn again(driven: Driven<Orchestrator>, why: String, stop: Stop) {
     if *stop.borrow() {
         return;
     }
-    tracing::warn!(why, "no master");
     driven.send(Input::Disconnected { why }).await;
     tokio::time::sleep(RECONNECT).await;
     driven.send(Input::Connected).await;

@@ -7,12 +7,23 @@ type Group = (&'static str, &'static [&'static str]);
 
 /// What to use instead of an upstream flag; none = upstream has no such flag either.
 pub fn advice(role: &str, name: &str) -> Option<&'static str> {
-    let groups = match role {
+    groups(role).iter().find(|(_, names)| names.contains(&name)).map(|(advice, _)| *advice)
+}
+
+fn groups(role: &str) -> &'static [Group] {
+    match role {
         "master" => MASTER,
         "agent" => AGENT,
         _ => ORCHESTRATOR,
-    };
-    groups.iter().find(|(_, names)| names.contains(&name)).map(|(advice, _)| *advice)
+    }
+}
+
+/// Variables that an agent gives its tasks and executors, which are no flags for a daemon that is one of them.
+const GIVEN_TO_TASKS: &[&str] = &["MESOS_RECOVERY_TIMEOUT", "MESOS_EXECUTOR_REREGISTRATION_RETRY_INTERVAL"];
+
+/// Whether an agent gives this variable to its tasks; `within` = this process is one.
+pub fn is_given(variable: &str, within: bool) -> bool {
+    within && GIVEN_TO_TASKS.contains(&variable)
 }
 
 const MASTER: &[Group] = &[
@@ -21,27 +32,38 @@ const MASTER: &[Group] = &[
         &["advertise_port", "hostname_lookup", "ip_discovery_command", "require_agent_domain"],
     ),
     (
-        "there is no such setting; the built-in behaviour is described in COMPAT.md",
+        "agents that don't answer become unreachable at their own time, however many they are",
         &[
             "agent_removal_rate_limit",
-            "firewall_rules",
-            "max_executors_per_agent",
-            "max_executors_per_slave",
-            "max_unreachable_tasks_per_framework",
-            "offer_constraints_re2_max_mem",
-            "offer_constraints_re2_max_program_size",
-            "rate_limits",
             "recovery_agent_removal_limit",
             "recovery_slave_removal_limit",
-            "registry_gc_interval",
-            "registry_max_agent_age",
-            "registry_max_agent_count",
-            "roles",
-            "root_submissions",
             "slave_removal_rate_limit",
-            "whitelist",
         ],
     ),
+    ("no endpoint can be closed here; put a proxy in front that does", &["firewall_rules"]),
+    (
+        "an agent takes any number of executors, as far as its resources go",
+        &["max_executors_per_agent", "max_executors_per_slave"],
+    ),
+    (
+        "as many are kept as ended ones, --max_completed_tasks_per_framework",
+        &["max_unreachable_tasks_per_framework"],
+    ),
+    (
+        "a regular expression is bounded in its compiled size by the built-in REGEX_BYTES_MAX",
+        &["offer_constraints_re2_max_mem", "offer_constraints_re2_max_program_size"],
+    ),
+    (
+        "frameworks are not throttled; what waits is bounded for each peer and for the master",
+        &["rate_limits"],
+    ),
+    (
+        "what is known of unreachable and gone agents is kept, whatever its age or number",
+        &["registry_gc_interval", "registry_max_agent_age", "registry_max_agent_count"],
+    ),
+    ("every role may be used, as upstream without this flag", &["roles"]),
+    ("frameworks may run tasks as root, as upstream by default", &["root_submissions"]),
+    ("resources of every agent are offered; DEACTIVATE_AGENT holds one back", &["whitelist"]),
     (
         "authentication and authorization come with a later version; until then bind to an address that only friends reach",
         &[
@@ -98,43 +120,62 @@ const AGENT: &[Group] = &[
             "secret_resolver",
         ],
     ),
+    ("features of the agent can't be chosen; all that it has are on", &["agent_features"]),
     (
-        "there is no such setting; the built-in behaviour is described in COMPAT.md",
+        "the agent's own process is put into no cgroups; let the service manager do it",
+        &["agent_subsystems", "slave_subsystems"],
+    ),
+    (
+        "statistics have no numbers of processes and threads from cgroups",
+        &["cgroups_cpu_enable_pids_and_tids_count"],
+    ),
+    (
+        "the groups of an ended container are removed beside everything else; nothing waits for it",
+        &["cgroups_destroy_timeout"],
+    ),
+    ("swap is not limited; switch it off on the machine where that matters", &["cgroups_limit_swap"]),
+    (
+        "ports that a task listens on are not watched, as upstream without the isolator network/ports",
         &[
-            "agent_features",
-            "agent_subsystems",
-            "cgroups_cpu_enable_pids_and_tids_count",
-            "cgroups_destroy_timeout",
-            "cgroups_limit_swap",
             "check_agent_port_range_only",
-            "container_disk_watch_interval",
             "container_ports_isolated_range",
             "container_ports_watch_interval",
-            "disallow_sharing_agent_ipc_namespace",
-            "disallow_sharing_agent_pid_namespace",
-            "enforce_container_disk_quota",
             "enforce_container_ports",
-            "executor_registration_timeout",
-            "executor_reregistration_retry_interval",
-            "executor_reregistration_timeout",
-            "executor_shutdown_grace_period",
-            "fetcher_stall_timeout",
-            "firewall_rules",
-            "frameworks_home",
-            "gc_non_executor_container_sandboxes",
-            "hadoop_home",
-            "http_heartbeat_interval",
-            "max_completed_executors_per_framework",
-            "oversubscribed_resources_interval",
-            "recover",
-            "recovery_timeout",
-            "revocable_cpu_low_priority",
-            "runtime_dir",
-            "slave_subsystems",
-            "strict",
-            "systemd_runtime_directory",
         ],
     ),
+    (
+        "the disk use of a sandbox is not limited",
+        &["container_disk_watch_interval", "enforce_container_disk_quota"],
+    ),
+    (
+        "namespaces are chosen by --isolation alone",
+        &["disallow_sharing_agent_ipc_namespace", "disallow_sharing_agent_pid_namespace"],
+    ),
+    (
+        "executors are asked once, at the start, to register again; see --executor_reregistration_timeout",
+        &["executor_reregistration_retry_interval"],
+    ),
+    ("a download that brings nothing for 60 s has failed (STALL)", &["fetcher_stall_timeout"]),
+    ("no endpoint can be closed here; put a proxy in front that does", &["firewall_rules"]),
+    (
+        "URIs are http, https, file or absolute paths; a relative one is refused by name when it is fetched",
+        &["frameworks_home", "hadoop_home"],
+    ),
+    ("sandboxes of what ended are kept by --gc_delay", &["gc_non_executor_container_sandboxes"]),
+    ("executors get a heartbeat every 30 minutes, upstream's default", &["http_heartbeat_interval"]),
+    (
+        "1000 ended tasks and executors are kept for reading (COMPLETED_TASKS_MAX)",
+        &["max_completed_executors_per_framework"],
+    ),
+    (
+        "nothing is oversubscribed: there is no estimator",
+        &["oversubscribed_resources_interval", "revocable_cpu_low_priority"],
+    ),
+    ("the agent always finds its tasks again, as with upstream's default reconnect", &["recover"]),
+    ("executors with checkpoints are told 15mins, upstream's default", &["recovery_timeout"]),
+    ("what runs is noted under --work_dir, in launcher", &["runtime_dir"]),
+    ("always strict: an agent whose state is damaged does not start, and says which file it is", &["strict"]),
+    ("systemd is not needed to keep tasks alive: the launcher does it", &["systemd_runtime_directory"]),
     (
         "name the address with --ip and --advertise_ip, or the name with --hostname",
         &[
@@ -224,34 +265,36 @@ const AGENT: &[Group] = &[
 
 const ORCHESTRATOR: &[Group] = &[
     (
-        "there is no such setting; the built-in behaviour is described in COMPAT.md",
-        &[
-            "accepted_resource_roles_default_behavior",
-            "access_control_allow_origin",
-            "assets_path",
-            "backup_location",
-            "checkpoint",
-            "default_accepted_resource_roles",
-            "deprecated_features",
-            "disable_http",
-            "draining_seconds",
-            "enable_features",
-            "event_stream_max_outstanding_messages",
-            "executor",
-            "graceful_shutdown_timeout",
-            "http_compression",
-            "internal_version_caching",
-            "maintenance_mode",
-            "max_apps",
-            "max_running_deployments",
-            "mesos_heartbeat_failure_threshold",
-            "mesos_heartbeat_interval",
-            "mesos_leader_ui_url",
-            "mesos_offer_constraints",
-            "new_group_enforce_role",
-            "task_reservation_timeout",
-        ],
+        "answers carry no Access-Control headers; put a proxy in front that adds them",
+        &["access_control_allow_origin"],
     ),
+    ("pages are embedded in the binary", &["assets_path"]),
+    ("copy --work_dir while the orchestrator is stopped", &["backup_location"]),
+    ("tasks always go on while their agent restarts, as by Marathon's default", &["checkpoint"]),
+    (
+        "nothing that is deprecated is switched on; what is there is listed in COMPAT.md",
+        &["deprecated_features"],
+    ),
+    ("HTTP is served always", &["disable_http"]),
+    (
+        "agents under maintenance take no new tasks; what is planned for later changes nothing",
+        &["draining_seconds", "maintenance_mode"],
+    ),
+    (
+        "at most 1000 event streams (STREAMS_MAX); one that does not read is cut",
+        &["event_stream_max_outstanding_messages"],
+    ),
+    ("tasks are commands run by the agent, unless an app names an executor itself", &["executor"]),
+    ("a stop takes 8 s at most (STOP_TIMEOUT)", &["graceful_shutdown_timeout"]),
+    ("answers are compressed for clients that accept it", &["http_compression"]),
+    ("versions of apps are read from memory", &["internal_version_caching"]),
+    (
+        "the master's heartbeats decide: after some missed ones the subscription begins anew",
+        &["mesos_heartbeat_failure_threshold", "mesos_heartbeat_interval"],
+    ),
+    ("links lead to --master", &["mesos_leader_ui_url"]),
+    ("no offer constraints are sent; offers that fit nothing are declined", &["mesos_offer_constraints"]),
+    ("apps with resident volumes are refused, so nothing is reserved", &["task_reservation_timeout"]),
     (
         "this needs no tuning here; leave it out",
         &[
@@ -286,17 +329,12 @@ const ORCHESTRATOR: &[Group] = &[
             "storage_execution_context_size",
             "store_cache",
             "suppress_offers",
-            "task_launch_confirm_timeout",
             "task_lost_expunge_initial_delay",
             "task_lost_expunge_interval",
             "task_operation_notification_timeout",
             "task_tracker_request_timeout",
             "task_update_request_timeout",
         ],
-    ),
-    (
-        "images, volumes, devices and container networks come with a later version; leave it out",
-        &["default_network_name", "gpu_scheduling_behavior", "mesos_bridge_name"],
     ),
     (
         "authentication and authorization come with a later version; until then bind to an address that only friends reach",
@@ -343,3 +381,30 @@ const ORCHESTRATOR: &[Group] = &[
         &["metrics", "metrics_datadog", "metrics_name_prefix", "metrics_prometheus", "metrics_statsd"],
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_taken_stands_in_compat_md_with_what_happens_instead() {
+        let told = include_str!("../../../COMPAT.md");
+        let (_, told) = told.split_once("### Upstream flags that are not taken").expect("its section");
+        let mut missing = Vec::new();
+        for table in crate::ROLES {
+            let (_, part) = told.split_once(&format!("\n| {} |", table.role)).expect("the role's table");
+            let part = part.split("\n\n").next().unwrap_or_default();
+            let named =
+                groups(table.role).iter().flat_map(|(advice, names)| names.iter().map(|n| (*n, *advice)));
+            for (name, advice) in named.chain(table.refused.iter().copied()) {
+                let row = part.lines().find(|row| row.contains(&format!("`{name}`")));
+                if !row.is_some_and(|row| row.ends_with(&format!("| {advice} |"))) {
+                    missing.push(format!("{} `{name}` | {advice} |", table.role));
+                }
+                let takes = |f: &crate::flags::Flag| f.name == name || f.aliases.contains(&name);
+                assert!(!table.flags.iter().any(takes), "{}: --{name} is taken", table.role);
+            }
+        }
+        assert!(missing.is_empty(), "rows that are missing or say something else:\n{}", missing.join("\n"));
+    }
+}

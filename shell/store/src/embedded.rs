@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 use std::{
     fs::{File, OpenOptions, Permissions},
     io::{Read as _, Write as _},
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread::JoinHandle,
@@ -46,10 +46,10 @@ impl Store {
     /// Opens the directory, making it if need be. A second opener is refused, as is a damaged log.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
         let dir = dir.as_ref();
-        std::fs::create_dir_all(dir).map_err(|e| trouble(dir, "create", &e))?;
+        std::fs::create_dir_all(dir).map_err(|e| not_ours(dir, "create", &e))?;
         // What is kept may hold secrets: the environment of tasks.
         let own = Permissions::from_mode(DIRECTORY_MODE);
-        std::fs::set_permissions(dir, own).map_err(|e| trouble(dir, "close to others", &e))?;
+        std::fs::set_permissions(dir, own).map_err(|e| not_ours(dir, "close to others", &e))?;
         let lock = lock(dir)?;
         let log = Arc::new(Mutex::new(Log::open(dir)?));
         let (queue, waiting) = mpsc::sync_channel(COMMITS_WAITING_MAX);
@@ -98,6 +98,27 @@ impl Drop for Store {
         {
             tracing::error!("the store's thread had panicked");
         }
+        locked(&self.log).settle();
+    }
+}
+
+/// A directory that the system keeps from us: whose it is, and what to do.
+fn not_ours(dir: &Path, what: &'static str, error: &std::io::Error) -> StoreError {
+    let told = trouble(dir, what, error);
+    let StoreError::Disk { file, error: said, full, .. } = &told else { return told };
+    let seen = dir.ancestors().find_map(|d| Some((d, std::fs::metadata(d).ok()?.uid())));
+    let (own, denied) =
+        (rustix::process::geteuid().as_raw(), error.kind() == std::io::ErrorKind::PermissionDenied);
+    match seen {
+        Some((of, uid)) if denied && uid != own => {
+            let of = of.display();
+            let error = format!(
+                "{said}: {of} belongs to the user with uid {uid}, and this is uid {own}: start as that user, or name \
+                 another directory"
+            );
+            StoreError::Disk { file: file.clone(), what, error, full: *full }
+        }
+        _ => told,
     }
 }
 

@@ -5,6 +5,7 @@
 mod conformance;
 mod embedded;
 mod log;
+mod mark;
 mod segment;
 
 pub use conformance::{Opening, conformance};
@@ -43,7 +44,7 @@ pub enum StoreError {
     /// What is on the disk is not what was written.
     #[error(
         "{} is damaged at byte {at} ({why}); nothing was changed. Restore the file from a backup, or, to give up all \
-         that is recorded in it, move it away and start again", file.display()
+         that is recorded in it, move its whole directory away and start again", file.display()
     )]
     Corrupt {
         /// The damaged file.

@@ -4,6 +4,7 @@
 
 use crate::{
     StoreError,
+    mark::{self, Mark},
     segment::{self, Frame, HEAD, MAGIC, Place, Said},
 };
 use model::save::Records;
@@ -36,10 +37,15 @@ pub struct Log {
     rewrite_at: u64,
     /// Bytes behind `length` may be the rest of a failed write.
     dirty: bool,
+    /// Says which frame is durable; none while it can't be written.
+    mark: Option<Mark>,
+    /// What it said when the log was opened: an earlier end is a loss. None = nothing was promised yet.
+    promised: Option<u64>,
 }
 
 impl Log {
-    /// Opens the log of a directory, or begins one.
+    /// Opens the log of a directory, or begins one. One that ends before its mark has lost what was acknowledged, and is
+    /// refused.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join("log");
         let disk = |what| move |error: io::Error| trouble(&path, what, &error);
@@ -50,6 +56,22 @@ impl Log {
                 return Err(trouble(&dir.join("log.new"), "remove", &error));
             }
             _ => {}
+        }
+        let marked = dir.join(mark::NAME);
+        let promised = match Mark::read(dir).map_err(|e| trouble(&marked, "read", &e))? {
+            mark::Said::Nothing => None,
+            mark::Said::Durable(number) => Some(number),
+            mark::Said::Damaged => {
+                let why = "it says which records must be there; if the log beside it is known to be whole, remove this \
+                           file"
+                .to_owned();
+                return Err(StoreError::Corrupt { file: marked, at: 0, why });
+            }
+        };
+        if promised.is_some() && std::fs::metadata(&path).map_or(0, |m| m.len()) < MAGIC.len() as u64 {
+            let at = std::fs::metadata(&path).map_or(0, |m| m.len());
+            let why = format!("it is empty or gone, though {} says that it was begun", marked.display());
+            return Err(StoreError::Corrupt { file: path, at, why });
         }
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).open(&path).map_err(disk.clone()("open"))?;
@@ -65,11 +87,14 @@ impl Log {
             term: 0,
             rewrite_at: REWRITE_BYTES_MIN,
             dirty: false,
+            mark: None,
+            promised,
         };
         if bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes) {
             log.file.set_len(0).map_err(disk.clone()("truncate"))?;
             log.file.write_all(MAGIC).map_err(disk.clone()("write"))?;
             log.file.sync_all().map_err(disk.clone()("sync"))?;
+            log.begin_mark();
             sync_dir(dir)?;
             return Ok(log);
         }
@@ -78,7 +103,47 @@ impl Log {
             return Err(StoreError::Corrupt { file: path, at: 0, why });
         }
         log.replay(&bytes)?;
+        log.begin_mark();
         Ok(log)
+    }
+
+    /// A full disk must not keep a daemon from starting: without a mark all is as safe as the log alone.
+    fn begin_mark(&mut self) {
+        match Mark::open(&self.dir, self.last) {
+            Ok(mark) => self.mark = Some(mark),
+            Err(error) => tracing::warn!(%error, dir = %self.dir.display(), "the log can't be marked"),
+        }
+    }
+
+    fn note(&self) {
+        if let Some(Err(error)) = self.mark.as_ref().map(|mark| mark.note(self.last)) {
+            tracing::warn!(%error, dir = %self.dir.display(), "the log's mark can't be written");
+        }
+    }
+
+    /// Makes durable what the mark says.
+    pub fn settle(&self) {
+        self.note();
+        if let Some(Err(error)) = self.mark.as_ref().map(Mark::sync) {
+            tracing::warn!(%error, dir = %self.dir.display(), "the log's mark can't be synced");
+        }
+    }
+
+    /// Refuses a log that ends before what was promised of it.
+    fn keeps_promise(&self, at: usize, why: &str) -> Result<(), StoreError> {
+        match self.promised {
+            Some(promised) if self.last < promised => Err(StoreError::Corrupt {
+                file: self.path.clone(),
+                at: at as u64,
+                why: format!(
+                    "{why} after record {}, but records up to {promised} were durable, as {} says; if an older copy was \
+                     put here on purpose, remove that file",
+                    self.last,
+                    self.dir.join(mark::NAME).display()
+                ),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn replay(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
@@ -106,11 +171,13 @@ impl Log {
                         let why = why.to_owned();
                         return Err(StoreError::Corrupt { file: self.path.clone(), at: at as u64, why });
                     }
+                    self.keeps_promise(at, why)?;
                     self.keep_torn(rest, at)?;
                     break;
                 }
             }
         }
+        self.keeps_promise(at, "it ends")?;
         self.length = at as u64;
         self.rewrite_at = self.next_rewrite();
         Ok(())
@@ -171,6 +238,7 @@ impl Log {
             Ok(frame) => self.apply(frame.said, base),
             Err(why) => unreachable!("a frame of our own does not read: {why}"),
         }
+        self.note();
         Ok(())
     }
 
@@ -224,7 +292,9 @@ impl Log {
                 self.last = last;
                 let bytes = std::fs::read(&self.path).map_err(|e| trouble(&self.path, "read", &e))?;
                 (self.live, self.live_bytes, self.last, self.dirty) = (BTreeMap::new(), 0, 0, false);
-                self.replay(&bytes)
+                self.replay(&bytes)?;
+                self.settle();
+                Ok(())
             }
             Err(error) => {
                 self.rewrite_at = self.length + self.length.max(REWRITE_BYTES_MIN);

@@ -101,15 +101,110 @@ fn a_torn_tail_is_cut_off_and_the_rest_kept() {
     let frame = (whole.len() - 16) / 20;
     for cut in [1, 5, 17, frame - 1] {
         std::fs::write(&log, &whole[..whole.len() - cut]).unwrap();
+        unmark(dir.path());
         assert_eq!(keys(dir.path()).len(), 19, "{cut} bytes cut");
         // and the log goes on behind the last good frame
         Store::open(dir.path()).unwrap().commit(1, put("new", b"x")).wait().unwrap();
         assert_eq!(keys(dir.path()).len(), 20, "{cut} bytes cut");
     }
+    unmark(dir.path());
     std::fs::write(&log, &whole[..whole.len() - frame]).unwrap();
     assert_eq!(keys(dir.path()).len(), 19);
+    unmark(dir.path());
     std::fs::write(&log, &whole[..7]).unwrap();
     assert!(keys(dir.path()).is_empty(), "a log whose very beginning was never synced is empty");
+}
+
+/// As a log that was written before there were marks, or whose last frame was never promised.
+fn unmark(dir: &Path) {
+    std::fs::remove_file(dir.join("log.mark")).unwrap();
+}
+
+#[test]
+fn a_log_that_ends_before_its_mark_is_refused_and_one_that_ends_after_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 20);
+    let (log, mark) = (dir.path().join("log"), dir.path().join("log.mark"));
+    let whole = std::fs::read(&log).unwrap();
+    let frame = (whole.len() - 16) / 20;
+    let mut zeroed = whole.clone();
+    zeroed[whole.len() / 2..].fill(0);
+    let short = |cut: usize| whole[..whole.len() - cut].to_vec();
+    for (bytes, at) in [
+        (zeroed, 16 + frame * 9),
+        (short(1), 16 + frame * 19),
+        (short(frame), 16 + frame * 19),
+        (whole[..16].to_vec(), 16),
+        (whole[..7].to_vec(), 7),
+        (Vec::new(), 0),
+    ] {
+        std::fs::write(&log, &bytes).unwrap();
+        let error = Store::open(dir.path()).unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Corrupt { at: found, .. } if *found == at as u64),
+            "{at}: {error}"
+        );
+        let said = error.to_string();
+        assert!(said.contains("log.mark") && said.contains("Restore the file"), "{said}");
+        assert_eq!(std::fs::read(&log).unwrap(), bytes, "nothing was changed");
+    }
+    std::fs::remove_file(&log).unwrap();
+    assert!(
+        matches!(Store::open(dir.path()), Err(StoreError::Corrupt { .. })),
+        "a log that is gone is a loss too"
+    );
+    assert!(!log.exists());
+    // What a kill leaves of a write that was never acknowledged.
+    std::fs::write(&log, [&whole[..], &[1, 2, 3]].concat()).unwrap();
+    assert_eq!(keys(dir.path()).len(), 20);
+    // A machine that died after a sync of the log and before one of the mark.
+    let old = std::fs::read(&mark).unwrap();
+    Store::open(dir.path()).unwrap().commit(1, put("new", b"x")).wait().unwrap();
+    std::fs::write(&mark, old).unwrap();
+    assert_eq!(keys(dir.path()).len(), 21);
+    std::fs::write(&mark, b"no mark").unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(&error, StoreError::Corrupt { file, .. } if *file == mark), "{error}");
+}
+
+#[test]
+fn the_mark_follows_a_rewrite() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    for i in 0..100u8 {
+        store.commit(3, put("hot", &vec![i; 100_000])).wait().unwrap();
+    }
+    drop(store);
+    let log = dir.path().join("log");
+    let whole = std::fs::read(&log).unwrap();
+    assert!(whole.len() < 9_000_000, "it was rewritten");
+    std::fs::write(&log, &whole[..whole.len() - 1]).unwrap();
+    assert!(matches!(Store::open(dir.path()), Err(StoreError::Corrupt { .. })));
+    std::fs::write(&log, &whole).unwrap();
+    assert_eq!(keys(dir.path()).len(), 1);
+}
+
+#[test]
+fn a_directory_of_somebody_else_is_named_with_its_owner() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("SKIPPED: only root can try as somebody else");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let own = std::os::unix::fs::chown(dir.path(), Some(12_345), None);
+    own.unwrap();
+    // Without CAP_FOWNER root is nobody special either; a thread of its own, so that no other test is.
+    let path = dir.path().to_owned();
+    let said = std::thread::spawn(move || {
+        rustix::thread::set_thread_res_uid(
+            rustix::process::Uid::from_raw(54_321),
+            rustix::process::Uid::from_raw(54_321),
+            rustix::process::Uid::from_raw(54_321),
+        )
+        .unwrap();
+        Store::open(path).unwrap_err().to_string()
+    });
+    let said = said.join().unwrap();
+    assert!(said.contains("belongs to the user with uid 12345, and this is uid 54321"), "{said}");
 }
 
 #[test]

@@ -54,20 +54,20 @@ fn ended(shared: &Shared) -> bool {
 pub fn sweep(shared: &Shared, state: &mut State) {
     for id in std::mem::take(&mut state.unmade) {
         let mut tries = 0;
-        while state.cgroups.as_ref().is_some_and(|c| !remove(c, &id)) && tries < SWEEP_TRIES_MAX {
+        while state.cleaned.as_ref().is_some_and(|c| !remove(c, &id)) && tries < SWEEP_TRIES_MAX {
             tries += 1;
             thread::sleep(PAUSE);
         }
         state.journal.keep(Line::Forgotten { container: id });
     }
-    if state.cgroups.is_some() {
+    if state.cleaned.is_some() {
         std::mem::take(&mut state.left).iter().for_each(|id| shared.leave(id));
     }
 }
 
 /// Tries each once; false if something is still there.
 fn clean_all(shared: &Shared) -> bool {
-    let cgroups = shared.lock().cgroups.clone();
+    let cgroups = shared.lock().cleaned.clone();
     let ids: Vec<_> = shared.remains().keys().cloned().collect();
     for id in ids {
         let gone = cgroups.as_ref().is_none_or(|c| remove(c, &id));

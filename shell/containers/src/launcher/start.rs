@@ -150,6 +150,13 @@ fn prepare(spec: &ContainerSpec, around: &Surroundings) -> Result<(spawn::Order,
     };
     let own = !spec.session;
     let (stdout, stderr) = (ends.stdout, ends.stderr);
+    if let Some(user) = &user {
+        // Who opens /dev/stdout anew must be let in; the descriptor alone does not do that.
+        for file in [Some(&stdout), Some(&stderr), ends.stdin.as_ref()].into_iter().flatten() {
+            std::os::unix::fs::fchown(file, Some(user.uid), Some(user.gid))
+                .map_err(|e| format!("can't give the task's output to its user: {e}"))?;
+        }
+    }
     let order = order(&spec.program, &spec.environment, &spec.sandbox, user.clone(), stdout, stderr)?;
     let order = spawn::Order {
         cgroups: groups,

@@ -64,6 +64,8 @@ pub struct State {
     pub idle_since: Instant,
     pub isolation: Isolation,
     pub cgroups: Option<Cgroups>,
+    /// All that containers may have had, by whatever isolation they were made: their groups go with them.
+    pub cleaned: Option<Cgroups>,
     pub file_limit: Option<u64>,
 }
 
@@ -86,6 +88,7 @@ impl State {
             idle_since: Instant::now(),
             isolation: Isolation::default(),
             cgroups: None,
+            cleaned: None,
             file_limit: None,
         }
     }
@@ -176,7 +179,7 @@ impl State {
         } else if self.queue.remove(&id).is_some() {
             self.say(&Word::Failed { container: id, why: "It was destroyed before it was made".to_owned() });
         } else if !self.ended.contains_key(&id) {
-            if self.cgroups.is_some() {
+            if self.cleaned.is_some() {
                 shared.leave(&id);
             }
             self.say(&Word::Failed { container: id, why: "There is no such container".to_owned() });
@@ -213,7 +216,7 @@ impl State {
     pub fn failed(&mut self, shared: &Shared, id: &ContainerId, why: String) {
         self.journal.keep(Line::Forgotten { container: id.clone() });
         self.destroyed.remove(id);
-        if self.cgroups.is_some() {
+        if self.cleaned.is_some() {
             shared.leave(id);
         }
         self.say(&Word::Failed { container: id.clone(), why });
@@ -249,7 +252,7 @@ impl State {
         if let Some(board) = self.boards.get(id) {
             board.container_ended();
         }
-        if self.cgroups.is_some() {
+        if self.cleaned.is_some() {
             shared.leave(id);
         }
         self.say(&Word::Terminated { container: id.clone(), how });
