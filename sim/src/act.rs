@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 
 /// Apps of one seed.
 const APPS: u64 = 6;
+/// How those begin whose changes may be undone.
+pub const BOUNDED: &str = "/b";
 
 impl World {
     /// Clients do something, and again after a while.
@@ -70,9 +72,47 @@ impl World {
                     self.ask("DELETE", uri, String::new(), None, Promise::Something);
                 }
             }
+            Op::Bounded => self.ask_bounded(),
             Op::Bad => self.ask_nonsense(),
             Op::Read => {
                 self.ask("GET", "/v2/apps".to_owned(), String::new(), None, Promise::Everything);
+            }
+        }
+    }
+
+    /// A change of an app whose deployments may be paused or rolled back, now or when its turn comes.
+    fn ask_bounded(&mut self) {
+        let app = format!("{BOUNDED}{}", self.rng.below(3));
+        if !self.client.is_free(Some(app.as_str())) {
+            return;
+        }
+        let query = ["", "?queue=true", "?force=true", "?queue=true&maxFailures=1"][self.rng.below(4) as usize];
+        let some = Some(app.clone());
+        match self.rng.below(6) {
+            0 => self.ask("DELETE", format!("/v2/apps{app}{query}"), String::new(), some, Promise::Something),
+            1 => {
+                let body = json!({ "instances": self.rng.below(5) });
+                self.ask("PUT", format!("/v2/apps{app}{query}"), body.to_string(), some, Promise::Something);
+            }
+            2 => {
+                let Some(machine) = self.orchestrator.as_ref() else { return };
+                let paused = machine.deployments().into_iter().find(|d| d.paused().is_some());
+                let Some(id) = paused.map(|deployment| deployment.id.clone()) else { return };
+                let uri = format!("/v2/deployments/{id}/resume");
+                self.ask("POST", uri, String::new(), some, Promise::Something);
+            }
+            _ => {
+                let mut body = self.definition();
+                if self.chance(400) {
+                    body["cmd"] = json!(format!("crash {}", 100 + self.rng.below(3000)));
+                }
+                body["maxFailures"] = json!(self.rng.below(4));
+                body["settleSeconds"] = json!(self.rng.below(4));
+                body["onFailure"] = json!(["pause", "rollback"][self.rng.below(2) as usize]);
+                if self.chance(300) {
+                    body["deploymentTimeoutSeconds"] = json!(5 + self.rng.below(60));
+                }
+                self.ask("PUT", format!("/v2/apps{app}{query}"), body.to_string(), some, Promise::Something);
             }
         }
     }

@@ -86,6 +86,10 @@ impl World {
                 continue;
             }
             let deployment = machine.deployment_of(id);
+            // it waits for somebody to go on or to go back
+            if deployment.is_some_and(|deployment| deployment.paused().is_some()) {
+                continue;
+            }
             if explained && (deployment.is_some() || runs < state.spec.instances) {
                 continue;
             }
