@@ -86,7 +86,8 @@ impl World {
         if !self.client.is_free(Some(app.as_str())) {
             return;
         }
-        let query = ["", "?queue=true", "?force=true", "?queue=true&maxFailures=1"][self.rng.below(4) as usize];
+        let query =
+            ["", "?queue=true", "?force=true", "?queue=true&maxFailures=1"][self.rng.below(4) as usize];
         let some = Some(app.clone());
         match self.rng.below(6) {
             0 => self.ask("DELETE", format!("/v2/apps{app}{query}"), String::new(), some, Promise::Something),
