@@ -160,7 +160,7 @@ impl Mix {
             ops,
         };
         // without another draw, so that older seeds still mean what they meant
-        let bounded = !mix.calm && mix.active.as_secs() % 3 == 0;
+        let bounded = !mix.calm && mix.active.as_secs().is_multiple_of(3);
         Self { ops: mix.ops.iter().copied().chain(bounded.then_some(Op::Bounded)).collect(), ..mix }
     }
 }
