@@ -445,3 +445,45 @@ fn a_wrong_command_line_is_named_and_exits_with_2() {
         );
     }
 }
+
+#[test]
+fn the_log_says_who_comes_and_goes_and_who_is_not_there() {
+    let mut lonely = Command::new(BINARY);
+    let dir = tempfile::tempdir().expect("a directory");
+    lonely.args(["agent", "--port=0", "--master=127.0.0.1:1", "--work_dir=a"]).current_dir(dir.path());
+    let alone = |said: &str| said.contains("the master can't be reached");
+    let output = real::for_a_while(&mut lonely, std::time::Duration::from_millis(2500), alone);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(alone(&said) && said.contains("127.0.0.1:1"), "{said}");
+    real::clean_up(dir.path());
+
+    let mut lonely = Command::new(BINARY);
+    lonely
+        .args(["orchestrator", "--http_port=0", "--master=127.0.0.1:1", "--work_dir=o"])
+        .current_dir(dir.path());
+    let output = real::for_a_while(&mut lonely, std::time::Duration::from_secs(4), |_| false);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let complaints = said.matches("no master; it is tried again").count();
+    assert!((2..=4).contains(&complaints), "at 0, 1 and 3 s: {said}");
+
+    let dev = Dev::start(dir.path(), &["--logging-level=info"]);
+    let seconds = own_seconds();
+    let app = json!({ "id": "/stays", "cmd": format!("exec sleep {seconds}"), "cpus": 0.1, "mem": 32,
+        "env": { "PASSWORD": "sekret" } });
+    dev.run_app(&app.to_string());
+    assert_eq!(dev.ask("DELETE", "/v2/apps/stays", "").0, 200);
+    real::eventually("its end is logged", || dev.said().contains("TASK_KILLED").then_some(()));
+    let said = dev.said();
+    for line in [
+        " admitted, at 127.0.0.1:",
+        "framework ",
+        " subscribed",
+        "TASK_STARTING",
+        "TASK_RUNNING",
+        "recovered",
+    ] {
+        assert!(said.contains(line), "'{line}' is not in {said}");
+    }
+    assert_eq!(said.matches("TASK_RUNNING").count(), 1, "{said}");
+    assert!(!said.contains("sekret"), "{said}");
+}

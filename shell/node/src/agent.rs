@@ -5,8 +5,9 @@ mod containers;
 use crate::{
     Running, Stop, address,
     attach::Desk,
+    chronicle::Tasks,
     complain::Complaints,
-    driver::{Driven, Saver, drive, now, system_rng},
+    driver::{Driven, Saver, drive_observed, now, system_rng},
     flags::{Refused, Values},
     hub::{Hub, Style},
     machine::{self, Share},
@@ -97,7 +98,8 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let (hub, mut closed) =
         Hub::new(Style { frame: endpoints::agent::frame, media_type: api::call::media_type });
     let performing = (hub.clone(), link.clone());
-    let (driven, task) = drive(
+    let mut told = Tasks::default();
+    let (driven, task) = drive_observed(
         machine,
         rng,
         || Input::Tick,
@@ -119,10 +121,12 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                 order => orders.send(order).unwrap_or_default(),
             })
         },
+        move |agent, _| told.of(agent).iter().for_each(|line| tracing::info!("{line}")),
     );
     let (current, now_living) = tokio::sync::watch::channel(launcher.clone());
     tokio::spawn(containers::keep(driven.clone(), queue, words, current, options, stop.clone()));
     let Known { running, starting, ended } = known;
+    let recovered = format!("{} running containers, {} ended", running.len(), ended.len());
     driven.send(Input::Recovered { running, starting, ended }).await;
     driven.send(Input::MasterDetected(Some(Upid::new("master", master)))).await;
     tokio::spawn(watch_master(driven.clone(), stop.clone()));
@@ -189,7 +193,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         }
     };
     let server = tokio::spawn(web::serve(listener, Limits::default(), stop, handler));
-    tracing::info!(%address, %master, "agent serves");
+    tracing::info!(%address, %master, recovered, "agent serves");
     let kill = values.on("kill-tasks-on-exit").then_some(launcher);
     Ok(Running { address, tasks: vec![task, server], launcher: kill, leave: Some(leave) })
 }

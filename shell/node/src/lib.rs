@@ -4,6 +4,7 @@ mod address;
 mod agent;
 mod allocation;
 mod attach;
+mod chronicle;
 mod clock;
 mod complain;
 mod dev;

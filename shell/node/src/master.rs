@@ -2,6 +2,7 @@
 
 use crate::{
     Running, Stop, address,
+    chronicle::{self, Chronicle},
     documents::Documents,
     driver::{Driven, Saver, drive_observed, now, system_rng},
     flags::{Refused, Values},
@@ -54,6 +55,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     config.allocation = crate::allocation::options(values)?;
     config.domain = crate::allocation::domain(values)?;
     config.weights = weights(values.get("weights").unwrap_or_default())?;
+    let recovered = chronicle::recovered(&records, &["agents", "unreachable", "frameworks"]);
     let mut rng = system_rng();
     let machine = Master::new(config, &records, Now::new(now(), &mut rng));
     let (link, mut exits) = Link::new(advertised, here.clone());
@@ -63,6 +65,8 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         Style { frame: endpoints::master::operator_event, media_type: api::call::media_type };
     let (operator, mut operator_closed) = Hub::new(operator_style);
     let performing = (hub.clone(), operator.clone(), link.clone());
+    let chronicle = Chronicle::default();
+    let telling = chronicle.clone();
     let (allocations, commits) = (Timings::default(), Timings::default());
     let (timed, committed) = (allocations.clone(), commits.clone());
     let mut runs = 0;
@@ -78,12 +82,15 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
             };
             let saver = Saver::start_timed(store, driven.inbox(), done, committed);
             let (hub, operator, link) = performing;
-            Box::new(move |effect| match effect {
-                Effect::Http(http) => hub.perform(http),
-                Effect::Operator(http) => operator.perform(http),
-                Effect::Send(envelope) => link.send(*envelope),
-                Effect::Link(Upid { address, .. }) => link.link(address),
-                Effect::Save { save, batch } => saver.save(save, batch),
+            Box::new(move |effect| {
+                telling.of(&effect).iter().for_each(|line| tracing::info!("{line}"));
+                match effect {
+                    Effect::Http(http) => hub.perform(http),
+                    Effect::Operator(http) => operator.perform(http),
+                    Effect::Send(envelope) => link.send(*envelope),
+                    Effect::Link(Upid { address, .. }) => link.link(address),
+                    Effect::Save { save, batch } => saver.save(save, batch),
+                }
             })
         },
         move |master: &Master, took| {
@@ -103,6 +110,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
             let input = tokio::select! {
                 Some(exit) = exits.recv() => Input::Exited { peer: exit.peer },
                 Some(stream) = closed.recv() => {
+                    chronicle.closed(stream).iter().for_each(|line| tracing::info!("{line}"));
                     streams.forget(stream);
                     Input::StreamClosed { stream }
                 }
@@ -149,7 +157,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         }
     };
     let server = tokio::spawn(web::serve(listener, Limits::default(), stop, handler));
-    tracing::info!(address = %advertised, "master serves");
+    tracing::info!(address = %advertised, recovered, "master serves");
     Ok(Running { address: advertised, tasks: vec![task, server], launcher: None, leave: None })
 }
 

@@ -125,10 +125,7 @@ const AGENT: &[Group] = &[
         "the agent's own process is put into no cgroups; let the service manager do it",
         &["agent_subsystems", "slave_subsystems"],
     ),
-    (
-        "statistics have no numbers of processes and threads from cgroups",
-        &["cgroups_cpu_enable_pids_and_tids_count"],
-    ),
+    ("processes and threads are always counted", &["cgroups_cpu_enable_pids_and_tids_count"]),
     (
         "the groups of an ended container are removed beside everything else; nothing waits for it",
         &["cgroups_destroy_timeout"],
