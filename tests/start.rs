@@ -474,14 +474,9 @@ fn the_log_says_who_comes_and_goes_and_who_is_not_there() {
     assert_eq!(dev.ask("DELETE", "/v2/apps/stays", "").0, 200);
     real::eventually("its end is logged", || dev.said().contains("TASK_KILLED").then_some(()));
     let said = dev.said();
-    for line in [
-        " admitted, at 127.0.0.1:",
-        "framework ",
-        " subscribed",
-        "TASK_STARTING",
-        "TASK_RUNNING",
-        "recovered",
-    ] {
+    for line in
+        [" admitted, at 127.0.0.1:", "framework ", " subscribed", "TASK_STAGING", "TASK_RUNNING", "recovered"]
+    {
         assert!(said.contains(line), "'{line}' is not in {said}");
     }
     assert_eq!(said.matches("TASK_RUNNING").count(), 1, "{said}");
