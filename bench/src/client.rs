@@ -3,7 +3,7 @@
 
 use api::recordio::Decoder;
 use model::mesos::{
-    AgentId, FrameworkId, FrameworkInfo, OfferId, TaskId, TaskInfo, TaskState,
+    AgentId, Filters, FrameworkId, FrameworkInfo, OfferId, TaskId, TaskInfo, TaskState,
     offer::{Operation, operation},
     scheduler::{Call, Event, call, event},
 };
@@ -255,6 +255,20 @@ impl Scheduler {
         call.r#type = Some(call::Type::Accept.into());
         let mut bytes = Vec::new();
         self.calls.append(&mut bytes, call);
+        self.calls.send(&bytes)
+    }
+
+    /// Declines an offer for as long as can be said, and asks for everything again.
+    pub fn decline_and_revive(&self, offer: OfferId) -> Result<(), String> {
+        let filters = Some(Filters { refuse_seconds: Some(1e6) });
+        let mut decline =
+            Call { decline: Some(call::Decline { offer_ids: vec![offer], filters }), ..Default::default() };
+        decline.r#type = Some(call::Type::Decline.into());
+        let mut revive = Call { revive: Some(call::Revive::default()), ..Default::default() };
+        revive.r#type = Some(call::Type::Revive.into());
+        let mut bytes = Vec::new();
+        self.calls.append(&mut bytes, decline);
+        self.calls.append(&mut bytes, revive);
         self.calls.send(&bytes)
     }
 

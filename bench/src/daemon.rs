@@ -95,6 +95,17 @@ impl Daemon {
         })
     }
 
+    /// Starts a master alone on some cores.
+    pub fn master(binary: &Path, cores: &[usize], flags: &[String]) -> Result<Self, String> {
+        let mut daemon = Self::new()?;
+        let mut all =
+            vec![format!("--work_dir={}", daemon.dir.join("data").display()), "--port=0".to_owned()];
+        all.extend(flags.iter().cloned());
+        let said = daemon.spawn(binary, cores, "master", &all)?;
+        daemon.master = host(&said["master"])?;
+        Ok(daemon)
+    }
+
     /// Starts a master and an orchestrator on some cores, without agents.
     pub fn control(binary: &Path, cores: &[usize]) -> Result<Self, String> {
         let mut daemon = Self::new()?;

@@ -13,6 +13,7 @@ mod launch;
 mod lists;
 mod machine;
 mod probes;
+mod reads;
 mod report;
 mod start;
 mod stats;
@@ -69,7 +70,7 @@ pub struct Row {
 }
 
 /// All rows.
-pub const ROWS: [Row; 9] = [
+pub const ROWS: [Row; 10] = [
     Row { name: "L1", about: "short tasks on one agent without isolation", run: launch::plain },
     Row {
         name: "L2",
@@ -88,6 +89,7 @@ pub const ROWS: [Row; 9] = [
         run: alloc::cycles,
     },
     Row { name: "A1M", about: "Marathon's list of 10,000 apps with 100,000 tasks, polled", run: lists::apps },
+    Row { name: "A1", about: "the master's large documents while many poll them", run: reads::reads },
     Row { name: "A2", about: "apps written durably, one by one and thousands at once", run: write::writes },
     Row { name: "A3", about: "events told to a thousand clients", run: events::fan_out },
     Row { name: "A4", about: "deployments of thousands on simulated agents", run: deploy::deployments },
