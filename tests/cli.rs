@@ -352,3 +352,63 @@ fn only_regular_files_of_a_sandbox_are_read_and_large_ones_in_parts() {
     let (status, large) = real::request(agent, "GET", &format!("/files/download?path={directory}/large"), "");
     assert_eq!((status, large.len()), (200, 5_000_000));
 }
+
+#[test]
+fn top_shows_who_uses_most_and_ends_with_q() {
+    let (dir, dev) = fresh();
+    let file = dir.path().join("apps.json");
+    let app = |id: &str, cmd: &str| json!({ "id": id, "cmd": cmd, "cpus": 0.5, "mem": 64 });
+    let busy = "i=0; while :; do i=$((i+1)); done";
+    std::fs::write(&file, json!([app("/idle", "exec sleep 1000"), app("/busy", busy)]).to_string())
+        .expect("a file");
+    dev.mesolite(&["app", "apply", &file.display().to_string()]);
+    let told = eventually("both tasks are measured", || {
+        let told: Value = serde_json::from_str(&dev.mesolite(&["top", "--once", "--json"])).expect("JSON");
+        let all = told["tasks"].as_array().expect("tasks").len() == 2;
+        (all && told["tasks"][0]["cpus_used"].as_f64() > Some(0.05)).then_some(told)
+    });
+    let (most, least) = (&told["tasks"][0], &told["tasks"][1]);
+    assert!(most["id"].as_str().is_some_and(|id| id.starts_with("busy.")), "{told}");
+    assert!(least["cpus_used"].as_f64() < Some(0.05) && most["mem_limit_mb"] == 64.0, "{told}");
+    assert_eq!(
+        (&most["cpus_limit"], told["silent"].as_array().map(Vec::len)),
+        (&json!(0.5), Some(0)),
+        "{told}"
+    );
+    let (node, framework) = (&told["nodes"][0], &told["frameworks"][0]);
+    assert_eq!(
+        (&node["running"], &framework["running"], &framework["name"]),
+        (&json!(2), &json!(2), &json!("marathon"))
+    );
+    assert_eq!((&node["cpus_total"], &node["cpus_allocated"]), (&json!(4.0), &json!(1.0)));
+    assert!(node["cpus_used"].as_f64() >= most["cpus_used"].as_f64(), "{told}");
+    let said = dev.mesolite(&["top", "--once", "--sort", "name"]);
+    has(&said, &["NODE", "FRAMEWORK", "TASK", "busy.", "idle.", "/0.50"]);
+    assert!(said.find("busy.") < said.find("idle."), "{said}");
+    // On a terminal: a screen of its own, until q is pressed.
+    if Command::new("script").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: there is no `script`, so `top` is not seen on a terminal");
+        return;
+    }
+    let line = format!("{BINARY} --master {} top --interval 0.2", dev.master);
+    let mut child = Command::new("script")
+        .args(["-qec", &line, "/dev/null"])
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("script runs");
+    let (mut seen, mut piece) = (Vec::new(), [0; 4096]);
+    let mut out = child.stdout.take().expect("its output");
+    while String::from_utf8_lossy(&seen).matches("busy.").count() < 3 {
+        let read = out.read(&mut piece).expect("it goes on");
+        assert!(read > 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&piece[..read]);
+    }
+    assert!(seen.windows(8).any(|w| w == b"\x1b[?1049h"), "a screen of its own");
+    std::io::Write::write_all(child.stdin.as_mut().expect("its input"), b"q").expect("a key is pressed");
+    out.read_to_end(&mut seen).expect("it ends");
+    assert!(seen.windows(8).any(|w| w == b"\x1b[?1049l"), "the screen of before");
+    assert!(child.wait().expect("it ended").success());
+}

@@ -18,6 +18,7 @@ mod oneoff;
 mod output;
 mod tasks;
 mod terminal;
+mod top;
 mod why;
 
 pub use apply::{AppFile, Applied, apply, read_files};
@@ -138,6 +139,8 @@ pub enum Cmd {
         #[command(flatten)]
         change: Change,
     },
+    /// Show what nodes, frameworks and tasks use, again and again
+    Top(Top),
     /// Run a command once: wait, print its output, exit with its status
     Run(Run),
     /// Print completions for a shell
@@ -145,6 +148,31 @@ pub enum Cmd {
         /// The shell
         shell: clap_complete::Shell,
     },
+}
+
+/// What is shown of what is used.
+#[derive(Args, Clone, Debug)]
+pub struct Top {
+    /// Look twice, a second apart, print once and end
+    #[arg(long)]
+    pub once: bool,
+    /// What comes first
+    #[arg(long, value_enum, default_value_t = Sort::Cpu)]
+    pub sort: Sort,
+    /// Seconds between two looks
+    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
+    pub interval: f64,
+}
+
+/// By what rows are sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sort {
+    /// Most processor use first.
+    Cpu,
+    /// Most memory first.
+    Mem,
+    /// By name.
+    Name,
 }
 
 fn whole_number(text: &str) -> Result<u64, &'static str> {
@@ -561,6 +589,7 @@ async fn perform(cmd: Cmd, cluster: &Cluster, output: &Output) -> Result<u8, Fai
         Cmd::Deployment(deployment) => deployments::perform(deployment, cluster, output).await,
         Cmd::Events { types } => events::follow(&types, cluster, output).await,
         Cmd::Import { from, apply, change } => import::perform(&from, apply, &change, cluster, output).await,
+        Cmd::Top(top) => top::perform(top, cluster, output).await,
         Cmd::Run(run) => oneoff::perform(run, cluster, output).await,
         Cmd::Completions { .. } => Ok(0),
     }

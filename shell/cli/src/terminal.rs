@@ -26,6 +26,22 @@ impl Raw {
     }
 }
 
+impl Raw {
+    /// Keys come as they are pressed, and are not shown; what is printed is as ever.
+    pub fn enter_keys() -> Option<Self> {
+        use rustix::termios::LocalModes;
+        let stdin = rustix::stdio::stdin();
+        if !isatty(stdin) {
+            return None;
+        }
+        let before = tcgetattr(stdin).ok()?;
+        let mut keys = before.clone();
+        keys.local_modes &= !(LocalModes::ICANON | LocalModes::ECHO | LocalModes::ISIG);
+        tcsetattr(stdin, OptionalActions::Flush, &keys).ok()?;
+        Some(Self(before))
+    }
+}
+
 impl Drop for Raw {
     fn drop(&mut self) {
         // A terminal that went away needs nothing.
