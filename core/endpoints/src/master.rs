@@ -13,6 +13,7 @@ mod resources;
 mod state;
 
 pub use documents::{Artist, Ask};
+pub(crate) use metrics::of_tables as numbers_of;
 pub(crate) use state::flags;
 
 use documents::What;
@@ -51,7 +52,13 @@ pub fn route(arrived: &Arrived, master: &Master, attached: &[Attached]) -> Route
             let known = ["metrics/snapshot", "metrics/prometheus", "system/stats.json"];
             if known.contains(&name.as_str()) {
                 let values = || metrics::all(master);
-                return crate::metrics::route(&name, query, Role::Master, master.started(), values);
+                let routed = crate::metrics::route(&name, query, Role::Master, master.started(), values);
+                return match routed {
+                    Routed::Perform(Perform::Metrics(ask)) if name != "system/stats.json" => {
+                        Routed::Perform(Perform::Metrics(ask.with(master.view())))
+                    }
+                    routed => routed,
+                };
             }
         }
         "files" => {

@@ -24,8 +24,24 @@ pub struct Ask {
     pub values: BTreeMap<String, f64>,
     /// When the daemon started.
     pub started: Time,
+    /// A copy of tables that say more.
+    tables: Option<Box<::master::View>>,
     role: Role,
     form: Form,
+}
+
+impl Ask {
+    /// Adds what the tables say. It takes long where they are large.
+    pub fn read_tables(&mut self) {
+        if let Some(view) = self.tables.take() {
+            self.values.extend(crate::master::numbers_of(&view));
+        }
+    }
+    /// With tables that say more.
+    pub(crate) fn with(mut self, view: ::master::View) -> Self {
+        self.tables = Some(Box::new(view));
+        self
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -73,7 +89,7 @@ pub(crate) fn route<I>(
         "system/stats.json" => (BTreeMap::new(), Form::System(query)),
         _ => (values(), Form::Said(Said::V0(query))),
     };
-    Routed::Perform(Perform::Metrics(Ask { values, started, role, form }))
+    Routed::Perform(Perform::Metrics(Ask { values, started, tables: None, role, form }))
 }
 
 /// `GET_METRICS`.
@@ -83,7 +99,13 @@ pub(crate) fn ask<I>(
     values: BTreeMap<String, f64>,
     codec: model::request::Codec,
 ) -> Routed<I, Perform> {
-    Routed::Perform(Perform::Metrics(Ask { values, started, role, form: Form::Said(Said::V1(codec)) }))
+    Routed::Perform(Perform::Metrics(Ask {
+        values,
+        started,
+        tables: None,
+        role,
+        form: Form::Said(Said::V1(codec)),
+    }))
 }
 
 /// Says what the machine knows and what was measured.
@@ -277,7 +299,8 @@ mod tests {
         let values =
             [("master/elected", 1.0), ("master/messages_kill_task", 2.0), ("master/tasks_running", 0.5)];
         let values = values.map(|(name, value)| (name.to_owned(), value)).into();
-        let ask = Ask { values, started: Time::EPOCH, role: Role::Master, form: Form::Prometheus };
+        let ask =
+            Ask { values, started: Time::EPOCH, tables: None, role: Role::Master, form: Form::Prometheus };
         let measured = Measured { now: Time::from_nanos(3_000_000_000), ..Default::default() };
         let response = render_measured(ask, &measured);
         let text = String::from_utf8_lossy(response.body()).into_owned();

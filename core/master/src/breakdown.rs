@@ -1,6 +1,6 @@
 //! What roles have: which roles there are, what they hold, what is offered and reserved to them. For readers and quota.
 
-use crate::{Master, is_terminal, operator::Quantities};
+use crate::{Master, Tables, is_terminal, operator::Quantities};
 use model::{
     mesos::{FrameworkId, Role},
     resources::allocation_role,
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// What a role and everything below it has.
 #[derive(Clone, Debug, Default)]
 pub struct Breakdown {
-    /// What tasks and executors use.
+    /// What tasks use.
     pub allocated: Quantities,
     /// What is offered.
     pub offered: Quantities,
@@ -25,77 +25,87 @@ pub(crate) fn within(role: &str, above: &str) -> bool {
     role.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Every role that somebody is in, or that has a weight, quota or reservation, with all that lie above them.
+pub fn known_roles(tables: &impl Tables) -> BTreeSet<String> {
+    let mut known = BTreeSet::new();
+    let mut add = |role: &str| {
+        let mut role = role;
+        while known.insert(role.to_owned()) {
+            let Some((above, _)) = role.rsplit_once('/') else { break };
+            role = above;
+        }
+    };
+    for framework in tables.frameworks().values() {
+        framework.roles().iter().for_each(|r| add(r));
+    }
+    for agent in tables.agents().values() {
+        for item in &agent.total {
+            if let Some(role) = item.kind.reserved_to() {
+                add(role);
+            }
+        }
+    }
+    tables.policy().weights.keys().chain(tables.policy().quotas.keys()).for_each(|r| add(r));
+    known
+}
+
+/// What all these roles have: one walk over tasks, offers and agents.
+pub fn breakdowns(tables: &impl Tables, roles: &BTreeSet<String>) -> BTreeMap<String, Breakdown> {
+    let mut found: BTreeMap<String, Breakdown> = BTreeMap::new();
+    let mut used_reserved: BTreeMap<String, Quantities> = BTreeMap::new();
+    let tasks = tables.frameworks().values().flat_map(|f| f.tasks.values());
+    let tasks = tasks.filter(|t| !is_terminal(t.state()));
+    let executors = tables.agents().values().flat_map(|agent| agent.executors.values());
+    let executors = executors.map(|e| (allocation_role(&e.resources).unwrap_or("*"), &e.resources));
+    for (role, resources) in tasks.map(|t| (crate::agents::role_of(t), &t.resources)).chain(executors) {
+        found.entry(role.to_owned()).or_default().allocated.add_messages(resources);
+        for resource in resources {
+            let reserved = resource.reservations.last().and_then(|r| r.role.as_deref());
+            let reserved = reserved.or(resource.role.as_deref()).filter(|r| *r != "*");
+            if let Some(reserved) = reserved {
+                let used = used_reserved.entry(reserved.to_owned()).or_default();
+                used.add_messages(std::slice::from_ref(resource));
+            }
+        }
+    }
+    for offer in tables.offers().values() {
+        found.entry(offer.role.to_string()).or_default().offered.add(&offer.resources);
+    }
+    for agent in tables.agents().values() {
+        for (role, reserved) in agent.total.by_role() {
+            if role != "*" {
+                found.entry(role).or_default().reserved.add(&reserved);
+            }
+        }
+    }
+    let all = roles.iter().map(|role| {
+        let mut sum = Breakdown::default();
+        let mut unused = Quantities::default();
+        for (_, own) in found.iter().filter(|(name, _)| within(name, role)) {
+            sum.allocated.add_all(&own.allocated);
+            sum.offered.add_all(&own.offered);
+            sum.reserved.add_all(&own.reserved);
+            unused.add_all(&own.reserved);
+        }
+        for (_, used) in used_reserved.iter().filter(|(name, _)| within(name, role)) {
+            unused.cut(used);
+        }
+        sum.consumed = sum.allocated.clone();
+        sum.consumed.add_all(&unused);
+        (role.clone(), sum)
+    });
+    all.collect()
+}
+
 impl Master {
     /// Every role that somebody is in, or that has a weight, quota or reservation, with all that lie above them.
     pub fn known_roles(&self) -> BTreeSet<String> {
-        let mut known = BTreeSet::new();
-        let mut add = |role: &str| {
-            let mut role = role;
-            while known.insert(role.to_owned()) {
-                let Some((above, _)) = role.rsplit_once('/') else { break };
-                role = above;
-            }
-        };
-        for framework in self.frameworks.values() {
-            framework.roles().iter().for_each(|r| add(r));
-        }
-        for agent in self.agents.values() {
-            for item in &agent.total {
-                if let Some(role) = item.kind.reserved_to() {
-                    add(role);
-                }
-            }
-        }
-        self.policy.weights.keys().chain(self.policy.quotas.keys()).for_each(|r| add(r));
-        known
+        known_roles(self)
     }
 
     /// What all these roles have: one walk over tasks, offers and agents.
     pub fn breakdowns(&self, roles: &BTreeSet<String>) -> BTreeMap<String, Breakdown> {
-        let mut found: BTreeMap<String, Breakdown> = BTreeMap::new();
-        let mut used_reserved: BTreeMap<String, Quantities> = BTreeMap::new();
-        let tasks = self.frameworks.values().flat_map(|f| f.tasks.values());
-        let tasks = tasks.filter(|t| !is_terminal(t.state()));
-        let executors = self.agents.values().flat_map(|agent| agent.executors.values());
-        let executors = executors.map(|e| (allocation_role(&e.resources).unwrap_or("*"), &e.resources));
-        for (role, resources) in tasks.map(|t| (crate::agents::role_of(t), &t.resources)).chain(executors) {
-            found.entry(role.to_owned()).or_default().allocated.add_messages(resources);
-            for resource in resources {
-                let reserved = resource.reservations.last().and_then(|r| r.role.as_deref());
-                let reserved = reserved.or(resource.role.as_deref()).filter(|r| *r != "*");
-                if let Some(reserved) = reserved {
-                    let used = used_reserved.entry(reserved.to_owned()).or_default();
-                    used.add_messages(std::slice::from_ref(resource));
-                }
-            }
-        }
-        for offer in self.offers.values() {
-            found.entry(offer.role.to_string()).or_default().offered.add(&offer.resources);
-        }
-        for agent in self.agents.values() {
-            for (role, reserved) in agent.total.by_role() {
-                if role != "*" {
-                    found.entry(role).or_default().reserved.add(&reserved);
-                }
-            }
-        }
-        let all = roles.iter().map(|role| {
-            let mut sum = Breakdown::default();
-            let mut unused = Quantities::default();
-            for (_, own) in found.iter().filter(|(name, _)| within(name, role)) {
-                sum.allocated.add_all(&own.allocated);
-                sum.offered.add_all(&own.offered);
-                sum.reserved.add_all(&own.reserved);
-                unused.add_all(&own.reserved);
-            }
-            for (_, used) in used_reserved.iter().filter(|(name, _)| within(name, role)) {
-                unused.cut(used);
-            }
-            sum.consumed = sum.allocated.clone();
-            sum.consumed.add_all(&unused);
-            (role.clone(), sum)
-        });
-        all.collect()
+        breakdowns(self, roles)
     }
 
     /// What one role has.

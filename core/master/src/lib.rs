@@ -32,7 +32,7 @@ mod updates;
 mod validate;
 mod view;
 
-pub use breakdown::Breakdown;
+pub use breakdown::{Breakdown, breakdowns, known_roles};
 pub use config::{Config, HEARTBEAT_INTERVAL, VERSION};
 pub use counters::{Counters, EventCounts};
 pub use effect::Effect;

@@ -82,7 +82,10 @@ impl Master {
             }
         }
         // What it does not have any more is not unreachable: asked about, it is gone.
-        let there = |f: &&Framework| f.unreachable_tasks.values().any(|task| task.agent_id.value == id);
+        // Only an agent that could not be reached has such.
+        let there = |f: &&Framework| {
+            gone.unreachable && f.unreachable_tasks.values().any(|task| task.agent_id.value == id)
+        };
         let some: Vec<String> = self.frameworks.values().filter(there).map(|f| f.id().to_owned()).collect();
         for framework in some {
             if let Some(framework) = self.frameworks.get_mut(&framework) {

@@ -13,7 +13,7 @@ use model::{
     request::{Answer, Body, Http, RequestId},
     save::{Change, SaveId},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the store refused is tried again after this.
 const SAVE_RETRY: Duration = Duration::from_secs(1);
@@ -42,6 +42,8 @@ pub(crate) enum Then {
 pub(crate) struct Saves {
     next: u64,
     waiting: BTreeMap<SaveId, (Vec<Change>, Then)>,
+    /// Agents that are being admitted.
+    admitting: BTreeSet<String>,
     /// Decisions of the master itself that the store refused: nobody else will ask for them again.
     refused: Vec<(Vec<Change>, Then)>,
 }
@@ -53,13 +55,19 @@ impl Saves {
     }
     /// Agents that are being admitted: their repeated messages need not be saved again.
     pub fn admitting(&self, pid: &model::link::Upid) -> bool {
-        self.waiting
-            .values()
-            .any(|(_, then)| matches!(then, Then::Admit { envelope, .. } if envelope.from == *pid))
+        self.admitting.contains(&pid.to_string())
     }
 }
 
 impl Saves {
+    /// A batch waits no more.
+    fn take(&mut self, save: SaveId) -> Option<(Vec<Change>, Then)> {
+        let taken = self.waiting.remove(&save)?;
+        if let Then::Admit { envelope, .. } = &taken.1 {
+            self.admitting.remove(&envelope.from.to_string());
+        }
+        Some(taken)
+    }
     /// Whether a driver's subscription waits to be durable.
     pub fn subscribing(&self, pid: &model::link::Upid) -> bool {
         let its = |then: &Then| matches!(then, Then::Subscribe { who: Newcomer::Driver { pid: p, .. }, .. } if p == pid);
@@ -71,12 +79,15 @@ impl Master {
     pub(crate) fn save(&mut self, batch: Vec<Change>, then: Then, out: &mut Effects<Effect>) {
         let save = SaveId(self.saves.next);
         self.saves.next += 1;
+        if let Then::Admit { envelope, .. } = &then {
+            self.saves.admitting.insert(envelope.from.to_string());
+        }
         self.saves.waiting.insert(save, (batch.clone(), then));
         out.push(Effect::Save { save, batch });
     }
 
     pub(crate) fn saved(&mut self, now: &mut Now<'_>, save: SaveId, out: &mut Effects<Effect>) {
-        let Some((_, then)) = self.saves.waiting.remove(&save) else { return };
+        let Some((_, then)) = self.saves.take(save) else { return };
         match then {
             Then::Subscribe { who, terms } => self.subscribed(now, who, *terms, out),
             Then::UpdateFramework { request, id, terms } => {
@@ -99,7 +110,7 @@ impl Master {
     /// master decided by itself, it tries again.
     pub(crate) fn save_failed(&mut self, save: SaveId, why: &str, now: Time, out: &mut Effects<Effect>) {
         self.counters.saves_failed += 1;
-        let Some((batch, then)) = self.saves.waiting.remove(&save) else { return };
+        let Some((batch, then)) = self.saves.take(save) else { return };
         let then = match then {
             Then::Admit { .. } => return,
             Then::Subscribe { who: Newcomer::Http { request, .. }, .. }

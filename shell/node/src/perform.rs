@@ -36,7 +36,13 @@ impl Tools {
             Perform::Metrics(ask) => {
                 let mut measured = measure::system();
                 measured.named = (self.more)();
-                render_measured(ask, &measured)
+                let rendered = tokio::task::spawn_blocking(move || {
+                    let mut ask = ask;
+                    ask.read_tables();
+                    render_measured(ask, &measured)
+                });
+                let failed = || endpoints::render(Answer::text(500, "500 Internal Server Error."));
+                rendered.await.unwrap_or_else(|_| failed())
             }
             Perform::Logging(ask) => {
                 if let Some((level, hold)) = ask.set {

@@ -15,6 +15,9 @@ use std::{
     vec,
 };
 
+/// After so much the others that wait for this thread come first: a client that reads as fast as it can would hold it up
+/// for as long as its body is.
+const TURN_BYTES: usize = 128 * 1024;
 /// Parts shorter than this are sent together with their neighbours.
 const ALONE_BYTES_MIN: usize = 4096;
 /// A gzip member's head: no name, no time, no system.
@@ -27,6 +30,7 @@ const LAST_BLOCK: [u8; 2] = [3, 0];
 pub struct PartsBody {
     pieces: vec::IntoIter<Bytes>,
     left: u64,
+    turn: usize,
 }
 
 impl PartsBody {
@@ -46,7 +50,7 @@ impl PartsBody {
         if !small.is_empty() {
             pieces.push(small.freeze());
         }
-        Self { pieces: pieces.into_iter(), left }
+        Self { pieces: pieces.into_iter(), left, turn: 0 }
     }
 }
 
@@ -56,9 +60,15 @@ impl Body for PartsBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.turn >= TURN_BYTES {
+            self.turn = 0;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let next = self.pieces.next();
+        self.turn += next.as_ref().map_or(0, Bytes::len);
         self.left -= next.as_ref().map_or(0, |piece| piece.len() as u64);
         Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))
     }

@@ -1,11 +1,11 @@
 //! The master's numbers by upstream's names (docs/monitoring.md). What is never counted here stands at 0.
 
-use master::{Counters, Framework, Master, Tables as _};
+use master::{Framework, Master, Tables as _, View};
 use model::{
     mesos::{TaskState, scheduler::event},
     resources::Resources,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Counted by the master under exactly these names.
 const COUNTED: [&str; 54] = [
@@ -149,7 +149,37 @@ pub(super) fn all(master: &Master) -> BTreeMap<String, f64> {
     put("invalid_status_updates", counters.updates_dropped as f64);
     put("outstanding_offers", master.offers().len() as f64);
     put("operator_event_stream_subscribers", master.subscribers().len() as f64);
-    tasks(master, counters, &mut put);
+    for (state, name) in ENDED {
+        put(name, counters.ended.get(state.as_str_name()).copied().unwrap_or_default() as f64);
+    }
+    put("slaves_unreachable", master.unreachable().len() as f64);
+    values.insert("allocator/mesos/allocation_runs".to_owned(), counters.allocations as f64);
+    let joined: BTreeSet<String> = master.frameworks().values().flat_map(Framework::roles).collect();
+    for role in joined {
+        let filters = master.allocator().filters_in(&role) as f64;
+        values.insert(format!("allocator/mesos/offer_filters/roles/{role}/active"), filters);
+    }
+    for (principal, calls) in &counters.principals {
+        for name in ["messages_received", "messages_processed"] {
+            values.insert(format!("frameworks/{principal}/{name}"), *calls as f64);
+        }
+    }
+    for framework in master.frameworks().values().take(FRAMEWORKS_MAX) {
+        for role in framework.roles() {
+            let suppressed = f64::from(u8::from(master.allocator().is_suppressed(framework.id(), &role)));
+            values.insert(format!("{}/roles/{role}/suppressed", prefix(framework)), suppressed);
+        }
+    }
+    values
+}
+
+/// What a copy of its tables says: with many tasks that takes long, and the master goes on meanwhile.
+pub(crate) fn of_tables(master: &View) -> BTreeMap<String, f64> {
+    let mut values = BTreeMap::new();
+    let mut put = |name: &str, value: f64| {
+        values.insert(format!("master/{name}"), value);
+    };
+    tasks(master, &mut put);
     members(master, &mut put);
     let (total, offered_or_used) = amounts(master, &mut put);
     for kind in ["cpus", "disk", "mem"] {
@@ -157,20 +187,14 @@ pub(super) fn all(master: &Master) -> BTreeMap<String, f64> {
         values.insert(format!("{name}/total"), total.scalar(kind));
         values.insert(format!("{name}/offered_or_allocated"), offered_or_used.scalar(kind));
     }
-    values.insert("allocator/mesos/allocation_runs".to_owned(), counters.allocations as f64);
     roles(master, &total, &mut values);
-    for (principal, calls) in &counters.principals {
-        for name in ["messages_received", "messages_processed"] {
-            values.insert(format!("frameworks/{principal}/{name}"), *calls as f64);
-        }
-    }
     for framework in master.frameworks().values().take(FRAMEWORKS_MAX) {
-        of_framework(master, framework, &mut values);
+        of_framework(framework, &mut values);
     }
     values
 }
 
-fn tasks(master: &Master, counters: &Counters, put: &mut impl FnMut(&str, f64)) {
+fn tasks(master: &View, put: &mut impl FnMut(&str, f64)) {
     let mut live: BTreeMap<i32, u64> = BTreeMap::new();
     let mut unreachable = 0;
     for framework in master.frameworks().values() {
@@ -183,12 +207,9 @@ fn tasks(master: &Master, counters: &Counters, put: &mut impl FnMut(&str, f64)) 
         put(name, live.get(&state.into()).copied().unwrap_or_default() as f64);
     }
     put("tasks_unreachable", unreachable as f64);
-    for (state, name) in ENDED {
-        put(name, counters.ended.get(state.as_str_name()).copied().unwrap_or_default() as f64);
-    }
 }
 
-fn members(master: &Master, put: &mut impl FnMut(&str, f64)) {
+fn members(master: &View, put: &mut impl FnMut(&str, f64)) {
     let agents = master.agents().values();
     let connected = agents.clone().filter(|a| a.connected).count();
     let active = agents.clone().filter(|a| master.is_active(a)).count();
@@ -197,7 +218,6 @@ fn members(master: &Master, put: &mut impl FnMut(&str, f64)) {
     put("slaves_disconnected", (all - connected) as f64);
     put("slaves_active", active as f64);
     put("slaves_inactive", (all - active) as f64);
-    put("slaves_unreachable", master.unreachable().len() as f64);
     let frameworks = master.frameworks().values();
     let connected = frameworks.clone().filter(|f| f.session.is_some()).count();
     let active = frameworks.clone().filter(|f| f.is_active()).count();
@@ -208,7 +228,7 @@ fn members(master: &Master, put: &mut impl FnMut(&str, f64)) {
 }
 
 /// Total, and what is offered or used.
-fn amounts(master: &Master, put: &mut impl FnMut(&str, f64)) -> (Resources, Resources) {
+fn amounts(master: &View, put: &mut impl FnMut(&str, f64)) -> (Resources, Resources) {
     let (mut total, mut used) = (Resources::default(), Resources::default());
     let mut offered = Resources::default();
     for agent in master.agents().values() {
@@ -231,17 +251,11 @@ fn amounts(master: &Master, put: &mut impl FnMut(&str, f64)) -> (Resources, Reso
     (total, offered)
 }
 
-/// The largest share of each role that somebody is in, and what its frameworks have declined.
-fn roles(master: &Master, total: &Resources, values: &mut BTreeMap<String, f64>) {
-    let known = master.known_roles();
-    let found = master.breakdowns(&known);
-    let mut joined: BTreeMap<String, bool> = BTreeMap::new();
-    for role in master.frameworks().values().flat_map(Framework::roles) {
-        joined.insert(role, true);
-    }
-    for role in joined.keys() {
-        let Some(breakdown) = found.get(role) else { continue };
-        let mut held = breakdown.allocated.clone();
+/// The largest share of each role that somebody is in.
+fn roles(master: &View, total: &Resources, values: &mut BTreeMap<String, f64>) {
+    let joined: BTreeSet<String> = master.frameworks().values().flat_map(Framework::roles).collect();
+    for (role, breakdown) in master::breakdowns(master, &joined) {
+        let mut held = breakdown.allocated;
         held.add_all(&breakdown.offered);
         let shares = held.0.iter().filter_map(|(name, milli)| {
             let all = total.milli(name);
@@ -249,14 +263,15 @@ fn roles(master: &Master, total: &Resources, values: &mut BTreeMap<String, f64>)
         });
         let dominant = shares.fold(0.0, f64::max);
         values.insert(format!("allocator/mesos/roles/{role}/shares/dominant"), dominant);
-        let filters = master.allocator().filters_in(role) as f64;
-        values.insert(format!("allocator/mesos/offer_filters/roles/{role}/active"), filters);
     }
 }
 
-fn of_framework(master: &Master, framework: &Framework, values: &mut BTreeMap<String, f64>) {
-    let name = encoded(&framework.info.name);
-    let prefix = format!("master/frameworks/{name}/{}", framework.id());
+fn prefix(framework: &Framework) -> String {
+    format!("master/frameworks/{}/{}", encoded(&framework.info.name), framework.id())
+}
+
+fn of_framework(framework: &Framework, values: &mut BTreeMap<String, f64>) {
+    let prefix = prefix(framework);
     let mut put = |what: &str, value: f64| {
         values.insert(format!("{prefix}/{what}"), value);
     };
@@ -286,22 +301,22 @@ fn of_framework(master: &Master, framework: &Framework, values: &mut BTreeMap<St
         put(&name, count(&name));
     }
     put("operations", operations);
+    let mut live: BTreeMap<TaskState, usize> = BTreeMap::new();
+    for task in framework.tasks.values() {
+        *live.entry(task.state()).or_default() += 1;
+    }
     let states = ["killing", "running", "staging", "starting", "unknown", "unreachable"];
     for state in states {
         let full = format!("TASK_{}", state.to_ascii_uppercase());
         let live = match state {
             "unreachable" => framework.unreachable_tasks.len(),
-            _ => framework.tasks.values().filter(|t| t.state().as_str_name() == full).count(),
+            _ => live.iter().filter(|(state, _)| state.as_str_name() == full).map(|(_, count)| count).sum(),
         };
         put(&format!("tasks/active/task_{state}"), live as f64);
     }
     for (state, _) in ENDED {
         let name = format!("tasks/terminal/{}", state.as_str_name().to_ascii_lowercase());
         put(&name, count(&name));
-    }
-    for role in framework.roles() {
-        let suppressed = f64::from(u8::from(master.allocator().is_suppressed(framework.id(), &role)));
-        put(&format!("roles/{role}/suppressed"), suppressed);
     }
 }
 

@@ -67,7 +67,10 @@ pub(super) fn route(arrived: &Arrived, master: &Master, attached: &[Attached]) -
 }
 
 fn operator_metrics(master: &Master, codec: Codec) -> To {
-    crate::metrics::ask(Role::Master, master.started(), metrics::all(master), codec)
+    match crate::metrics::ask(Role::Master, master.started(), metrics::all(master), codec) {
+        Routed::Perform(Perform::Metrics(ask)) => Routed::Perform(Perform::Metrics(ask.with(master.view()))),
+        routed => routed,
+    }
 }
 
 /// Reads whose answers are small.

@@ -9,10 +9,10 @@ use crate::{nouns, operator};
 use api::json::Writer;
 use master::{Agent, Framework, Master, Quantities, Tables as _, VERSION, View};
 use model::{
-    mesos::AgentInfo,
+    mesos::{AgentInfo, TaskState},
     resources::{Format, Resources, to_float},
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 fn drain_info(w: &mut Writer, master: &View, id: &str) {
     if let Some(info) = master.policy().draining.get(id) {
@@ -287,23 +287,24 @@ pub(crate) fn flags(w: &mut Writer, all: &BTreeMap<String, String>) {
     w.close();
 }
 
-const COUNTED: [&str; 10] = [
-    "TASK_STAGING",
-    "TASK_STARTING",
-    "TASK_RUNNING",
-    "TASK_KILLING",
-    "TASK_FINISHED",
-    "TASK_KILLED",
-    "TASK_FAILED",
-    "TASK_LOST",
-    "TASK_ERROR",
-    "TASK_UNREACHABLE",
+const COUNTED: [TaskState; 10] = [
+    TaskState::TaskStaging,
+    TaskState::TaskStarting,
+    TaskState::TaskRunning,
+    TaskState::TaskKilling,
+    TaskState::TaskFinished,
+    TaskState::TaskKilled,
+    TaskState::TaskFailed,
+    TaskState::TaskLost,
+    TaskState::TaskError,
+    TaskState::TaskUnreachable,
 ];
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Counted<'a> {
     states: [u64; COUNTED.len()],
-    others: BTreeSet<&'a str>,
+    /// With repetitions, which come one after the other for the most part.
+    others: Vec<&'a str>,
 }
 
 impl<'a> Counted<'a> {
@@ -311,14 +312,19 @@ impl<'a> Counted<'a> {
         if let Some(at) = state {
             self.states[at] += 1;
         }
-        self.others.insert(other);
+        if self.others.last() != Some(&other) {
+            self.others.push(other);
+        }
     }
     fn write(&self, w: &mut Writer, ids: &str) {
-        for (name, count) in COUNTED.iter().zip(self.states) {
-            w.key(name);
+        for (state, count) in COUNTED.iter().zip(self.states) {
+            w.key(state.as_str_name());
             w.integer(i128::from(count));
         }
-        nouns::texts(w, ids, self.others.iter().copied());
+        let mut others = self.others.clone();
+        others.sort_unstable();
+        others.dedup();
+        nouns::texts(w, ids, others);
     }
 }
 
@@ -330,7 +336,8 @@ pub(super) fn summary(sheet: &mut Sheet, artist: &mut Artist, master: &View) {
         let own = frameworks.entry(framework.id()).or_default();
         let tasks = framework.tasks.values().chain(framework.unreachable_tasks.values());
         for task in tasks.chain(framework.completed_tasks.values()) {
-            let state = COUNTED.iter().position(|name| *name == task.state().as_str_name());
+            let state = task.state();
+            let state = COUNTED.iter().position(|counted| *counted == state);
             agents.entry(&task.agent_id.value).or_default().count(state, framework.id());
             own.count(state, &task.agent_id.value);
         }
