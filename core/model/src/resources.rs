@@ -8,6 +8,7 @@ mod convert;
 mod fault;
 mod kind;
 mod message;
+mod shelf;
 mod text;
 
 pub use amount::{Amount, Items, Ranges};
@@ -17,6 +18,7 @@ pub use kind::{Kind, Name};
 pub use message::{Format, allocation_role, downgrade, unallocate, upgrade};
 pub use text::{Allocated, describe};
 
+use shelf::Shelf;
 use std::{
     cmp::Ordering,
     fmt,
@@ -95,12 +97,12 @@ impl std::error::Error for Invalid {}
 
 /// Any number of resources; every kind once, nothing empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Resources(Vec<Item>);
+pub struct Resources(Shelf);
 
 impl Resources {
     /// None.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self(Shelf::new())
     }
     /// Unreserved scalars, as in `[("cpus", 1.0), ("mem", 32.0)]`. What is not a positive number is left out.
     pub fn scalars<'a>(scalars: impl IntoIterator<Item = (&'a str, f64)>) -> Self {
@@ -134,10 +136,12 @@ impl Resources {
         if item.amount.is_empty() {
             return;
         }
-        match self.find(&item) {
-            Ok(at) if item.whole => self.0[at].copies = self.0[at].copies.saturating_add(item.copies),
-            Ok(at) => self.0[at].amount.add(&item.amount),
-            Err(at) => self.0.insert(at, item),
+        let place = self.find(&item);
+        let items = self.0.to_mut();
+        match place {
+            Ok(at) if item.whole => items[at].copies = items[at].copies.saturating_add(item.copies),
+            Ok(at) => items[at].amount.add(&item.amount),
+            Err(at) => items.insert(at, item),
         }
     }
     /// Whether all of `other` is in here.
@@ -146,6 +150,9 @@ impl Resources {
     }
     /// The first thing in `other` that is not in here.
     pub fn short_of(&self, other: &Self) -> Option<Short> {
+        if self.0.same(&other.0) {
+            return None;
+        }
         let short = |item: &&Item| !self.find(item).is_ok_and(|at| self.0[at].contains(item));
         other.0.iter().find(short).map(|item| Short {
             wanted: item.clone(),
@@ -164,16 +171,21 @@ impl Resources {
     }
     /// Takes away as much of `other` as there is.
     pub fn cut(&mut self, other: &Self) {
-        for item in &other.0 {
+        if self.0.same(&other.0) {
+            self.0 = Shelf::new();
+            return;
+        }
+        for item in other {
             let Ok(at) = self.find(item) else { continue };
-            let mine = &mut self.0[at];
+            let items = self.0.to_mut();
+            let mine = &mut items[at];
             if mine.whole {
                 mine.copies = mine.copies.saturating_sub(item.copies);
             } else {
                 mine.amount.cut(&item.amount);
             }
             if mine.copies == 0 || mine.amount.is_empty() {
-                self.0.remove(at);
+                items.remove(at);
             }
         }
     }
@@ -196,7 +208,7 @@ impl Resources {
     /// As `milli`, for a name that is known already.
     pub fn milli_of(&self, name: &Name) -> i64 {
         let mut sum = 0_i64;
-        for item in &self.0 {
+        for item in self {
             if let Amount::Scalar(milli) = item.amount
                 && item.kind.name() == name
             {
@@ -246,9 +258,9 @@ impl Resources {
     /// Parted by the role they are reserved to, `*` for the unreserved.
     pub fn by_role(&self) -> std::collections::BTreeMap<String, Self> {
         let mut roles = std::collections::BTreeMap::<String, Self>::new();
-        for item in &self.0 {
+        for item in self {
             let role = item.kind.reserved_to().unwrap_or("*");
-            roles.entry(role.to_owned()).or_default().0.push(item.clone());
+            roles.entry(role.to_owned()).or_default().0.to_mut().push(item.clone());
         }
         roles
     }
@@ -256,7 +268,7 @@ impl Resources {
     #[must_use]
     pub fn flatten(&self) -> Self {
         let mut flat = Self::new();
-        for item in &self.0 {
+        for item in self {
             flat.add_item(Item::new(Kind::plain(item.kind.name().as_str()), item.amount.clone()));
         }
         flat
@@ -269,11 +281,13 @@ impl AddAssign<&Self> for Resources {
             self.0.clone_from(&other.0);
             return;
         }
-        for item in &other.0 {
-            match self.find(item) {
-                Ok(at) if item.whole => self.0[at].copies = self.0[at].copies.saturating_add(item.copies),
-                Ok(at) => self.0[at].amount.add(&item.amount),
-                Err(at) => self.0.insert(at, item.clone()),
+        for item in other {
+            let place = self.find(item);
+            let items = self.0.to_mut();
+            match place {
+                Ok(at) if item.whole => items[at].copies = items[at].copies.saturating_add(item.copies),
+                Ok(at) => items[at].amount.add(&item.amount),
+                Err(at) => items.insert(at, item.clone()),
             }
         }
     }

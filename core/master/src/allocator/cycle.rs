@@ -58,7 +58,6 @@ impl Allocator {
         if self.dirty.is_empty() {
             return Vec::new();
         }
-        self.tree.refresh();
         let clients = std::mem::take(&mut self.dirty.clients);
         let pairs = std::mem::take(&mut self.dirty.pairs);
         // Each agent once, with whether everyone is to be asked.
@@ -72,6 +71,10 @@ impl Allocator {
         }
         agents.extend(self.dirty.agents.drain().into_iter().map(|agent| (agent, true)));
         agents.retain(|(agent, _)| self.with_free.contains(*agent));
+        if agents.is_empty() {
+            return Vec::new();
+        }
+        self.tree.refresh();
         // No agent is always first, so that no framework always gets the same ones.
         rng.shuffle(&mut agents);
         let mut given = Vec::new();

@@ -8,7 +8,7 @@
 use super::{marks::Marks, sorter::ClientIx};
 use base::Time;
 use model::resources::Resources;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range};
 
 /// An agent's place in the list of agents.
 pub(super) type AgentIx = u32;
@@ -21,8 +21,9 @@ const END_GRAIN_NANOS: u64 = 10_000_000;
 
 #[derive(Debug)]
 struct Refusal {
+    client: ClientIx,
     until: Time,
-    declined: Arc<Resources>,
+    declined: Resources,
 }
 
 /// The refusals that end at one instant.
@@ -42,7 +43,8 @@ impl Heap {
     fn add(&mut self, pair: (AgentIx, ClientIx)) {
         self.live += 1;
         self.pairs.push(pair);
-        if self.pairs.len() >= self.tidy_at.max(TIDY_MIN) {
+        // As long as most of them hold there is little to gain.
+        if self.pairs.len() >= self.tidy_at.max(TIDY_MIN).max(2 * self.live) {
             self.pairs.sort_unstable();
             self.pairs.dedup();
             self.tidy_at = self.pairs.len() * 2;
@@ -53,8 +55,8 @@ impl Heap {
 /// All refusals that hold.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
-    /// By agent.
-    agents: Vec<BTreeMap<ClientIx, Vec<Refusal>>>,
+    /// By agent, and there by client.
+    agents: Vec<Vec<Refusal>>,
     /// By client: the agents.
     clients: Vec<Marks>,
     ends: BTreeMap<Time, Heap>,
@@ -70,6 +72,13 @@ fn drop_end(ends: &mut BTreeMap<Time, Heap>, until: Time) {
     }
 }
 
+/// Where the refusals of a client stand.
+fn of(on_agent: &[Refusal], client: ClientIx) -> Range<usize> {
+    let begin = on_agent.partition_point(|refusal| refusal.client < client);
+    let own = on_agent[begin..].iter().take_while(|refusal| refusal.client == client);
+    begin..begin + own.count()
+}
+
 impl Filters {
     /// A client declined `declined` on an agent, until then.
     pub(super) fn refuse(&mut self, agent: AgentIx, client: ClientIx, declined: &Resources, until: Time) {
@@ -77,33 +86,29 @@ impl Filters {
             until.as_nanos().checked_next_multiple_of(END_GRAIN_NANOS).unwrap_or(until.as_nanos()),
         );
         if self.agents.len() <= agent as usize {
-            self.agents.resize_with(agent as usize + 1, BTreeMap::new);
+            self.agents.resize_with(agent as usize + 1, Vec::new);
         }
         let on_agent = &mut self.agents[agent as usize];
         // Frameworks decline the same set one after the other: keep it once.
-        let same = on_agent.values().next_back().and_then(|refusals| refusals.last());
-        let declined = match same {
-            Some(refusal) if *refusal.declined == *declined => refusal.declined.clone(),
-            _ => Arc::new(declined.clone()),
-        };
-        let refusals = on_agent.entry(client).or_default();
-        if refusals.iter().any(|old| old.until >= until && old.declined.contains(&declined)) {
+        let same = on_agent.last().filter(|refusal| refusal.declined == *declined);
+        let declined = same.map_or(declined, |refusal| &refusal.declined).clone();
+        let Range { start, mut end } = of(on_agent, client);
+        if on_agent[start..end].iter().any(|old| old.until >= until && old.declined.contains(&declined)) {
             return;
         }
-        refusals.retain(|old| {
-            let keep = old.until > until || !declined.contains(&old.declined);
-            if !keep {
-                drop_end(&mut self.ends, old.until);
+        for at in (start..end).rev() {
+            if on_agent[at].until <= until && declined.contains(&on_agent[at].declined) {
+                drop_end(&mut self.ends, on_agent.remove(at).until);
+                end -= 1;
             }
-            keep
-        });
-        if refusals.len() >= REFUSALS_MAX
-            && let Some(first) = (0..refusals.len()).min_by_key(|at| refusals[*at].until)
-        {
-            let old = refusals.swap_remove(first);
-            drop_end(&mut self.ends, old.until);
         }
-        refusals.push(Refusal { until, declined });
+        if end - start >= REFUSALS_MAX
+            && let Some(first) = (start..end).min_by_key(|at| on_agent[*at].until)
+        {
+            drop_end(&mut self.ends, on_agent.remove(first).until);
+            end -= 1;
+        }
+        on_agent.insert(end, Refusal { client, until, declined });
         self.ends.entry(until).or_default().add((agent, client));
         let at = client.0 as usize;
         if self.clients.len() <= at {
@@ -113,12 +118,9 @@ impl Filters {
     }
     /// Until when an offer of `offered` is refused, if it is.
     pub(super) fn refused(&self, agent: AgentIx, client: ClientIx, offered: &Resources) -> Option<Time> {
-        let refusals = self.agents.get(agent as usize)?.get(&client)?;
-        refusals
-            .iter()
-            .filter(|refusal| refusal.declined.contains(offered))
-            .map(|refusal| refusal.until)
-            .max()
+        let on_agent = self.agents.get(agent as usize)?;
+        let own = &on_agent[of(on_agent, client)];
+        own.iter().filter(|refusal| refusal.declined.contains(offered)).map(|refusal| refusal.until).max()
     }
     /// Drops what has ended and says where.
     pub(super) fn expire(&mut self, now: Time) -> Vec<(AgentIx, ClientIx)> {
@@ -128,14 +130,18 @@ impl Filters {
                 break;
             }
             for (agent, client) in first.remove().pairs {
-                let on_agent = self.agents.get_mut(agent as usize);
-                let Some(refusals) = on_agent.and_then(|on| on.get_mut(&client)) else { continue };
-                let before = refusals.len();
-                refusals.retain(|refusal| refusal.until > now);
-                if refusals.len() == before {
+                let Some(on_agent) = self.agents.get_mut(agent as usize) else { continue };
+                let own = of(on_agent, client);
+                let holds = on_agent[own.clone()].iter().filter(|refusal| refusal.until > now).count();
+                if holds == own.len() {
                     continue;
                 }
-                if refusals.is_empty() {
+                for at in own.rev() {
+                    if on_agent[at].until <= now {
+                        on_agent.remove(at);
+                    }
+                }
+                if holds == 0 {
                     self.forget(agent, client);
                 }
                 ended.push((agent, client));
@@ -145,7 +151,8 @@ impl Filters {
     }
     fn forget(&mut self, agent: AgentIx, client: ClientIx) {
         if let Some(on_agent) = self.agents.get_mut(agent as usize) {
-            for refusal in on_agent.remove(&client).into_iter().flatten() {
+            let own = of(on_agent, client);
+            for refusal in on_agent.drain(own) {
                 drop_end(&mut self.ends, refusal.until);
             }
         }
@@ -160,11 +167,10 @@ impl Filters {
     }
     /// Drops everything declined on an agent.
     pub(super) fn drop_agent(&mut self, agent: AgentIx) {
-        let clients: Vec<_> =
-            self.agents.get(agent as usize).into_iter().flat_map(|on| on.keys().copied()).collect();
-        for client in clients {
-            self.forget(agent, client);
-        }
+        let on_agent = self.agents.get(agent as usize);
+        let mut clients: Vec<_> = on_agent.into_iter().flatten().map(|refusal| refusal.client).collect();
+        clients.dedup();
+        clients.into_iter().for_each(|client| self.forget(agent, client));
     }
     /// On how many agents a client has declined something.
     pub(super) fn agents_refused_by(&self, client: ClientIx) -> usize {
@@ -179,12 +185,14 @@ impl Filters {
         let mut live = BTreeMap::<Time, usize>::new();
         let mut pairs = 0;
         for (agent, on_agent) in (0..).zip(&self.agents) {
-            for (client, refusals) in on_agent {
-                assert!(!refusals.is_empty() && refusals.len() <= REFUSALS_MAX);
+            assert!(on_agent.is_sorted_by_key(|refusal| refusal.client));
+            for refusals in on_agent.chunk_by(|a, b| a.client == b.client) {
+                let client = refusals[0].client;
+                assert!(refusals.len() <= REFUSALS_MAX);
                 assert!(self.clients.get(client.0 as usize).is_some_and(|agents| agents.contains(agent)));
                 for refusal in refusals {
                     *live.entry(refusal.until).or_default() += 1;
-                    assert!(self.ends[&refusal.until].pairs.contains(&(agent, *client)));
+                    assert!(self.ends[&refusal.until].pairs.contains(&(agent, client)));
                 }
                 pairs += 1;
             }
