@@ -59,7 +59,9 @@ fn promised(machine: &Orchestrator, app: &str) -> Option<Promised> {
     let Some(deployment) = machine.deployment_of(app) else {
         return Some(Promised { floor: wanted, ceiling: None });
     };
-    match kind(deployment, app) {
+    // while it is paused what ends is replaced by the version before, up to the number there was
+    let kind = kind(deployment, app).filter(|_| deployment.paused().is_none());
+    match kind {
         Some(Kind::StopApplication) => None,
         Some(Kind::RestartApplication) => {
             let floor = (wanted as f64 * spec.minimum_health).ceil() as u64;
@@ -67,7 +69,7 @@ fn promised(machine: &Orchestrator, app: &str) -> Option<Promised> {
             Some(Promised { floor, ceiling: Some(most + u64::from(most == floor)) })
         }
         Some(_) => Some(Promised { floor: wanted, ceiling: None }),
-        // its turn has not come, or is over
+        // its turn has not come, is over, or waits
         None => {
             let was = deployment.original.get(app).and_then(|app| app.as_ref()?.get("instances")?.as_u64());
             Some(Promised { floor: was.unwrap_or(0).min(wanted), ceiling: None })
