@@ -1,15 +1,15 @@
-//! The tasks that an agent lists when it comes back, against those that are known of it: which are taken in, which are
-//! ended, about which the agent is asked. Never anything else of the return (`agents`).
+//! What an agent that comes back lists, against what is known of it: which tasks and executors are taken in, which are
+//! ended, about which the agent is asked, what it may not have heard. Never anything else of the return (`agents`).
 
 use crate::{
     Effect, Framework, Master,
     agents::{Gone, allocate_to},
     is_terminal,
-    speak::NOBODY,
+    speak::{NOBODY, pid_of},
     updates,
 };
 use base::{Effects, Time};
-use model::mesos::{AgentId, FrameworkId, Task, TaskId, internal, task_status::Reason};
+use model::mesos::{AgentId, ExecutorInfo, FrameworkId, Task, TaskId, internal, task_status::Reason};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Master {
@@ -128,5 +128,50 @@ impl Master {
         }
         let missing = missing.into_values().collect();
         (missing, shut_down)
+    }
+
+    /// Executors that an agent lists. Those of ended frameworks are shut down with their framework.
+    pub(crate) fn take_in_executors(&mut self, id: &str, listed: Vec<ExecutorInfo>) {
+        for mut executor in listed {
+            let Some(framework) = executor.framework_id.as_ref().map(|id| id.value.clone()) else { continue };
+            let Some(known) = self.frameworks.get(&framework) else { continue };
+            allocate_to(&mut executor.resources, known);
+            self.note_executor(&framework, id, executor);
+        }
+    }
+
+    /// Kills that the agent may not have heard.
+    ///
+    /// apache/mesos@c1b42f79:src/master/master.cpp (`reconcileKnownSlave`).
+    pub(crate) fn kill_again(&self, id: &str, out: &mut Effects<Effect>) {
+        let Some(agent) = self.agents.get(id) else { return };
+        for ((framework, task), policy) in &agent.killed {
+            let known = self.frameworks.get(framework).and_then(|f| f.tasks.get(task));
+            if known.is_some_and(|t| !is_terminal(t.state())) {
+                let kill = internal::KillTaskMessage {
+                    framework_id: FrameworkId { value: framework.clone() },
+                    task_id: TaskId { value: task.clone() },
+                    kill_policy: *policy,
+                };
+                self.tell(agent, kill, out);
+            }
+        }
+    }
+
+    /// The agent learns what connected frameworks with tasks on it say of themselves now.
+    pub(crate) fn refresh_frameworks_on(&self, id: &str, out: &mut Effects<Effect>) {
+        let Some(agent) = self.agents.get(id) else { return };
+        let executors = agent.executors.keys().map(|(f, _)| f.as_str());
+        let ids: BTreeSet<&str> = agent.tasks.iter().map(|(f, _)| f.as_str()).chain(executors).collect();
+        for framework in
+            ids.into_iter().filter_map(|f| self.frameworks.get(f)).filter(|f| f.session.is_some())
+        {
+            let message = internal::UpdateFrameworkMessage {
+                framework_id: FrameworkId { value: framework.id().to_owned() },
+                pid: Some(pid_of(framework)),
+                framework_info: Some(framework.info.clone()),
+            };
+            self.tell(agent, message, out);
+        }
     }
 }

@@ -9,7 +9,7 @@ mod weights;
 
 pub use quota::Quantities;
 
-use crate::{Effect, Master, agents::Loss, policy, saves::Then};
+use crate::{Effect, Master, losses::Loss, policy, saves::Then};
 use base::{Effects, Time};
 use model::{
     mesos::{

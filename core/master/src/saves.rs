@@ -2,8 +2,8 @@
 
 use crate::{
     Effect, Master,
-    agents::Loss,
     frameworks::{Newcomer, Terms},
+    losses::Loss,
     operator::Decision,
     timers::Timer,
 };

@@ -4,7 +4,7 @@
 use super::{Decided, Decision, bad};
 use crate::{
     Effect, Master,
-    agents::Loss,
+    losses::Loss,
     policy::{self, same_machine},
 };
 use base::{Effects, Time};
