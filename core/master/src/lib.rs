@@ -10,6 +10,7 @@ mod config;
 mod counters;
 mod drivers;
 mod effect;
+mod endings;
 mod frameworks;
 mod inbox;
 mod input;
