@@ -4,7 +4,7 @@ use base::Duration;
 use std::collections::BTreeSet;
 
 /// Versions kept of one app; the oldest go first.
-pub const VERSIONS_MAX: usize = 25;
+pub const VERSIONS_MAX: usize = 50;
 /// Changes of the root group that are kept; the oldest go first.
 pub const GROUP_VERSIONS_MAX: usize = 50;
 /// Open event streams.

@@ -88,6 +88,16 @@ impl Orchestrator {
     pub(crate) fn updated(&self, update: &AppUpdate, force: bool, draft: &mut Draft) -> Result<(), Answer> {
         let (id, mut fields) = (&update.id, update.fields.clone());
         let Some(state) = self.apps.get(id).filter(|_| update.partial) else {
+            // read as an update where it may become one, so that the version has to stand alone here too
+            if update.partial
+                && fields.contains_key("version")
+                && fields.keys().any(|name| name != "version" && name != "id")
+            {
+                return Err(not_valid(vec![Violation::new(
+                    "/",
+                    "The 'version' field may only be combined with the 'id' field.",
+                )]));
+            }
             fields.remove("version");
             return self.replaced(id, fields, draft);
         };
@@ -99,6 +109,10 @@ impl Orchestrator {
                     "/",
                     "The 'version' field may only be combined with the 'id' field.",
                 )]));
+            }
+            if !crate::is_version(back) {
+                let text = format!("'{back}' is not a version such as 2020-01-31T00:00:00.000Z");
+                return Err(not_valid(vec![Violation::new("/version", &text)]));
             }
             let old = state
                 .versions

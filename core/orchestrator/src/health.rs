@@ -4,10 +4,12 @@
 
 use crate::{
     Asked, Orchestrator, ProbeId,
+    config::STATUS_MESSAGE_MAX,
     instances::{Checked, Condition, Instance},
     plan::Kind,
     spec::{CheckBy, CheckSpec, Spec},
     timers::Due,
+    updates::Failure,
     when,
 };
 use base::{Duration, Effects, Time};
@@ -38,6 +40,20 @@ fn found(check: &CheckSpec, probed: Probed) -> Found {
         Probed::Exited(status) => Found::Bad(format!("exit status {status}")),
         Probed::TimedOut(after) => Found::Bad(format!("no answer within {} s", after.as_secs_f64())),
         Probed::Failed(why) => Found::Bad(why),
+    }
+}
+
+/// What is remembered of an instance that is ended for its health checks (HistoryActor, TaskFailure).
+pub(crate) fn sick(now: Time, instance: &Instance, reason: &str) -> Failure {
+    let message = format!("Task was killed since health check failed. Reason: {reason}");
+    Failure {
+        task: instance.task.clone(),
+        host: instance.host.clone(),
+        agent: instance.agent.clone(),
+        state: "TASK_KILLED".to_owned(),
+        message: message.chars().take(STATUS_MESSAGE_MAX).collect(),
+        at: now.as_millis(),
+        version: instance.version.clone(),
     }
 }
 
@@ -206,6 +222,7 @@ impl Orchestrator {
                 "timestamp": when(now.as_millis()),
             });
             self.emit(now, "unhealthy_instance_kill_event", fields);
+            self.put_failure(&instance.app, crate::health::sick(now, &instance, &reason));
             self.count_failure(now, &instance, "TASK_KILLED", &format!("failed its health check: {reason}"));
             self.kill(now, &id);
             // unlike Marathon, which starts the next one at once, and again and again

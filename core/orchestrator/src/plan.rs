@@ -183,7 +183,7 @@ pub fn has_cycle(edges: &Edges) -> bool {
                 return true;
             }
             stack.push((app, true));
-            for on in edges.get(app).into_iter().flatten().filter(|on| on.as_str() != app) {
+            for on in edges.get(app).into_iter().flatten() {
                 if open.contains(on.as_str()) {
                     return true;
                 }

@@ -101,7 +101,8 @@ impl Orchestrator {
         if let Some(scaling) = self.autoscale_info(id, now) {
             info["autoscaling"] = scaling;
         }
-        if embed.why {
+        let blocked = || self.queue.contains_key(id) && self.refused_at_launch(&state.spec).is_some();
+        if embed.why || (embed.counts && blocked()) {
             info["why"] = self.why_info(id, now);
         }
         if embed.task_stats {

@@ -203,6 +203,11 @@ impl Orchestrator {
             self.put_failure(&instance.app, failure_of(now, status, &instance));
         }
         let sick = status.healthy == Some(false);
+        if sick && !failed && !instance.ending {
+            let said = status.message.as_deref().filter(|said| !said.is_empty());
+            let reason = said.unwrap_or("the agent's checks of it failed");
+            self.put_failure(&instance.app, crate::health::sick(now, &instance, reason));
+        }
         self.ended_by_itself(now, status, &instance, condition, failed || sick);
         self.forget(&instance.id);
         self.say_instance(now, &instance, condition);

@@ -5,10 +5,10 @@ use crate::{
     cluster::{Cluster, app_path, explain_body},
     diff::AppChange,
     exit,
-    output::text,
+    output::{list, text},
 };
 use http::Method;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 use std::{io::Read as _, path::PathBuf};
 
 /// Fields of an app that Marathon knows; others are ignored by it.
@@ -108,6 +108,8 @@ pub struct Applied {
     pub id: String,
     /// The deployment that makes it so.
     pub deployment: String,
+    /// Whether it is a group of apps.
+    pub group: bool,
 }
 
 /// Reads files with an app, a list of apps, or `{"apps": […]}` each; `-` is standard input.
@@ -126,15 +128,19 @@ pub fn read_files(files: &[PathBuf]) -> Result<Vec<AppFile>, Failure> {
             serde_json::from_slice(&bytes).map_err(|e| failed(format!("this is not JSON: {e}")))?;
         let found = match value {
             Value::Array(apps) => apps,
-            Value::Object(mut group)
-                if group.get("apps").is_some_and(Value::is_array) && !group.contains_key("cmd") =>
-            {
-                match group.remove("apps") {
-                    Some(Value::Array(apps)) => apps,
-                    _ => Vec::new(),
+            // the root itself is never replaced: what is not in the file would go
+            Value::Object(mut root) if is_group(&root) && is_root(&root) => {
+                if root.get("pods").is_some_and(|pods| list(&json!({ "pods": pods }), "pods").len() > 0) {
+                    return Err(failed("pods of the root group are not applied from here".to_owned()));
                 }
+                let mut parts = |name: &str| match root.remove(name) {
+                    Some(Value::Array(items)) => items,
+                    _ => Vec::new(),
+                };
+                let apps = parts("apps");
+                apps.into_iter().chain(parts("groups").into_iter().map(as_group)).collect()
             }
-            app => vec![app],
+            one => vec![one],
         };
         for app in found {
             if !app["id"].is_string() {
@@ -144,6 +150,39 @@ pub fn read_files(files: &[PathBuf]) -> Result<Vec<AppFile>, Failure> {
         }
     }
     Ok(apps)
+}
+
+/// A group in a file: it has apps, groups or pods, and nothing that would be run.
+fn is_group(object: &Map<String, Value>) -> bool {
+    let has = |name: &&str| object.get(*name).is_some_and(Value::is_array);
+    ["apps", "groups", "pods"].iter().any(|name| has(&name)) && !object.contains_key("cmd")
+}
+
+fn is_root(group: &Map<String, Value>) -> bool {
+    group.get("id").is_none_or(|id| id.as_str().is_some_and(|id| id.trim_matches('/').is_empty()))
+}
+
+/// A group below the root is one even where nothing is in it.
+fn as_group(mut group: Value) -> Value {
+    if let Some(object) = group.as_object_mut() {
+        object.entry("apps").or_insert_with(|| json!([]));
+    }
+    group
+}
+
+impl AppFile {
+    /// Whether it is a group, with all that is in it.
+    pub fn is_group(&self) -> bool {
+        self.app.as_object().is_some_and(is_group)
+    }
+    /// Its id and what it consists of, as a group's address takes it.
+    pub(crate) fn group(&self) -> (String, Value) {
+        let mut body = self.app.clone();
+        if let Some(object) = body.as_object_mut() {
+            object.remove("id");
+        }
+        (text(&self.app, "id"), body)
+    }
 }
 
 /// The fields of an app that Marathon does not know and will ignore, as paths.
@@ -176,10 +215,16 @@ pub async fn apply(
     output: &Output,
 ) -> Result<Applied, Failure> {
     warn_of_unknown(file, output);
+    if file.is_group() {
+        let (id, body) = file.group();
+        let path = format!("{}{}", crate::groups::path(&id), change.query(&[]));
+        let answer = cluster.marathon(Method::PUT, &path, Some(&body)).await?;
+        return Ok(Applied { id, deployment: deployment_of(&answer), group: true });
+    }
     let id = text(&file.app, "id");
     let path = format!("{}{}", app_path(&id), change.query(&["partialUpdate=false"]));
     let answer = cluster.marathon(Method::PUT, &path, Some(&file.app)).await?;
-    Ok(Applied { id, deployment: deployment_of(&answer) })
+    Ok(Applied { id, deployment: deployment_of(&answer), group: false })
 }
 
 /// What applying it would change.
@@ -204,7 +249,22 @@ pub async fn preview(cluster: &Cluster, file: &AppFile, output: &Output) -> Resu
 }
 
 fn warn_of_unknown(file: &AppFile, output: &Output) {
-    for field in unknown_fields(&file.app) {
+    // a group's apps, and those of the groups in it
+    let mut left = vec![&file.app];
+    while let Some(next) = left.pop() {
+        if next.as_object().is_some_and(is_group) || (file.is_group() && next["groups"].is_array()) {
+            left.extend(list(next, "groups"));
+            for app in list(next, "apps") {
+                warn_of(app, file, output);
+            }
+        } else if !file.is_group() {
+            warn_of(next, file, output);
+        }
+    }
+}
+
+fn warn_of(app: &Value, file: &AppFile, output: &Output) {
+    for field in unknown_fields(app) {
         output.warn(&format!("{}: the field \"{field}\" is unknown and will be ignored", file.from));
     }
 }
@@ -218,7 +278,6 @@ pub fn deployment_of(answer: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn unknown_fields_are_found_by_path() {
@@ -241,6 +300,10 @@ mod tests {
         assert_eq!(read("{\"id\": \"a\"}").unwrap(), ["a"]);
         assert_eq!(read("[{\"id\": \"a\"}, {\"id\": \"b\"}]").unwrap(), ["a", "b"]);
         assert_eq!(read("{\"id\": \"/\", \"apps\": [{\"id\": \"c\"}]}").unwrap(), ["c"]);
+        let group = "{\"id\": \"/g\", \"apps\": [{\"id\": \"c\"}], \"groups\": [{\"id\": \"s\"}]}";
+        assert_eq!(read(group).unwrap(), ["/g"], "one group, whole");
+        let root = format!("{{\"apps\": [{{\"id\": \"a\"}}], \"groups\": [{group}]}}");
+        assert_eq!(read(&root).unwrap(), ["a", "/g"], "never the root itself");
         for bad in ["{", "{}", "[1]", "{\"id\": 5}"] {
             assert!(read(bad).unwrap_err().to_string().contains("app.json"), "{bad}");
         }

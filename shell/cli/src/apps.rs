@@ -9,6 +9,7 @@ use crate::{
 };
 use http::Method;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// Does a command.
 pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
@@ -16,7 +17,15 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
         App::Apply { files, dry_run: true, .. } | App::Diff { files } => {
             let mut changes = Vec::new();
             for file in apply::read_files(&files)? {
+                if file.is_group() {
+                    let (id, body) = file.group();
+                    crate::groups::plan(cluster, output, &id, &body).await?;
+                    continue;
+                }
                 changes.push(apply::preview(cluster, &file, output).await?);
+            }
+            if changes.is_empty() {
+                return Ok(0);
             }
             if output.json {
                 output.value(&changes.iter().map(crate::diff::AppChange::json).collect());
@@ -29,15 +38,7 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
             let deployment = history::rollback(cluster, output, &id, version.as_deref(), &change).await?;
             finish(cluster, output, &id, &deployment, &change).await?;
         }
-        App::Apply { files, change, .. } => {
-            let mut plans = Vec::new();
-            for file in apply::read_files(&files)? {
-                plans.push(apply::apply(cluster, &file, &change, output).await?);
-            }
-            for plan in plans {
-                finish(cluster, output, &plan.id, &plan.deployment, &change).await?;
-            }
-        }
+        App::Apply { files, change, .. } => apply_all(cluster, output, &files, &change).await?,
         App::List => {
             let apps = cluster
                 .marathon(Method::GET, "/v2/apps?embed=apps.counts&embed=apps.deployments", None)
@@ -90,6 +91,47 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
     Ok(0)
 }
 
+/// Applies one after the other, up to the first that is refused; waits for those that were taken.
+async fn apply_all(
+    cluster: &Cluster,
+    output: &Output,
+    files: &[PathBuf],
+    change: &Change,
+) -> Result<(), Failure> {
+    let files = apply::read_files(files)?;
+    let mut plans = Vec::new();
+    let mut failure = None;
+    for (at, file) in files.iter().enumerate() {
+        match apply::apply(cluster, file, change, output).await {
+            Ok(plan) => plans.push(plan),
+            Err(refused) if files.len() == 1 => return Err(refused),
+            Err(refused) => {
+                let ids = |files: &[apply::AppFile]| {
+                    files.iter().map(|file| text(&file.app, "id")).collect::<Vec<_>>().join(", ")
+                };
+                let none = |ids: String| if ids.is_empty() { "none".to_owned() } else { ids };
+                output.warn(&format!(
+                    "{} was refused; applied: {}; not tried: {}",
+                    text(&file.app, "id"),
+                    none(ids(&files[..at])),
+                    none(ids(&files[at + 1..]))
+                ));
+                failure = Some(refused);
+                break;
+            }
+        }
+    }
+    for plan in plans {
+        if let Err(failed) = finish(cluster, output, &plan.id, &plan.deployment, change).await {
+            if failure.is_some() {
+                output.warn(&format!("{}: {failed}", plan.id));
+            }
+            failure.get_or_insert(failed);
+        }
+    }
+    failure.map_or(Ok(()), Err)
+}
+
 async fn get(cluster: &Cluster, id: &str) -> Result<Value, Failure> {
     let mut answer = cluster.marathon(Method::GET, &app_path(id), None).await?;
     Ok(answer["app"].take())
@@ -121,7 +163,9 @@ pub(crate) fn state(app: &Value) -> &'static str {
         Some("failed") => return "failed",
         _ => {}
     }
-    if !list(app, "deployments").is_empty() {
+    if app["why"]["stage"] == "NotSupported" {
+        "blocked"
+    } else if !list(app, "deployments").is_empty() {
         "deploying"
     } else if app["tasksRunning"].as_u64() < app["instances"].as_u64() {
         "waiting"

@@ -56,6 +56,18 @@ impl Cluster {
     pub async fn nodes(&self) -> Result<Vec<Value>, Failure> {
         Ok(list(&self.mesos("/slaves").await?, "slaves").to_vec())
     }
+    /// The agents that the master lost, by their id, and since when in ns since 1970. None, where the master does not
+    /// show its registry: another one's, or one that asks for more rights.
+    pub async fn unreachable_nodes(&self) -> Vec<Value> {
+        let registry = self.mesos("/registrar(1)/registry").await.unwrap_or_default();
+        let lost = list(&registry["unreachable"], "slaves").iter().map(|lost| {
+            serde_json::json!({
+                "id": lost["id"]["value"], "unreachable": true,
+                "unreachable_time": lost["timestamp"]["nanoseconds"],
+            })
+        });
+        lost.collect()
+    }
     /// The tasks that the master knows, live and finished.
     pub async fn tasks(&self) -> Result<Vec<Value>, Failure> {
         Ok(list(&self.mesos("/tasks?limit=-1").await?, "tasks").to_vec())

@@ -1,40 +1,91 @@
-//! Marathon's event stream, printed as it comes. Never: subscribing again; a script sees the end.
+//! Marathon's event stream, printed as it comes, over restarts of the server too. Never: what is asked of it again; the
+//! server knows by the last event's id where to go on.
 
 use crate::{Cluster, Failure, Output, output::text};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
+use std::time::{Duration, Instant};
 
 /// A line of the stream longer than this ends it.
 const LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// Prints events until the stream ends.
+/// How long a server that was lost is looked for.
+const RECONNECT_MAX: Duration = Duration::from_secs(60);
+/// Pause between two looks for it.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Prints events until the server is gone for good.
 pub async fn follow(types: &[String], cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
     let filters: Vec<String> = types.iter().map(|kind| format!("event_type={kind}")).collect();
     let query = if filters.is_empty() { String::new() } else { format!("?{}", filters.join("&")) };
     let url = cluster.marathon_url(&format!("/v2/events{query}"));
-    let headers = HeaderMap::from_iter([(header::ACCEPT, HeaderValue::from_static("text/event-stream"))]);
-    let answer = cluster.client.open(Method::GET, &url, headers, Bytes::new()).await?;
-    if !answer.status().is_success() {
-        return Err(Failure::Failed(format!("{url} answered {}", answer.status())));
+    let mut stream = Stream { url, last: None };
+    let mut lost: Option<Instant> = None;
+    loop {
+        let ended = stream.read(cluster, output, &mut lost).await;
+        let since = match (lost, &ended) {
+            (None, Err(_)) => return ended.map(|()| 0),
+            (None, Ok(())) => {
+                output.warn("the stream of events has ended; connecting again");
+                *lost.insert(Instant::now())
+            }
+            (Some(since), _) => since,
+        };
+        if since.elapsed() > RECONNECT_MAX {
+            return ended.and(Err(Failure::Failed(
+                "the stream of events has ended, and did not come back".to_owned(),
+            )));
+        }
+        tokio::time::sleep(RECONNECT_PAUSE).await;
     }
-    let mut body = answer.into_body();
-    let mut lines = Lines::default();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Failure::Failed(format!("the stream of events broke: {error}")))?;
-        lines.waiting.extend_from_slice(&frame.into_data().unwrap_or_default());
-        while let Some(line) = lines.next_line() {
-            // each event's data is one line that names its type too
-            if let Some(data) = line.strip_prefix("data:") {
-                output.line(&said(data.trim(), output.json));
+}
+
+struct Stream {
+    url: String,
+    /// Id of the event that was printed last: the next connection goes on after it.
+    last: Option<HeaderValue>,
+}
+
+impl Stream {
+    /// Prints events until the stream ends. An error is one of connecting; `lost` is taken back once it is connected.
+    async fn read(
+        &mut self,
+        cluster: &Cluster,
+        output: &Output,
+        lost: &mut Option<Instant>,
+    ) -> Result<(), Failure> {
+        let accept = HeaderValue::from_static("text/event-stream");
+        let mut headers = HeaderMap::from_iter([(header::ACCEPT, accept)]);
+        if let Some(last) = &self.last {
+            headers.insert("last-event-id", last.clone());
+        }
+        let answer = cluster.client.open(Method::GET, &self.url, headers, Bytes::new()).await?;
+        if !answer.status().is_success() {
+            return Err(Failure::Failed(format!("{} answered {}", self.url, answer.status())));
+        }
+        if lost.take().is_some() {
+            output.warn("connected to the stream of events again");
+        }
+        let mut body = answer.into_body();
+        let mut lines = Lines::default();
+        while let Some(Ok(frame)) = body.frame().await {
+            lines.waiting.extend_from_slice(&frame.into_data().unwrap_or_default());
+            while let Some(line) = lines.next_line() {
+                // each event's data is one line that names its type too
+                if let Some(data) = line.strip_prefix("data:") {
+                    output.line(&said(data.trim(), output.json));
+                } else if let Some(id) = line.strip_prefix("id:") {
+                    self.last = HeaderValue::from_str(id.trim()).ok();
+                }
+            }
+            if lines.waiting.len() > LINE_BYTES_MAX {
+                break;
             }
         }
-        if lines.waiting.len() > LINE_BYTES_MAX {
-            break;
-        }
+        Ok(())
     }
-    Err(Failure::Failed("the stream of events has ended".to_owned()))
 }
 
 #[derive(Default)]

@@ -12,7 +12,8 @@ use std::path::PathBuf;
 const EMBED: &str = "embed=group.groups&embed=group.apps&embed=group.pods&embed=group.apps.counts&\
                      embed=group.apps.deployments";
 
-fn path(id: &str) -> String {
+/// Address of a group.
+pub(crate) fn path(id: &str) -> String {
     let id = id.trim_matches('/');
     if id.is_empty() { "/v2/groups".to_owned() } else { format!("/v2/groups/{id}") }
 }
@@ -123,7 +124,7 @@ fn read(files: &[PathBuf]) -> Result<Vec<(String, Value)>, Failure> {
 }
 
 /// What a change would do, as the cluster plans it.
-async fn plan(cluster: &Cluster, output: &Output, id: &str, body: &Value) -> Result<(), Failure> {
+pub(crate) async fn plan(cluster: &Cluster, output: &Output, id: &str, body: &Value) -> Result<(), Failure> {
     let said = cluster.marathon(Method::PUT, &format!("{}?dryRun=true", path(id)), Some(body)).await?;
     if output.json {
         output.value(&said);

@@ -518,6 +518,9 @@ pub enum Failure {
     /// What was asked for failed.
     #[error("{0}")]
     Failed(String),
+    /// The command line is wrong.
+    #[error("{0}")]
+    Usage(String),
     /// It goes on, but was not waited for any longer.
     #[error("{0}")]
     Unfinished(String),
@@ -531,6 +534,7 @@ impl Failure {
             Self::Client(ClientError::Address { .. }) => exit::USAGE,
             Self::Client(ClientError::Status { status, .. }) if status.as_u16() == 404 => exit::NOT_FOUND,
             Self::NotFound(_) => exit::NOT_FOUND,
+            Self::Usage(_) => exit::USAGE,
             Self::Unfinished(_) => exit::UNFINISHED,
             Self::Client(_) | Self::Failed(_) => exit::FAILED,
         }

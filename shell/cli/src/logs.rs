@@ -8,12 +8,14 @@ use crate::{
 use base64::{Engine as _, prelude::BASE64_STANDARD as STANDARD};
 use http::Method;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes that are asked for at once.
 const READ_BYTES: u64 = 64 * 1024;
 /// How far back `--lines` looks.
 const TAIL_BYTES_MAX: u64 = 1024 * 1024;
+/// How long a node that was lost is looked for.
+const RECONNECT_MAX: Duration = Duration::from_secs(60);
 /// Pause between two looks for more.
 pub const FOLLOW_PAUSE: Duration = Duration::from_millis(300);
 
@@ -95,7 +97,7 @@ pub async fn print(
         match cluster.sandbox(&task, &agent).await {
             Ok(sandbox) => {
                 let prefix = if several { format!("{} | ", tag(&task)) } else { String::new() };
-                readers.push((Reader::new(sandbox, file), prefix, task));
+                readers.push((Reader::new(sandbox, file), prefix, task, agent));
             }
             Err(failure) => lost = Some(failure),
         }
@@ -104,12 +106,34 @@ pub async fn print(
         return Err(failure);
     }
     let mut first = true;
+    let mut missed: Option<Instant> = None;
     loop {
         let mut quiet = true;
-        for (reader, prefix, task) in &mut readers {
+        for (reader, prefix, task, agent) in &mut readers {
             let new = match logs.lines {
                 Some(lines) if first => reader.tail(cluster, lines).await?,
-                _ if logs.follow => reader.more(cluster).await?,
+                _ if logs.follow => match reader.more(cluster).await {
+                    Ok(new) => {
+                        if missed.take().is_some() {
+                            output.warn("the node answers again");
+                        }
+                        new
+                    }
+                    // it may restart, at another address
+                    Err(failure) if failure.code() == crate::exit::UNREACHABLE => {
+                        if missed.is_none() {
+                            output.warn(&format!("{failure}; trying again"));
+                        }
+                        if missed.get_or_insert_with(Instant::now).elapsed() > RECONNECT_MAX {
+                            return Err(failure);
+                        }
+                        if let Ok(sandbox) = cluster.sandbox(task, agent).await {
+                            reader.sandbox = sandbox;
+                        }
+                        Vec::new()
+                    }
+                    Err(failure) => return Err(failure),
+                },
                 _ => reader.rest(cluster).await?,
             };
             quiet &= new.is_empty();

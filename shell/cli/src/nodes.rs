@@ -6,12 +6,18 @@ use crate::{
     output::{number, text},
 };
 use serde_json::{Value, json};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Does a command.
 pub async fn perform(node: Node, cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
-    let nodes = cluster.nodes().await?;
+    let mut nodes = cluster.nodes().await?;
+    let lost = cluster.unreachable_nodes().await;
+    if let (Node::List, true) = (&node, output.json) {
+        output.value(&json!({"slaves": nodes, "unreachable": lost}));
+        return Ok(0);
+    }
+    nodes.extend(lost);
     match node {
-        Node::List if output.json => output.value(&json!({"slaves": nodes})),
         Node::List => {
             let headings = ["ID", "ADDRESS", "STATE", "CPUS", "MEM", "DISK", "VERSION"];
             output.table(&headings, nodes.iter().map(row).collect());
@@ -34,6 +40,10 @@ pub async fn perform(node: Node, cluster: &Cluster, output: &Output) -> Result<u
                 return Ok(0);
             }
             let row = row(node);
+            if node["unreachable"] == true {
+                output.facts(&[("id", row[0].clone()), ("state", row[2].clone()), ("since", since(node))]);
+                return Ok(0);
+            }
             output.facts(&[
                 ("id", row[0].clone()),
                 ("address", row[1].clone()),
@@ -62,7 +72,19 @@ fn attributes(node: &Value) -> String {
     all.map(|(name, value)| format!("{name}:{}", plain(value))).collect::<Vec<_>>().join(" ")
 }
 
+/// How long ago it was lost.
+fn since(node: &Value) -> String {
+    let at = Duration::from_nanos(node["unreachable_time"].as_u64().unwrap_or(0));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{} s ago", now.saturating_sub(at).as_secs())
+}
+
 fn row(node: &Value) -> Vec<String> {
+    if node["unreachable"] == true {
+        let mut row = vec![text(node, "id"), "-".to_owned(), "unreachable".to_owned()];
+        row.resize(7, "-".to_owned());
+        return row;
+    }
     let use_of = |name: &str| {
         format!("{}/{}", number(&node["used_resources"][name]), number(&node["resources"][name]))
     };

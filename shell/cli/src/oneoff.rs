@@ -51,7 +51,7 @@ fn who() -> String {
 /// Runs it.
 pub async fn perform(run: Run, cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
     if let Some(bad) = run.env.iter().find(|pair| !pair.contains('=')) {
-        return Err(Failure::Failed(format!("--env {bad}: this is not NAME=VALUE")));
+        return Err(Failure::Usage(format!("--env {bad}: this is not NAME=VALUE")));
     }
     let user = run.user.clone().unwrap_or_else(who);
     let framework_info = FrameworkInfo {

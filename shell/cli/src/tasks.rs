@@ -44,7 +44,8 @@ pub async fn perform(task: Task, cluster: &Cluster, output: &Output) -> Result<u
         }
         Task::Kill { ids, scale } => {
             let path = format!("/v2/tasks/delete?scale={scale}");
-            let answer = cluster.marathon(Method::POST, &path, Some(&json!({"ids": ids}))).await?;
+            let answer = cluster.marathon(Method::POST, &path, Some(&json!({"ids": ids}))).await;
+            let answer = answer.map_err(|failure| unknown(failure, &ids))?;
             if output.json {
                 output.value(&answer);
             } else if scale {
@@ -67,6 +68,16 @@ pub async fn perform(task: Task, cluster: &Cluster, output: &Output) -> Result<u
         }
     }
     Ok(0)
+}
+
+/// An id that cannot be one of an app's task is one that is not there (the API answers 422 to it).
+fn unknown(failure: Failure, ids: &[String]) -> Failure {
+    match failure {
+        Failure::Client(web::client::ClientError::Status { status, .. }) if status.as_u16() == 422 => {
+            Failure::NotFound(format!("no app has a task {}", ids.join(", ")))
+        }
+        other => other,
+    }
 }
 
 async fn find(cluster: &Cluster, id: &str) -> Result<Value, Failure> {

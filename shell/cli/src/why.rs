@@ -7,6 +7,9 @@ use crate::{
 use http::Method;
 use serde_json::{Value, json};
 
+/// Unhealthy tasks that are named one by one.
+const SICK_MAX: usize = 10;
+
 /// Explains one app.
 pub async fn explain(cluster: &Cluster, output: &Output, app: &Value) -> Result<(), Failure> {
     let queue = cluster.marathon(Method::GET, "/v2/queue?embed=lastUnusedOffers", None).await?;
@@ -31,10 +34,8 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value) -> Result<
         ));
     }
     let Some(entry) = entry else {
-        output.line(&format!(
-            "{id} waits for nothing: {} of {} instances run.",
-            app["tasksRunning"], app["instances"]
-        ));
+        output.line(&standing(app));
+        sick(app).iter().for_each(|line| output.line(line));
         for plan in list(app, "deployments") {
             output.line(&format!("The deployment {} is under way.", text(plan, "id")));
         }
@@ -46,6 +47,12 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value) -> Result<
         app["instances"],
         text(entry, "since")
     ));
+    sick(app).iter().for_each(|line| output.line(line));
+    if app["why"]["stage"] == "NotSupported" {
+        output
+            .line(&format!("It can't be started: {}. No offer is used for it.", text(&app["why"], "reason")));
+        return Ok(());
+    }
     let left = entry["delay"]["timeLeftSeconds"].as_u64().unwrap_or(0);
     if left > 0 {
         output.line(&format!("It failed before and is started again in {left} s (back-off)."));
@@ -68,6 +75,62 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value) -> Result<
     output.line("");
     output.table(&["NODE", "ID", "FOR ONE MORE INSTANCE"], rows.collect());
     Ok(())
+}
+
+/// How an app stands that nothing is queued for.
+fn standing(app: &Value) -> String {
+    let id = text(app, "id");
+    let count = |name: &str| app[name].as_u64().unwrap_or(0);
+    let (running, wanted, staged) = (count("tasksRunning"), count("instances"), count("tasksStaged"));
+    if running >= wanted {
+        return format!("{id} waits for nothing: {running} of {wanted} instances run.");
+    }
+    let said = format!("{id} waits for no offers, and {running} of {wanted} instances run");
+    if app["why"]["stage"] == "Paused" {
+        return format!("{said}: {}.", text(&app["why"], "reason"));
+    }
+    if app["run"].is_object() {
+        return format!("{said}: it runs once and {}.", text(&app["run"], "state"));
+    }
+    let odd: Vec<_> = list(app, "tasks")
+        .iter()
+        .filter(|task| task["state"] != "TASK_RUNNING")
+        .map(|task| format!("{} is {}", text(task, "id"), text(task, "state")))
+        .collect();
+    if !odd.is_empty() {
+        return format!("{said}: {}.", odd.join("; "));
+    }
+    if staged > 0 {
+        return format!("{said}: {staged} are being started.");
+    }
+    format!("{said}: none is ordered yet, for a task is still ending or a deployment has to come to it.")
+}
+
+/// Which tasks fail their checks, and what the checks saw.
+fn sick(app: &Value) -> Vec<String> {
+    let ill = |result: &&Value| result["alive"] == false || result["lastFailure"].is_string();
+    let failing = |task: &&Value| list(task, "healthCheckResults").iter().any(|r| r["alive"] == false);
+    let mut lines = Vec::new();
+    let count = list(app, "tasks").iter().filter(failing).count();
+    if count > 0 {
+        lines.push(format!("{count} of {} running instances are unhealthy.", app["tasksRunning"]));
+    }
+    for task in list(app, "tasks").iter().filter(failing).take(SICK_MAX) {
+        for result in list(task, "healthCheckResults").iter().filter(ill) {
+            let mut line = format!(
+                "{}: its check failed {} times in a row",
+                text(task, "id"),
+                result["consecutiveFailures"]
+            );
+            for (name, word) in [("lastFailure", "last at "), ("lastFailureCause", "")] {
+                if result[name].is_string() {
+                    line += &format!(", {word}{}", text(result, name));
+                }
+            }
+            lines.push(line);
+        }
+    }
+    lines
 }
 
 fn stages(summary: &Value, output: &Output) {
@@ -204,6 +267,27 @@ mod tests {
         let app = json!({"cpus": 2, "mem": 64, "disk": 0});
         assert_eq!(missing(&app, &node), ["1.5 cpus (0.5 free of 4)", "64 MB of memory (0 free of 1000)"]);
         assert_eq!(missing(&json!({"cpus": 0.5}), &node), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_is_sick_and_what_is_missing_without_a_queue_is_said() {
+        let app = json!({"id": "/a", "instances": 3, "tasksRunning": 2, "tasks": [
+            {"id": "t1", "state": "TASK_RUNNING", "healthCheckResults":
+                [{"alive": false, "consecutiveFailures": 2, "lastFailure": "T", "lastFailureCause": "503"}]},
+            {"id": "t2", "state": "TASK_RUNNING", "healthCheckResults": [{"alive": true}]},
+            {"id": "t3", "state": "TASK_KILLING"}]});
+        assert_eq!(
+            sick(&app),
+            [
+                "1 of 2 running instances are unhealthy.",
+                "t1: its check failed 2 times in a row, last at T, 503"
+            ]
+        );
+        assert_eq!(standing(&app), "/a waits for no offers, and 2 of 3 instances run: t3 is TASK_KILLING.");
+        let whole = json!({"id": "/a", "instances": 1, "tasksRunning": 1});
+        assert_eq!(standing(&whole), "/a waits for nothing: 1 of 1 instances run.");
+        let none = json!({"id": "/a", "instances": 1, "tasksRunning": 0});
+        assert!(standing(&none).contains("waits for no offers, and 0 of 1 instances run"));
     }
 
     #[test]

@@ -150,7 +150,9 @@ async fn apply(cluster: &Cluster, files: &[cli::AppFile]) -> Result<(), String> 
                 continue;
             }
         };
-        apps.push(applied.id);
+        if !applied.group {
+            apps.push(applied.id);
+        }
         let (cluster, deployment) = (cluster.clone(), applied.deployment);
         waiting.spawn(async move { cluster.wait(&deployment, APPLY_TIMEOUT, &output).await });
     }

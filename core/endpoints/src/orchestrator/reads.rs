@@ -70,24 +70,11 @@ pub(super) fn versions(call: &Call<'_>, id: &str) -> Response<Bytes> {
     }
 }
 
-/// `2014-09-12T23:28:21.737Z`.
-pub(super) fn is_version(text: &str) -> bool {
-    let digit = |(at, byte): (usize, &u8)| match at {
-        4 | 7 => *byte == b'-',
-        10 => *byte == b'T',
-        13 | 16 => *byte == b':',
-        19 => *byte == b'.',
-        23 => *byte == b'Z',
-        _ => byte.is_ascii_digit(),
-    };
-    text.len() == 24 && text.as_bytes().iter().enumerate().all(digit)
-}
-
 pub(super) fn version(call: &Call<'_>, id: &str, version: &str) -> Response<Bytes> {
     if call.machine.app(id).is_none() {
         return no_app(id);
     }
-    if !is_version(version) {
+    if !orchestrator::is_version(version) {
         return message(422, &format!("'{version}' is not a version such as 2020-01-31T00:00:00.000Z"));
     }
     match call.machine.app(id).and_then(|s| s.versions.get(version)) {
@@ -182,7 +169,7 @@ pub(super) fn info(call: &Call<'_>) -> Value {
         "elected": true, "leader": call.who.leader, "frameworkId": call.machine.framework_id(),
         "marathon_config": config,
         "zookeeper_config": { "zk": "", "zk_timeout": 10000, "zk_session_timeout": 10000,
-            "zk_connection_timeout": 10000, "zk_max_versions": 25 },
+            "zk_connection_timeout": 10000, "zk_max_versions": 50 },
         "http_config": { "http_port": port, "https_port": 0 },
     })
 }

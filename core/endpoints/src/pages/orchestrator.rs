@@ -45,7 +45,9 @@ pub(crate) fn page(read: Read<'_>) -> Response<Bytes> {
 fn app(app: &Value) -> Vec<Cell> {
     let id = text(app, "id");
     let count = |name: &str| app[name].as_u64().unwrap_or_default();
-    let state = if !list(app, "deployments").is_empty() {
+    let state = if app["why"]["stage"] == "NotSupported" {
+        "blocked"
+    } else if !list(app, "deployments").is_empty() {
         "deploying"
     } else if count("tasksRunning") < count("instances") {
         "waiting"
@@ -82,7 +84,9 @@ fn waiting(entry: &Value) -> Vec<Cell> {
         .filter(|stage| stage["declined"].as_u64().unwrap_or_default() > 0)
         .map(|stage| format!("{} ({} of {})", text(stage, "reason"), stage["declined"], stage["processed"]))
         .collect();
-    let why = if left > 0 {
+    let why = if entry["why"]["stage"] == "NotSupported" {
+        text(&entry["why"], "reason")
+    } else if left > 0 {
         format!("It failed before and is started again in {left} s (back-off).")
     } else if !stages.is_empty() {
         stages.join(", ")

@@ -39,7 +39,9 @@ impl Orchestrator {
             all.iter().filter(|id| id.as_str() == on || is_below(id, on)).copied().collect()
         };
         for (id, on) in &by_app {
-            let on = on.iter().flat_map(|on| under(on)).filter(|other| other != id).cloned();
+            // what an older version took may name itself: only a change of it is refused for that
+            let new = changes.apps.contains_key(*id);
+            let on = on.iter().flat_map(|on| under(on)).filter(|other| new || other != id).cloned();
             edges.entry((*id).clone()).or_default().extend(on);
         }
         for (group, on) in &by_group {

@@ -39,7 +39,7 @@ impl Orchestrator {
             if unused {
                 item["lastUnusedOffers"] = seen.agents.values().map(useless).collect();
             }
-            if why {
+            if why || self.refused_at_launch(&queued.spec).is_some() {
                 item["why"] = self.why_info(id, now);
             }
             item

@@ -170,3 +170,30 @@ fn a_change_of_the_rules_replaces_nothing() {
     let app = world.machine().app("/a").unwrap().app.clone();
     assert_eq!((&app["onFailure"], &app["maxFailures"]), (&json!("rollback"), &json!(3)));
 }
+
+#[test]
+fn what_was_ended_for_its_checks_is_the_last_failure() {
+    let mut world = World::new(2);
+    let check = json!({ "protocol": "HTTP", "gracePeriodSeconds": 1, "intervalSeconds": 1, "timeoutSeconds": 1,
+        "maxConsecutiveFailures": 2, "portIndex": 0 });
+    world.all_sick = true;
+    world.command(create("/sick", json!({ "healthChecks": [check] })));
+    world.run(30);
+    let failure = world.machine().last_failure("/sick").unwrap().clone();
+    assert_eq!(failure.state, "TASK_KILLED");
+    assert!(
+        failure.message.starts_with("Task was killed since health check failed. Reason: no answer within"),
+        "{}",
+        failure.message
+    );
+    world.restart();
+    assert_eq!(world.machine().last_failure("/sick").unwrap().message, failure.message);
+    // by its agent
+    world.command(create("/agent", json!({})));
+    world.run(10);
+    let task = world.machine().instances_of("/agent").next().unwrap().task.clone();
+    world.end_sick(&task);
+    let failure = world.machine().last_failure("/agent").unwrap();
+    assert_eq!((failure.task.as_str(), failure.state.as_str()), (task.as_str(), "TASK_KILLED"));
+    assert!(failure.message.starts_with("Task was killed since health check failed. Reason: "));
+}

@@ -153,3 +153,35 @@ fn queue_app_and_event_say_the_same_of_what_waits() {
             && world.machine().queue_info(now, true, false)["queue"][0].get("why").is_none()
     );
 }
+
+#[test]
+fn what_can_not_be_started_is_said_unasked() {
+    let mut world = World::new(2);
+    world.listen();
+    world.listen_to(&["app_waiting_event"]);
+    let image = json!({ "container": { "type": "MESOS", "docker": { "image": "busybox" } } });
+    assert_eq!(world.command(create("/x", image)).status, 201);
+    world.run(5);
+    let now = world.now();
+    let counts = Embed::of(["apps.counts"]);
+    let app = world.machine().app_info("/x", counts, now).unwrap();
+    assert_eq!(app["why"]["stage"], "NotSupported");
+    assert_eq!(world.machine().queue_info(now, false, false)["queue"][0]["why"], app["why"]);
+    assert!(
+        world.said.iter().any(|(kind, said)| kind == "app_waiting_event" && said["stage"] == "NotSupported")
+    );
+}
+
+#[test]
+fn circles_and_versions_are_refused() {
+    let mut world = World::new(1);
+    assert_eq!(world.command(create("/self", json!({ "dependencies": ["/self"] }))).status, 422);
+    let version = json!({ "version": "2020-01-31T00:00:00.000Z", "cmd": "x" });
+    assert_eq!(world.command(update("/new", version.clone(), false)).status, 422);
+    world.command(create("/old", json!({})));
+    world.run(5);
+    assert_eq!(world.command(update("/old", version, false)).status, 422);
+    assert_eq!(world.command(update("/old", json!({ "version": "garbage" }), false)).status, 422);
+    let unknown = json!({ "version": "2020-01-31T00:00:00.000Z" });
+    assert_eq!(world.command(update("/old", unknown, false)).status, 404);
+}
