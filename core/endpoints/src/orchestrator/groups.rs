@@ -23,7 +23,7 @@ pub(super) fn route(call: &Call<'_>, rest: &str) -> Outcome {
             });
         }
         if let Some((id, version)) = rest.split_once("/versions/") {
-            if !reads::is_version(version) {
+            if !orchestrator::is_version(version) {
                 return Err(message(
                     422,
                     &format!("'{version}' is not a version such as 2020-01-31T00:00:00.000Z"),
