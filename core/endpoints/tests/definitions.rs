@@ -12,7 +12,8 @@ use surface::{Said, Surface};
 
 const ROUNDS: u64 = 800;
 /// What readers are told beside the definition.
-const READ_ONLY: [&str; 8] = [
+const READ_ONLY: [&str; 9] = [
+    "why",
     "version",
     "versionInfo",
     "deployments",

@@ -70,10 +70,10 @@ pub async fn perform(task: Task, cluster: &Cluster, output: &Output) -> Result<u
     Ok(0)
 }
 
-/// An id that cannot be one of an app's task is one that is not there (the API answers 422 to it).
+/// An id that cannot be one of an app's task is one that is not there (the API answers 400 to it).
 fn unknown(failure: Failure, ids: &[String]) -> Failure {
     match failure {
-        Failure::Client(web::client::ClientError::Status { status, .. }) if status.as_u16() == 422 => {
+        Failure::Client(web::client::ClientError::Status { status, .. }) if status.as_u16() == 400 => {
             Failure::NotFound(format!("no app has a task {}", ids.join(", ")))
         }
         other => other,

@@ -1,6 +1,6 @@
 //! `/v2/groups` and below: groups, their apps, their versions. What a change leads to is the machine's.
 
-use super::{Call, Outcome, fault_of, json_answer, message, reads, refuse, wrong_method};
+use super::{Call, Outcome, fault_of, json_answer, message, refuse, wrong_method};
 use crate::{answer::parameters, render};
 use api::marathon;
 use http::Method;
