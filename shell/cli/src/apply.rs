@@ -130,7 +130,7 @@ pub fn read_files(files: &[PathBuf]) -> Result<Vec<AppFile>, Failure> {
             Value::Array(apps) => apps,
             // the root itself is never replaced: what is not in the file would go
             Value::Object(mut root) if is_group(&root) && is_root(&root) => {
-                if root.get("pods").is_some_and(|pods| list(&json!({ "pods": pods }), "pods").len() > 0) {
+                if root.get("pods").is_some_and(|pods| !list(&json!({ "pods": pods }), "pods").is_empty()) {
                     return Err(failed("pods of the root group are not applied from here".to_owned()));
                 }
                 let mut parts = |name: &str| match root.remove(name) {
@@ -155,7 +155,7 @@ pub fn read_files(files: &[PathBuf]) -> Result<Vec<AppFile>, Failure> {
 /// A group in a file: it has apps, groups or pods, and nothing that would be run.
 fn is_group(object: &Map<String, Value>) -> bool {
     let has = |name: &&str| object.get(*name).is_some_and(Value::is_array);
-    ["apps", "groups", "pods"].iter().any(|name| has(&name)) && !object.contains_key("cmd")
+    ["apps", "groups", "pods"].iter().any(|name| has(name)) && !object.contains_key("cmd")
 }
 
 fn is_root(group: &Map<String, Value>) -> bool {
