@@ -155,7 +155,7 @@ pub fn read_files(files: &[PathBuf]) -> Result<Vec<AppFile>, Failure> {
 /// A group in a file: it has apps, groups or pods, and nothing that would be run.
 fn is_group(object: &Map<String, Value>) -> bool {
     let has = |name: &&str| object.get(*name).is_some_and(Value::is_array);
-    ["apps", "groups", "pods"].iter().any(|name| has(name)) && !object.contains_key("cmd")
+    ["apps", "groups", "pods"].iter().any(has) && !object.contains_key("cmd")
 }
 
 fn is_root(group: &Map<String, Value>) -> bool {
