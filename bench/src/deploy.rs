@@ -19,7 +19,7 @@ const INSTANCES: usize = 10_000;
 const CURVE: [usize; 4] = [1_000, 3_000, 10_000, 30_000];
 const APPS: usize = 10_000;
 const ROUNDS: usize = 3;
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(900);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// A4.
