@@ -34,6 +34,15 @@ pub struct Cores {
 }
 
 impl Cores {
+    /// Runs what measures on the client's cores, then lets this thread go wherever it was allowed to go.
+    pub fn measure<T>(work: impl AsyncFnOnce(&Self) -> Result<T, String>) -> Result<T, String> {
+        let cores = Self::split()?;
+        Self::bind(&cores.client)?;
+        let runtime = tokio::runtime::Runtime::new().map_err(|e| format!("no runtime: {e}"))?;
+        let outcome = runtime.block_on(work(&cores));
+        cores.release()?;
+        outcome
+    }
     /// Half of the allowed cores each; all for both where there are fewer than four.
     pub fn split() -> Result<Self, String> {
         let all = sched_getaffinity(None).map_err(|e| format!("the cores are not known: {e}"))?;

@@ -37,12 +37,7 @@ const DAY_MS: i64 = 24 * 3600 * 1000;
 
 /// A3.
 pub fn fan_out(options: &Options) -> Result<Vec<Figure>, String> {
-    let cores = Cores::split()?;
-    Cores::bind(&cores.client)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|e| format!("no runtime: {e}"))?;
-    let outcome = runtime.block_on(rows(options, &cores));
-    cores.release()?;
-    outcome
+    Cores::measure(async |cores| rows(options, cores).await)
 }
 
 async fn rows(options: &Options, cores: &Cores) -> Result<Vec<Figure>, String> {

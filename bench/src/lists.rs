@@ -24,12 +24,7 @@ const EMBEDDED: &str = "/v2/apps?embed=apps.tasks&embed=apps.counts";
 
 /// A1 of the orchestrator.
 pub fn apps(options: &Options) -> Result<Vec<Figure>, String> {
-    let cores = Cores::split()?;
-    Cores::bind(&cores.client)?;
-    let runtime = tokio::runtime::Runtime::new().map_err(|e| format!("no runtime: {e}"))?;
-    let outcome = runtime.block_on(rows(options, &cores));
-    cores.release()?;
-    outcome
+    Cores::measure(async |cores| rows(options, cores).await)
 }
 
 async fn rows(options: &Options, cores: &Cores) -> Result<Vec<Figure>, String> {

@@ -273,17 +273,4 @@ impl crate::timed::Deadline for Executor {
     }
 }
 
-/// Whether a task in this state never runs again.
-pub(crate) fn is_terminal(state: TaskState) -> bool {
-    matches!(
-        state,
-        TaskState::TaskFinished
-            | TaskState::TaskFailed
-            | TaskState::TaskKilled
-            | TaskState::TaskError
-            | TaskState::TaskLost
-            | TaskState::TaskDropped
-            | TaskState::TaskGone
-            | TaskState::TaskGoneByOperator
-    )
-}
+pub(crate) use model::task::is_terminal;

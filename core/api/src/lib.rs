@@ -3,6 +3,7 @@
 //! Never: what anything means.
 
 pub mod call;
+pub mod duration;
 pub mod json;
 pub mod libprocess;
 pub mod marathon;

@@ -43,7 +43,7 @@ pub(crate) fn toggle<I>(query: Option<&str>, role: Role) -> Routed<I, Perform> {
             let Ok(number) = u32::try_from(number) else {
                 return refuse(format!("Invalid level '{number}'.\n"));
             };
-            match operator::duration(&duration) {
+            match api::duration::parse(&duration) {
                 Ok(duration) => Some((number, duration.min(DURATION_MAX))),
                 Err(why) => return refuse(format!("{why}.\n")),
             }

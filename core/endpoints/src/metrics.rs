@@ -79,7 +79,7 @@ pub(crate) fn route<I>(
 ) -> Routed<I, Perform> {
     if name == "metrics/snapshot"
         && let Some(timeout) = parameter(query, "timeout")
-        && let Err(why) = operator::duration(&timeout)
+        && let Err(why) = api::duration::parse(&timeout)
     {
         return Routed::Respond(bad_request(format!("Invalid timeout '{timeout}': {why}.\n")));
     }

@@ -11,7 +11,7 @@ use model::{
     request::{Answer, Codec},
 };
 use serde_json::Value;
-use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// A call and how its answer is to be said.
 pub(crate) type Taken<C> = Result<(C, Codec), Response<Bytes>>;
@@ -90,25 +90,4 @@ pub(crate) fn shown(all: &BTreeMap<String, String>) -> impl Iterator<Item = (&St
 /// Metrics as the operator APIs list them.
 pub(crate) fn metrics(all: &BTreeMap<String, f64>) -> Vec<Metric> {
     all.iter().map(|(name, value)| Metric { name: name.clone(), value: Some(*value) }).collect()
-}
-
-/// Reads Mesos' durations: a number with `ns us ms secs mins hrs days weeks`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | '-')).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let Ok(number) = number.parse::<f64>() else {
-        return Err(format!("Failed to convert '{number}' to number"));
-    };
-    let seconds = match unit {
-        "ns" => 1e-9,
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "secs" => 1.0,
-        "mins" => 60.0,
-        "hrs" => 3600.0,
-        "days" => 86_400.0,
-        "weeks" => 604_800.0,
-        _ => return Err(format!("Unknown duration unit '{unit}'")),
-    };
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("'{text}' is no duration"))
 }

@@ -9,6 +9,7 @@ pub mod link;
 pub mod request;
 pub mod resources;
 pub mod save;
+pub mod task;
 
 /// Mesos' messages as Rust types, one type for v0, v1 and JSON (`proto/`). Names and numbers are upstream's facts.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

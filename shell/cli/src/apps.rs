@@ -1,7 +1,7 @@
 //! Commands on apps. Never: how they are asked for (`cluster`).
 
 use crate::{
-    App, Change, Failure, Output, apply,
+    App, Change, Failure, Output, Rollback, apply,
     cluster::{Cluster, app_path},
     history, logs,
     output::{list, number, text},
@@ -34,7 +34,7 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
             }
         }
         App::History { id } => history::list(cluster, output, &id).await?,
-        App::Rollback { id, version, change } => {
+        App::Rollback(Rollback { id, version, change }) => {
             let deployment = history::rollback(cluster, output, &id, version.as_deref(), &change).await?;
             finish(cluster, output, &id, &deployment, &change).await?;
         }

@@ -3,8 +3,8 @@
 use crate::Output;
 use serde_json::{Map, Value, json};
 
-/// Fields that the cluster adds to a definition.
-const GIVEN_BY_THE_CLUSTER: [&str; 17] = [
+/// Fields that only the cluster of a definition can know.
+pub(crate) const OF_ITS_CLUSTER: [&str; 15] = [
     "autoscaling",
     "deployments",
     "inherited",
@@ -17,12 +17,12 @@ const GIVEN_BY_THE_CLUSTER: [&str; 17] = [
     "tasksStaged",
     "tasksUnhealthy",
     "taskStats",
-    "uris",
-    "ports",
     "version",
     "versionInfo",
     "why",
 ];
+/// Older names that the normal form repeats.
+const REPEATED: [&str; 2] = ["uris", "ports"];
 
 /// One field that differs.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,7 +52,10 @@ impl AppChange {
         let mut differences = Vec::new();
         if let Some(old) = old.and_then(Value::as_object) {
             let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
-            for name in names.into_iter().filter(|name| !GIVEN_BY_THE_CLUSTER.contains(&name.as_str())) {
+            for name in names
+                .into_iter()
+                .filter(|name| !OF_ITS_CLUSTER.contains(&name.as_str()) && !REPEATED.contains(&name.as_str()))
+            {
                 compare(name, old.get(name), new.get(name), &mut differences);
             }
         }

@@ -1,7 +1,7 @@
 //! Commands on groups. Never: what a change of one means for its apps; the cluster says it (`dryRun`).
 
 use crate::{
-    Change, Cluster, Failure, Group, Output, apply,
+    Change, Cluster, Failure, Group, Output, Rollback, apply,
     apps::{finish, state},
     output::{list, text},
 };
@@ -66,7 +66,7 @@ pub async fn perform(group: Group, cluster: &Cluster, output: &Output) -> Result
                 output.table(&["VERSION"], versions.as_array().into_iter().flatten().map(row).collect());
             }
         }
-        Group::Rollback { id, version, change } => {
+        Group::Rollback(Rollback { id, version, change }) => {
             let version = match version {
                 Some(version) => version,
                 None => before(cluster, &id).await?,

@@ -5,30 +5,11 @@ use crate::{
     apply::AppFile,
     apps,
     cluster::explain_body,
-    diff::AppChange,
+    diff::{AppChange, OF_ITS_CLUSTER},
     output::{list, text},
 };
 use http::Method;
 use serde_json::{Value, json};
-
-/// Fields that only its own cluster can know; they do not carry over.
-const OF_ITS_CLUSTER: [&str; 15] = [
-    "autoscaling",
-    "deployments",
-    "inherited",
-    "lastTaskFailure",
-    "readinessCheckResults",
-    "run",
-    "tasks",
-    "tasksHealthy",
-    "tasksRunning",
-    "tasksStaged",
-    "tasksUnhealthy",
-    "taskStats",
-    "version",
-    "versionInfo",
-    "why",
-];
 
 /// Reads all apps of `from`, says what carries over, and creates them here if told to.
 pub async fn perform(

@@ -206,15 +206,7 @@ pub enum App {
         id: String,
     },
     /// Go back to an earlier version of an app
-    Rollback {
-        /// Id of the app
-        id: String,
-        /// Which one [default: the one before the current]
-        version: Option<String>,
-        /// How the change is made
-        #[command(flatten)]
-        change: Change,
-    },
+    Rollback(Rollback),
     /// List apps
     List,
     /// Show one app with its tasks
@@ -302,15 +294,7 @@ pub enum Group {
         id: String,
     },
     /// Go back to an earlier version of a group and all that is in it
-    Rollback {
-        /// Id of the group
-        id: String,
-        /// Which one [default: the one before the current]
-        version: Option<String>,
-        /// How the change is made
-        #[command(flatten)]
-        change: Change,
-    },
+    Rollback(Rollback),
     /// Remove a group with all that is in it
     Rm {
         /// Id of the group
@@ -319,6 +303,18 @@ pub enum Group {
         #[command(flatten)]
         change: Change,
     },
+}
+
+/// Going back to an earlier version of an app or a group.
+#[derive(Args, Clone, Debug)]
+pub struct Rollback {
+    /// Id of what goes back
+    pub id: String,
+    /// Which one [default: the one before the current]
+    pub version: Option<String>,
+    /// How the change is made
+    #[command(flatten)]
+    pub change: Change,
 }
 
 /// How a change is made.

@@ -105,21 +105,8 @@ impl Values {
 
 /// Reads Mesos' durations: a number with `ns us ms secs mins hrs days weeks`.
 pub fn duration(text: &str) -> Result<std::time::Duration, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let seconds = match unit {
-        "ns" => 1e-9,
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "secs" => 1.0,
-        "mins" => 60.0,
-        "hrs" => 3600.0,
-        "days" => 86_400.0,
-        "weeks" => 604_800.0,
-        _ => return Err(format!("'{text}' is not a duration; write for example 10secs, 500ms or 1.5mins")),
-    };
-    let number: f64 = number.parse().map_err(|_| format!("'{text}' does not start with a number"))?;
-    std::time::Duration::try_from_secs_f64(number * seconds).map_err(|_| format!("'{text}' is out of range"))
+    api::duration::parse(text)
+        .map_err(|_| format!("'{text}' is not a duration; write for example 10secs, 500ms or 1.5mins"))
 }
 
 impl Table {
