@@ -85,6 +85,74 @@ fn an_app_is_applied_listed_shown_scaled_restarted_followed_and_removed() {
 }
 
 #[test]
+fn a_pod_is_applied_listed_shown_scaled_read_killed_rolled_back_and_removed() {
+    let (dir, dev) = fresh();
+    let file = dir.path().join("pod.json");
+    let container = |name: &str, cpus: f64| {
+        json!({ "name": name, "exec": { "command": { "shell": format!("echo I am {name}; exec sleep 1000") } },
+            "resources": { "cpus": cpus, "mem": 32 } })
+    };
+    let write = |cpus: f64| {
+        let pod = json!({ "id": "/prod/pod", "containers": [container("one", cpus), container("two", 0.1)],
+            "scaling": { "kind": "fixed", "instances": 1 } });
+        std::fs::write(&file, pod.to_string()).expect("a file");
+        file.display().to_string()
+    };
+    let json_of = |words: &[&str]| -> Value {
+        serde_json::from_str(&dev.mesolite(&[&["--json"], words].concat())).expect("JSON")
+    };
+    let small = write(0.1);
+    has(&dev.mesolite(&["pod", "apply", "--dry-run", &small]), &["/prod/pod is created"]);
+    has(&dev.mesolite(&["app", "apply", &small]), &["/prod/pod: done"]);
+    has(&dev.mesolite(&["pod", "apply", "--dry-run", &small]), &["/prod/pod stays as it is"]);
+    has(&dev.mesolite(&["pod", "list"]), &["/prod/pod", "stable", "1/1", "one two"]);
+    has(&dev.mesolite(&["group", "list"]), &["/prod", "1/1"]);
+    has(&dev.mesolite(&["pod", "scale", "/prod/pod", "2"]), &["/prod/pod: done"]);
+    has(&dev.mesolite(&["pod", "show", "prod/pod"]), &["2/2", "one", "two", "TASK_RUNNING", "127.0.0.1"]);
+    let logs = eventually("what all of them wrote", || {
+        let said = dev.mesolite(&["pod", "logs", "/prod/pod"]);
+        Some(said)
+            .filter(|said| said.matches("I am one").count() == 2 && said.matches("I am two").count() == 2)
+    });
+    assert!(logs.contains(" | I am one"), "told apart: {logs}");
+    assert!(!dev.mesolite(&["pod", "logs", "/prod/pod", "--container", "two"]).contains("one"));
+    let listed = json_of(&["task", "list", "--app", "/prod/pod"]);
+    assert_eq!(listed["tasks"].as_array().map(Vec::len), Some(4), "{listed}");
+    let task = listed["tasks"][0]["id"].as_str().expect("an id");
+    has(&dev.mesolite(&["task", "logs", task]), &["I am "]);
+    let ids = || -> Vec<String> {
+        let shown = json_of(&["pod", "show", "/prod/pod"]);
+        let all = shown["instances"].as_array().into_iter().flatten();
+        all.filter(|i| i["status"] == "STABLE").map(|i| i["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let before = ids();
+    has(&dev.mesolite(&["pod", "kill", "/prod/pod", &before[0]]), &[&before[0]]);
+    eventually("another in its place", || {
+        let now = ids();
+        (now.len() == 2 && !now.contains(&before[0])).then_some(())
+    });
+    refused(&dev, 3, &["pod", "kill", "/prod/pod", &before[0]]);
+    dev.mesolite(&["pod", "apply", "--no-wait", &write(1000.0)]);
+    eventually("why it waits", || {
+        let why = dev.mesolite(&["pod", "why", "/prod/pod"]);
+        (why.contains("InsufficientCpus") && why.contains("cpus: 1000.")).then_some(())
+    });
+    has(
+        &dev.mesolite(&["pod", "history", "/prod/pod"]),
+        &["scaling.instances", "containers[0].resources.cpus"],
+    );
+    has(&dev.mesolite(&["pod", "rollback", "--force", "/prod/pod"]), &["/prod/pod: done"]);
+    eventually("it is as it was", || (ids().len() == 2).then_some(()));
+    has(&dev.mesolite(&["pod", "rm", "/prod/pod"]), &["/prod/pod: done"]);
+    refused(&dev, 3, &["pod", "show", "/prod/pod"]);
+    refused(&dev, 3, &["pod", "scale", "/prod/pod", "2"]);
+    let app = json!({ "id": "/app", "cmd": "true" });
+    std::fs::write(&file, app.to_string()).expect("a file");
+    has(&refused(&dev, 2, &["pod", "apply", &small]), &["/app has no \"containers\"", "mesolite app apply"]);
+    dev.signal(Signal::TERM);
+}
+
+#[test]
 fn logs_and_events_are_followed_as_they_come() {
     let (_dir, dev) = fresh();
     let mut events = dev.command(&["events"]);

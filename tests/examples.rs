@@ -10,7 +10,8 @@ const EXAMPLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples");
 #[test]
 fn each_example_is_useful_and_what_dev_prints_can_be_followed() {
     let dir = tempfile::tempdir().expect("a directory");
-    let files = ["hello", "worker", "crash", "memory-hog"].map(|name| format!("{EXAMPLES}/{name}.json"));
+    let files =
+        ["hello", "worker", "crash", "memory-hog", "pod"].map(|name| format!("{EXAMPLES}/{name}.json"));
     let words: Vec<_> = files.iter().map(String::as_str).chain(["--kill-tasks-on-exit"]).collect();
     let dev = Dev::start(dir.path(), &words);
     let said = eventually("the end of the greeting", || {
@@ -37,6 +38,11 @@ fn each_example_is_useful_and_what_dev_prints_can_be_followed() {
         });
         assert!(String::from_utf8_lossy(&output.stdout).contains(word), "{line}: {output:?}");
     }
+    // a pod of two containers, one of them a server
+    let pod = dev.mesolite(&["pod", "show", "/greeter"]);
+    assert!(pod.contains("2/2") && pod.contains("clock"), "{pod}");
+    let ports = urls.iter().zip(&answers).filter(|(_, answer)| answer.starts_with("Hello from a pod"));
+    assert_eq!(ports.count(), 2, "{urls:?} {answers:?}");
     // a worker that logs
     let logs = eventually("lines", || {
         Some(dev.mesolite(&["app", "logs", "/worker"])).filter(|said| said.contains("job 2 done"))

@@ -96,6 +96,13 @@ pub fn normal(fields: Map<String, Value>) -> Result<Map<String, Value>, Refusal>
     complete(read, "/", &context).map_err(|found| not_valid(&found))
 }
 
+/// The normal form of a pod, as far as it depends on no setting.
+pub fn normal_pod(fields: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
+    let read = pod(fields)?;
+    let context = Context::anything(&read);
+    complete_pod(read, &context).map_err(|found| not_valid(&found))
+}
+
 /// Fields of a partial update that `app` has read, in new forms, so that they can replace those of an app.
 pub fn complete_update(mut app: Map<String, Value>, context: &Context) -> Result<Map<String, Value>, Vec<V>> {
     let mut found = Vec::new();

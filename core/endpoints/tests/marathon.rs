@@ -461,7 +461,10 @@ fn pods_live_beside_apps() {
     let mut bigger = pod("/p");
     bigger["scaling"] = json!({ "instances": 3 });
     assert_eq!(surface.ask("PUT", "/v2/pods/p?force=true", &bigger.to_string()).status, 200);
-    assert_eq!(surface.ask("PUT", "/v2/pods/none", &pod("/none").to_string()).status, 404);
+    let made = surface.ask("PUT", "/v2/pods/made", &pod("/made").to_string());
+    assert_eq!((made.status, surface.get("/v2/pods/made").status), (200, 200), "{}", made.text);
+    assert!(made.headers.contains_key("marathon-deployment-id"));
+    surface.ask("DELETE", "/v2/pods/made?force=true", "");
     let versions = surface.get("/v2/pods/p::versions").body;
     let oldest = versions.as_array().unwrap().last().unwrap().as_str().unwrap().to_owned();
     assert_eq!(surface.get(&format!("/v2/pods/p::versions/{oldest}")).body["scaling"]["instances"], 1);

@@ -1,8 +1,8 @@
-//! Apps from files: read, warned about where a field is unknown, given to Marathon. Never: validated here.
+//! Apps, pods and groups from files: read, warned about where a field is unknown, given to Marathon. Never: validated here.
 
 use crate::{
     Change, Failure, Output,
-    cluster::{Cluster, app_path, explain_body},
+    cluster::{Cluster, app_path, explain_body, pod_path},
     diff::AppChange,
     exit,
     output::{list, text},
@@ -101,15 +101,26 @@ pub struct AppFile {
     pub app: Value,
 }
 
-/// An app that Marathon has taken.
+/// What a definition in a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An app.
+    App,
+    /// A pod.
+    Pod,
+    /// A group, with all that is in it.
+    Group,
+}
+
+/// What Marathon has taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Applied {
-    /// Id of the app.
+    /// Its id.
     pub id: String,
     /// The deployment that makes it so.
     pub deployment: String,
-    /// Whether it is a group of apps.
-    pub group: bool,
+    /// What it is.
+    pub kind: Kind,
 }
 
 /// Reads files with an app, a list of apps, or `{"apps": […]}` each; `-` is standard input.
@@ -171,9 +182,14 @@ fn as_group(mut group: Value) -> Value {
 }
 
 impl AppFile {
-    /// Whether it is a group, with all that is in it.
-    pub fn is_group(&self) -> bool {
-        self.app.as_object().is_some_and(is_group)
+    /// What it is, by the fields that only one kind has.
+    pub fn kind(&self) -> Kind {
+        let has = |name: &str| self.app.get(name).is_some_and(Value::is_array);
+        match self.app.as_object() {
+            Some(object) if is_group(object) => Kind::Group,
+            _ if has("containers") && self.app.get("cmd").is_none() => Kind::Pod,
+            _ => Kind::App,
+        }
     }
     /// Its id and what it consists of, as a group's address takes it.
     pub(crate) fn group(&self) -> (String, Value) {
@@ -207,7 +223,7 @@ fn strangers<'v>(value: &'v Value, known: &'v [&str]) -> impl Iterator<Item = &'
     names.map(String::as_str).filter(|name| !known.contains(name))
 }
 
-/// Creates or replaces an app.
+/// Creates or replaces an app, a pod or a group.
 pub async fn apply(
     cluster: &Cluster,
     file: &AppFile,
@@ -215,16 +231,22 @@ pub async fn apply(
     output: &Output,
 ) -> Result<Applied, Failure> {
     warn_of_unknown(file, output);
-    if file.is_group() {
-        let (id, body) = file.group();
-        let path = format!("{}{}", crate::groups::path(&id), change.query(&[]));
-        let answer = cluster.marathon(Method::PUT, &path, Some(&body)).await?;
-        return Ok(Applied { id, deployment: deployment_of(&answer), group: true });
-    }
-    let id = text(&file.app, "id");
-    let path = format!("{}{}", app_path(&id), change.query(&["partialUpdate=false"]));
-    let answer = cluster.marathon(Method::PUT, &path, Some(&file.app)).await?;
-    Ok(Applied { id, deployment: deployment_of(&answer), group: false })
+    let (kind, id, query) = (file.kind(), text(&file.app, "id"), change.query(&[]));
+    let deployment = match kind {
+        Kind::Group => {
+            let (id, body) = file.group();
+            let path = format!("{}{query}", crate::groups::path(&id));
+            cluster.change(Method::PUT, &path, Some(&body)).await?
+        }
+        Kind::Pod => {
+            cluster.change(Method::PUT, &format!("{}{query}", pod_path(&id)), Some(&file.app)).await?
+        }
+        Kind::App => {
+            let path = format!("{}{}", app_path(&id), change.query(&["partialUpdate=false"]));
+            cluster.change(Method::PUT, &path, Some(&file.app)).await?
+        }
+    };
+    Ok(Applied { id, deployment, kind })
 }
 
 /// What applying it would change.
@@ -232,8 +254,10 @@ pub async fn preview(cluster: &Cluster, file: &AppFile, output: &Output) -> Resu
     warn_of_unknown(file, output);
     let mut app = file.app.as_object().cloned().unwrap_or_default();
     let id = text(&file.app, "id");
-    let old = match cluster.marathon(Method::GET, &app_path(&id), None).await {
-        Ok(mut answer) => Some(answer["app"].take()),
+    let pod = file.kind() == Kind::Pod;
+    let path = if pod { pod_path(&id) } else { app_path(&id) };
+    let old = match cluster.marathon(Method::GET, &path, None).await {
+        Ok(mut answer) => Some(if pod { answer } else { answer["app"].take() }),
         Err(failure) if failure.code() == exit::NOT_FOUND => None,
         Err(failure) => return Err(failure),
     };
@@ -242,8 +266,8 @@ pub async fn preview(cluster: &Cluster, file: &AppFile, output: &Output) -> Resu
         api::marathon::own(&mut app);
         api::marathon::inherit(&mut app, &[inherited]);
     }
-    let new = api::marathon::normal(app)
-        .map_err(|(_, body)| Failure::Failed(format!("{}: {}", file.from, explain_body(&body))))?;
+    let new = if pod { api::marathon::normal_pod(app) } else { api::marathon::normal(app) };
+    let new = new.map_err(|(_, body)| Failure::Failed(format!("{}: {}", file.from, explain_body(&body))))?;
     let id = new.get("id").and_then(Value::as_str).unwrap_or(&id).to_owned();
     Ok(AppChange::between(&id, old.as_ref(), &new))
 }
@@ -252,12 +276,13 @@ fn warn_of_unknown(file: &AppFile, output: &Output) {
     // a group's apps, and those of the groups in it
     let mut left = vec![&file.app];
     while let Some(next) = left.pop() {
-        if next.as_object().is_some_and(is_group) || (file.is_group() && next["groups"].is_array()) {
+        if next.as_object().is_some_and(is_group) || (file.kind() == Kind::Group && next["groups"].is_array())
+        {
             left.extend(list(next, "groups"));
             for app in list(next, "apps") {
                 warn_of(app, file, output);
             }
-        } else if !file.is_group() {
+        } else if file.kind() == Kind::App {
             warn_of(next, file, output);
         }
     }
@@ -267,12 +292,6 @@ fn warn_of(app: &Value, file: &AppFile, output: &Output) {
     for field in unknown_fields(app) {
         output.warn(&format!("{}: the field \"{field}\" is unknown and will be ignored", file.from));
     }
-}
-
-/// The deployment that an answer of Marathon names: of an update, or of the app that was created.
-pub fn deployment_of(answer: &Value) -> String {
-    let update = text(answer, "deploymentId");
-    if update.is_empty() { text(&answer["deployments"][0], "id") } else { update }
 }
 
 #[cfg(test)]
@@ -317,7 +336,12 @@ mod tests {
             let path = entry.unwrap().path();
             if path.extension().is_some_and(|e| e == "json") {
                 for file in read_files(&[path]).unwrap() {
-                    assert_eq!(unknown_fields(&file.app), Vec::<String>::new(), "{}", file.from);
+                    if file.kind() == Kind::Pod {
+                        let pod = file.app.as_object().cloned().unwrap_or_default();
+                        assert!(api::marathon::normal_pod(pod).is_ok(), "{}", file.from);
+                    } else {
+                        assert_eq!(unknown_fields(&file.app), Vec::<String>::new(), "{}", file.from);
+                    }
                     seen += 1;
                 }
             }

@@ -1,9 +1,11 @@
 //! Commands on apps. Never: how they are asked for (`cluster`).
 
 use crate::{
-    App, Change, Failure, Output, Rollback, apply,
+    App, Change, Failure, Output, Rollback,
+    apply::{self, Kind},
     cluster::{Cluster, app_path},
-    history, logs,
+    history::{self, Of},
+    logs,
     output::{list, number, text},
     tasks, why,
 };
@@ -17,7 +19,7 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
         App::Apply { files, dry_run: true, .. } | App::Diff { files } => {
             let mut changes = Vec::new();
             for file in apply::read_files(&files)? {
-                if file.is_group() {
+                if file.kind() == Kind::Group {
                     let (id, body) = file.group();
                     crate::groups::plan(cluster, output, &id, &body).await?;
                     continue;
@@ -33,9 +35,10 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
                 changes.iter().for_each(|change| change.print(output));
             }
         }
-        App::History { id } => history::list(cluster, output, &id).await?,
+        App::History { id } => history::list(cluster, output, Of::App, &id).await?,
         App::Rollback(Rollback { id, version, change }) => {
-            let deployment = history::rollback(cluster, output, &id, version.as_deref(), &change).await?;
+            let deployment =
+                history::rollback(cluster, output, Of::App, &id, version.as_deref(), &change).await?;
             finish(cluster, output, &id, &deployment, &change).await?;
         }
         App::Apply { files, change, .. } => apply_all(cluster, output, &files, &change).await?,
@@ -57,19 +60,19 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
             // To change what is not there would be to create it.
             get(cluster, &id).await?;
             let path = format!("{}{}", app_path(&id), change.query(&[]));
-            let answer = cluster.marathon(Method::PUT, &path, Some(&json!({"instances": instances}))).await?;
-            finish(cluster, output, &id, &apply::deployment_of(&answer), &change).await?;
+            let body = json!({"instances": instances});
+            let deployment = cluster.change(Method::PUT, &path, Some(&body)).await?;
+            finish(cluster, output, &id, &deployment, &change).await?;
         }
         App::Restart { id, change } => {
             let path = format!("{}/restart{}", app_path(&id), change.query(&[]));
-            let answer = cluster.marathon(Method::POST, &path, None).await?;
-            finish(cluster, output, &id, &apply::deployment_of(&answer), &change).await?;
+            let deployment = cluster.change(Method::POST, &path, None).await?;
+            finish(cluster, output, &id, &deployment, &change).await?;
         }
         App::Rm { id, change } => {
-            let answer = cluster
-                .marathon(Method::DELETE, &format!("{}{}", app_path(&id), change.query(&[])), None)
-                .await?;
-            finish(cluster, output, &id, &apply::deployment_of(&answer), &change).await?;
+            let path = format!("{}{}", app_path(&id), change.query(&[]));
+            let deployment = cluster.change(Method::DELETE, &path, None).await?;
+            finish(cluster, output, &id, &deployment, &change).await?;
         }
         App::Logs { id, logs } => {
             let app = get(cluster, &id).await?;

@@ -3,7 +3,7 @@
 mod apps;
 mod tasks;
 
-pub use apps::{App, Change, Group, Rollback};
+pub use apps::{App, Change, Group, Pod, Rollback};
 pub use tasks::{Logs, Run, Sort, Task, Top};
 
 use clap::{Args, Subcommand};
@@ -66,6 +66,9 @@ pub enum Cmd {
     /// Apps: what should run
     #[command(subcommand)]
     App(App),
+    /// Pods: containers that run together, on one node
+    #[command(subcommand)]
+    Pod(Pod),
     /// Groups: apps that belong together
     #[command(subcommand)]
     Group(Group),

@@ -5,6 +5,7 @@ use crate::{
     output::{Output, list, text},
 };
 use http::Method;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 use web::client::{Client, ClientError};
@@ -48,6 +49,17 @@ impl Cluster {
     pub async fn marathon(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         self.client.json(method, &self.marathon_url(path), body).await.map_err(explain)
     }
+    /// Asks Marathon for a change; the deployment that makes it so, or nothing where there is nothing to do.
+    pub async fn change(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, Failure> {
+        let answer = self.client.answer(method, &self.marathon_url(path), body).await.map_err(explain)?;
+        let named = answer.headers().get("marathon-deployment-id").and_then(|id| id.to_str().ok());
+        if let Some(id) = named {
+            return Ok(id.to_owned());
+        }
+        let body: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+        let update = text(&body, "deploymentId");
+        Ok(if update.is_empty() { text(&body["deployments"][0], "id") } else { update })
+    }
     /// Asks the master.
     pub async fn mesos(&self, path: &str) -> Result<Value, Failure> {
         Ok(self.client.get(&format!("{}{path}", self.master)).await?)
@@ -89,10 +101,14 @@ impl Cluster {
             executor["id"] == task
                 || kinds.iter().any(|kind| list(executor, kind).iter().any(|t| t["id"] == task))
         };
-        let found =
-            executors.filter(runs_it).map(|executor| text(executor, "directory")).find(|d| !d.is_empty());
+        let mut found = executors.filter(runs_it).filter(|executor| !text(executor, "directory").is_empty());
+        // a group's tasks have a directory each below that of their executor
+        let directory = found.next().map(|executor| match executor["type"].as_str() {
+            Some("DEFAULT") => format!("{}/tasks/{task}", text(executor, "directory")),
+            _ => text(executor, "directory"),
+        });
         let directory =
-            found.ok_or_else(|| Failure::NotFound(format!("{agent} knows no sandbox of task {task}")))?;
+            directory.ok_or_else(|| Failure::NotFound(format!("{agent} knows no sandbox of task {task}")))?;
         Ok(Sandbox { agent, directory })
     }
 
@@ -136,22 +152,20 @@ impl Cluster {
                 output.note(&now);
             }
             if output.progress {
-                let apps: Vec<_> = list(plan, "affectedApps").iter().filter_map(Value::as_str).collect();
                 if bar.is_none() {
-                    bar = output.bar(&apps.join(" "));
+                    bar = output.bar(&about(plan));
                 }
-                let (running, wanted) = self.instances(&apps).await?;
+                let (running, wanted) = self.instances(plan).await;
                 if let Some(bar) = &bar {
                     bar.show(running, wanted, &now);
                 }
             }
             told = now;
             if Instant::now() >= end {
-                let apps: Vec<_> = list(plan, "affectedApps").iter().filter_map(Value::as_str).collect();
-                let ask = apps
-                    .first()
-                    .map(|app| format!("; `mesolite app why {app}` may say why"))
-                    .unwrap_or_default();
+                let app = affected(plan, "affectedApps").next().map(|id| format!("app why {id}"));
+                let pod = affected(plan, "affectedPods").next().map(|id| format!("pod why {id}"));
+                let ask =
+                    app.or(pod).map(|ask| format!("; `mesolite {ask}` may say why")).unwrap_or_default();
                 return Err(Failure::Unfinished(format!(
                     "the deployment {deployment} is still under way after {} s{ask}",
                     timeout.as_secs()
@@ -178,7 +192,17 @@ impl Cluster {
             let steps = list(plan, "steps").iter().flat_map(|step| list(step, "actions"));
             steps.into_iter().any(|action| action["app"] == app && action["action"] == "StopApplication")
         };
-        for app in list(plan, "affectedApps").iter().filter_map(Value::as_str) {
+        for pod in affected(plan, "affectedPods") {
+            let path = format!("{}::status", pod_path(pod));
+            let now = self.marathon(Method::GET, &path, None).await.unwrap_or_default();
+            let is = text(&now["spec"], "version");
+            if !is.is_empty() && is < text(plan, "version") {
+                return Err(Failure::Failed(format!(
+                    "the deployment of {pod} was cancelled: it is at version {is} again"
+                )));
+            }
+        }
+        for app in affected(plan, "affectedApps") {
             let answer = match self.marathon(Method::GET, &app_path(app), None).await {
                 Err(failure) if failure.code() == crate::exit::NOT_FOUND => {
                     if stops(app) {
@@ -213,17 +237,40 @@ impl Cluster {
         Ok(())
     }
 
-    /// How many instances of these apps run, and how many should.
-    async fn instances(&self, apps: &[&str]) -> Result<(u64, u64), Failure> {
+    /// How many instances of what a deployment is about run, and how many should.
+    async fn instances(&self, plan: &Value) -> (u64, u64) {
         let (mut running, mut wanted) = (0, 0);
-        for app in apps {
-            // An app that is being removed may be gone.
+        // What is being removed may be gone.
+        for app in affected(plan, "affectedApps") {
             let Ok(answer) = self.marathon(Method::GET, &app_path(app), None).await else { continue };
             running += answer["app"]["tasksRunning"].as_u64().unwrap_or(0);
             wanted += answer["app"]["instances"].as_u64().unwrap_or(0);
         }
-        Ok((running, wanted))
+        for pod in affected(plan, "affectedPods") {
+            let Ok(status) = self.marathon(Method::GET, &format!("{}::status", pod_path(pod)), None).await
+            else {
+                continue;
+            };
+            running += stable(&status);
+            wanted += status["spec"]["scaling"]["instances"].as_u64().unwrap_or(0);
+        }
+        (running, wanted)
     }
+}
+
+/// The ids that a deployment names as its apps or pods.
+fn affected<'p>(plan: &'p Value, which: &str) -> impl Iterator<Item = &'p str> {
+    list(plan, which).iter().filter_map(Value::as_str)
+}
+
+/// The ids of the apps and pods that a deployment is about.
+pub fn about(plan: &Value) -> String {
+    affected(plan, "affectedApps").chain(affected(plan, "affectedPods")).collect::<Vec<_>>().join(" ")
+}
+
+/// How many instances of a pod run as they should, by its `::status`.
+pub fn stable(status: &Value) -> u64 {
+    list(status, "instances").iter().filter(|instance| instance["status"] == "STABLE").count() as u64
 }
 
 /// One line on a deployment.
@@ -237,7 +284,7 @@ pub fn progress(plan: &Value) -> String {
         .map(|action| {
             let what = action["action"].as_str().unwrap_or("waiting");
             let to = action["app"].as_str().or_else(|| action["pod"].as_str()).unwrap_or_default();
-            format!("{} {to}", what.replace("Application", "").to_lowercase())
+            format!("{} {to}", what.replace("Application", "").replace("Pod", "").to_lowercase())
         })
         .collect();
     format!("step {} of {}: {}", plan["currentStep"], plan["totalSteps"], actions.join(", "))
@@ -275,15 +322,19 @@ pub fn explain_body(body: &str) -> String {
     }
 }
 
-/// An app's id as part of a path.
+/// An app's address.
 pub fn app_path(id: &str) -> String {
-    let safe = |c: char| {
-        if c.is_ascii_alphanumeric() || "/-._~*".contains(c) {
-            c.to_string()
-        } else {
-            let mut buffer = [0; 4];
-            c.encode_utf8(&mut buffer).bytes().map(|b| format!("%{b:02X}")).collect()
-        }
-    };
-    format!("/v2/apps/{}", id.trim_start_matches('/').chars().map(safe).collect::<String>())
+    format!("/v2/apps/{}", escaped(id))
+}
+
+/// A pod's address.
+pub fn pod_path(id: &str) -> String {
+    format!("/v2/pods/{}", escaped(id))
+}
+
+/// An id as part of a path.
+fn escaped(id: &str) -> String {
+    const KEPT: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'*');
+    utf8_percent_encode(id.trim_matches('/'), KEPT).to_string()
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Cluster, Deployment, Failure, Output,
-    cluster::progress,
+    cluster::{about, progress},
     output::{list, text},
 };
 use http::Method;
@@ -17,12 +17,10 @@ pub async fn perform(deployment: Deployment, cluster: &Cluster, output: &Output)
                 output.value(&all);
                 return Ok(0);
             }
-            let row = |plan: &Value| {
-                let apps: Vec<_> = list(plan, "affectedApps").iter().filter_map(Value::as_str).collect();
-                vec![text(plan, "id"), apps.join(" "), progress(plan), text(plan, "version")]
-            };
+            let row =
+                |plan: &Value| vec![text(plan, "id"), about(plan), progress(plan), text(plan, "version")];
             let rows = all.as_array().into_iter().flatten().map(row).collect();
-            output.table(&["ID", "APPS", "PROGRESS", "SINCE"], rows);
+            output.table(&["ID", "ABOUT", "PROGRESS", "SINCE"], rows);
         }
         Deployment::Show { id } => {
             let plan = find(cluster, &id).await?;
@@ -70,7 +68,6 @@ async fn find(cluster: &Cluster, id: &str) -> Result<Value, Failure> {
 }
 
 fn show(plan: &Value, output: &Output) {
-    let apps: Vec<_> = list(plan, "affectedApps").iter().filter_map(Value::as_str).collect();
     let is_over = plan.get("steps").is_none();
     let bounds: Vec<_> = ["deploymentTimeoutSeconds", "maxFailures", "settleSeconds", "onFailure"]
         .iter()
@@ -80,7 +77,7 @@ fn show(plan: &Value, output: &Output) {
     output.facts(&[
         ("deployment", text(plan, "id")),
         ("since", text(plan, "version")),
-        ("apps", apps.join(" ")),
+        ("about", about(plan)),
         ("state", text(plan, "state")),
         ("progress", if is_over { String::new() } else { progress(plan) }),
         ("reason", text(plan, "reason")),

@@ -67,7 +67,7 @@ impl AppChange {
     }
     /// Whether tasks are replaced; a change of `instances` alone starts or ends some.
     pub fn replaces(&self) -> bool {
-        self.differences.iter().any(|d| d.path != "instances")
+        self.differences.iter().any(|d| d.path != "instances" && d.path != "scaling.instances")
     }
     /// As JSON.
     pub fn json(&self) -> Value {

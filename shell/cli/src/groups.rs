@@ -1,8 +1,9 @@
 //! Commands on groups. Never: what a change of one means for its apps; the cluster says it (`dryRun`).
 
 use crate::{
-    Change, Cluster, Failure, Group, Output, Rollback, apply,
+    Change, Cluster, Failure, Group, Output, Rollback,
     apps::{finish, state},
+    cluster::stable,
     output::{list, text},
 };
 use http::Method;
@@ -47,8 +48,8 @@ pub async fn perform(group: Group, cluster: &Cluster, output: &Output) -> Result
                     continue;
                 }
                 let at = format!("{}{}", path(&id), change.query(&[]));
-                let answer = cluster.marathon(Method::PUT, &at, Some(&body)).await?;
-                begun.push((id, apply::deployment_of(&answer)));
+                let deployment = cluster.change(Method::PUT, &at, Some(&body)).await?;
+                begun.push((id, deployment));
             }
             for (id, deployment) in begun {
                 finish(cluster, output, &id, &deployment, &change).await?;
@@ -75,8 +76,8 @@ pub async fn perform(group: Group, cluster: &Cluster, output: &Output) -> Result
         }
         Group::Rm { id, change } => {
             let at = format!("{}{}", path(&id), change.query(&[]));
-            let answer = cluster.marathon(Method::DELETE, &at, None).await?;
-            finish(cluster, output, &id, &apply::deployment_of(&answer), &change).await?;
+            let deployment = cluster.change(Method::DELETE, &at, None).await?;
+            finish(cluster, output, &id, &deployment, &change).await?;
         }
     }
     Ok(0)
@@ -90,8 +91,8 @@ async fn put(
     change: &Change,
 ) -> Result<(), Failure> {
     let at = format!("{}{}", path(id), change.query(&[]));
-    let answer = cluster.marathon(Method::PUT, &at, Some(body)).await?;
-    finish(cluster, output, id, &apply::deployment_of(&answer), change).await
+    let deployment = cluster.change(Method::PUT, &at, Some(body)).await?;
+    finish(cluster, output, id, &deployment, change).await
 }
 
 /// The version before the current one.
@@ -147,12 +148,16 @@ pub(crate) async fn plan(cluster: &Cluster, output: &Output, id: &str, body: &Va
 /// A group and those in it, indented.
 fn tree(group: &Value, depth: usize, rows: &mut Vec<Vec<String>>) {
     let apps = list(group, "apps");
+    let pods = list(group, "pods");
     let sum = |key: &str| apps.iter().filter_map(|app| app[key].as_u64()).sum::<u64>();
+    let running = sum("tasksRunning") + pods.iter().map(stable).sum::<u64>();
+    let asked = pods.iter().filter_map(|pod| pod["spec"]["scaling"]["instances"].as_u64());
+    let wanted = sum("instances") + asked.sum::<u64>();
     rows.push(vec![
         format!("{}{}", "  ".repeat(depth), text(group, "id")),
         apps.len().to_string(),
-        list(group, "pods").len().to_string(),
-        format!("{}/{}", sum("tasksRunning"), sum("instances")),
+        pods.len().to_string(),
+        format!("{running}/{wanted}"),
         text(group, "version"),
     ]);
     list(group, "groups").iter().for_each(|inner| tree(inner, depth + 1, rows));
@@ -178,14 +183,14 @@ fn show(group: &Value, output: &Output) {
         vec![text(app, "id"), state(app).to_owned(), tasks]
     };
     let pod = |pod: &Value| {
-        let running = list(pod, "instances").len();
-        vec![text(pod, "id"), text(pod, "status").to_lowercase(), running.to_string()]
+        let tasks = format!("{}/{}", stable(pod), pod["spec"]["scaling"]["instances"]);
+        vec![text(pod, "id"), text(pod, "status").to_lowercase(), tasks]
     };
     let rows: Vec<_> =
         list(group, "apps").iter().map(row).chain(list(group, "pods").iter().map(pod)).collect();
     if !rows.is_empty() {
         output.line("");
-        output.table(&["APP", "STATE", "TASKS"], rows);
+        output.table(&["ID", "STATE", "RUNNING"], rows);
     }
 }
 
@@ -196,11 +201,11 @@ mod tests {
     #[test]
     fn groups_are_a_tree_and_files_name_them() {
         let root = json!({ "id": "/", "version": "v", "apps": [{ "id": "/a", "instances": 2, "tasksRunning": 1 }],
-            "groups": [{ "id": "/g", "apps": [], "pods": [{}] }] });
+            "groups": [{ "id": "/g", "apps": [], "pods": [{ "instances": [{ "status": "STABLE" }], "spec": { "scaling": { "instances": 3 } } }] }] });
         let mut rows = Vec::new();
         tree(&root, 0, &mut rows);
         assert_eq!(rows[0], ["/", "1", "0", "1/2", "v"]);
-        assert_eq!(rows[1][..4], ["  /g", "0", "1", "0/0"]);
+        assert_eq!(rows[1][..4], ["  /g", "0", "1", "1/3"]);
         assert_eq!((path("/"), path("/g/h/")), ("/v2/groups".to_owned(), "/v2/groups/g/h".to_owned()));
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("g.json");

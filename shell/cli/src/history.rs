@@ -1,22 +1,32 @@
 //! What an app was: its versions, and the way back to one. Never decides what a version is (the cluster keeps them).
 
 use crate::{
-    Change, Failure, Output, apply,
-    cluster::{Cluster, app_path},
+    Change, Failure, Output,
+    cluster::{Cluster, app_path, pod_path},
     diff::AppChange,
     output::text,
 };
 use http::Method;
 use serde_json::{Map, Value, json};
 
-/// The versions of an app, newest first, as they were.
-async fn versions(cluster: &Cluster, id: &str) -> Result<Vec<Value>, Failure> {
-    let path = format!("{}/versions", app_path(id));
+/// What has versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// An app.
+    App,
+    /// A pod.
+    Pod,
+}
+
+/// The versions of an app or a pod, newest first, as they were.
+async fn versions(cluster: &Cluster, of: Of, id: &str) -> Result<Vec<Value>, Failure> {
+    let path = match of {
+        Of::App => format!("{}/versions", app_path(id)),
+        Of::Pod => format!("{}::versions", pod_path(id)),
+    };
     let listed = cluster.marathon(Method::GET, &path, None).await?;
-    let mut names: Vec<String> = crate::output::list(&listed, "versions")
-        .iter()
-        .filter_map(|v| v.as_str().map(str::to_owned))
-        .collect();
+    let listed = listed.as_array().map_or_else(|| crate::output::list(&listed, "versions"), Vec::as_slice);
+    let mut names: Vec<String> = listed.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect();
     names.sort();
     names.reverse();
     let mut all = Vec::new();
@@ -26,9 +36,9 @@ async fn versions(cluster: &Cluster, id: &str) -> Result<Vec<Value>, Failure> {
     Ok(all)
 }
 
-/// Prints the versions of an app, each with what it changed.
-pub async fn list(cluster: &Cluster, output: &Output, id: &str) -> Result<(), Failure> {
-    let all = versions(cluster, id).await?;
+/// Prints the versions of an app or a pod, each with what it changed.
+pub async fn list(cluster: &Cluster, output: &Output, of: Of, id: &str) -> Result<(), Failure> {
+    let all = versions(cluster, of, id).await?;
     let changes: Vec<_> = all
         .iter()
         .enumerate()
@@ -61,11 +71,12 @@ pub async fn list(cluster: &Cluster, output: &Output, id: &str) -> Result<(), Fa
 pub async fn rollback(
     cluster: &Cluster,
     output: &Output,
+    of: Of,
     id: &str,
     version: Option<&str>,
     change: &Change,
 ) -> Result<String, Failure> {
-    let all = versions(cluster, id).await?;
+    let all = versions(cluster, of, id).await?;
     let current = all.first().ok_or_else(|| Failure::NotFound(format!("{id} has no versions")))?;
     let wanted = match version {
         Some(version) => all.iter().find(|app| app["version"] == version).ok_or_else(|| {
@@ -80,8 +91,13 @@ pub async fn rollback(
     if !output.json {
         AppChange::between(id, Some(current), &definition).print(output);
     }
-    let body = json!({"version": wanted["version"]});
-    let path = format!("{}{}", app_path(id), change.query(&[]));
-    let answer = cluster.marathon(Method::PUT, &path, Some(&body)).await?;
-    Ok(apply::deployment_of(&answer))
+    let query = change.query(&[]);
+    match of {
+        Of::App => {
+            let body = json!({"version": wanted["version"]});
+            cluster.change(Method::PUT, &format!("{}{query}", app_path(id)), Some(&body)).await
+        }
+        // a pod is replaced by what it was: its API has no way back
+        Of::Pod => cluster.change(Method::PUT, &format!("{}{query}", pod_path(id)), Some(wanted)).await,
+    }
 }

@@ -18,16 +18,18 @@ mod logs;
 mod nodes;
 mod oneoff;
 mod output;
+mod pods;
 mod tasks;
 mod terminal;
 mod top;
 mod why;
 
-pub use apply::{AppFile, Applied, apply, read_files};
-pub use args::{App, Change, Cmd, Deployment, Group, Logs, Node, Opts, Rollback, Run, Sort, Task, Top};
+pub use apply::{AppFile, Applied, Kind, apply, read_files};
+pub use args::{App, Change, Cmd, Deployment, Group, Logs, Node, Opts, Pod, Rollback, Run, Sort, Task, Top};
 pub use cluster::Cluster;
 pub use failure::{Failure, exit};
 pub use output::Output;
+pub use pods::as_tasks as pod_tasks;
 
 /// Runs a command and gives its exit code. `whole` is the definition of the whole command line, for completions.
 pub fn run(cmd: Cmd, opts: &Opts, mut whole: clap::Command) -> u8 {
@@ -64,6 +66,7 @@ pub fn run(cmd: Cmd, opts: &Opts, mut whole: clap::Command) -> u8 {
 async fn perform(cmd: Cmd, cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
     match cmd {
         Cmd::App(app) => apps::perform(app, cluster, output).await,
+        Cmd::Pod(pod) => pods::perform(pod, cluster, output).await,
         Cmd::Group(group) => groups::perform(group, cluster, output).await,
         Cmd::Task(task) => tasks::perform(task, cluster, output).await,
         Cmd::Node(node) => nodes::perform(node, cluster, output).await,

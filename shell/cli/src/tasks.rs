@@ -12,6 +12,9 @@ pub async fn perform(task: Task, cluster: &Cluster, output: &Output) -> Result<u
     match task {
         Task::List { app } => {
             let mut all = cluster.marathon(Method::GET, "/v2/tasks", None).await?;
+            if let Some(tasks) = all["tasks"].as_array_mut() {
+                tasks.extend(crate::pods::as_tasks(cluster).await?);
+            }
             if let (Some(app), Some(tasks)) = (app, all["tasks"].as_array_mut()) {
                 let id = format!("/{}", app.trim_start_matches('/'));
                 tasks.retain(|task| task["appId"] == id);

@@ -13,7 +13,9 @@ const SICK_MAX: usize = 10;
 /// Explains one app.
 pub async fn explain(cluster: &Cluster, output: &Output, app: &Value) -> Result<(), Failure> {
     let queue = cluster.marathon(Method::GET, "/v2/queue?embed=lastUnusedOffers", None).await?;
-    let entry = list(&queue, "queue").iter().find(|entry| entry["app"]["id"] == app["id"]);
+    let entry = list(&queue, "queue")
+        .iter()
+        .find(|entry| entry["app"]["id"] == app["id"] || entry["pod"]["id"] == app["id"]);
     let nodes = cluster.nodes().await?;
     if output.json {
         let nodes: Vec<Value> = nodes

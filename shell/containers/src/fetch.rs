@@ -151,13 +151,15 @@ async fn download(uri: &str, file: &mut File) -> Result<(), String> {
     Ok(())
 }
 
-/// A URI as it may be told: whom it names, with a password or a token, goes nowhere but to its server.
+/// A URI as it may be told: whom it names, with a password or a token, and a query, where signed addresses carry their
+/// key, go nowhere but to its server.
 fn redacted(uri: &str) -> String {
     let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (rest, query) = rest.find('?').map_or((rest, ""), |at| (&rest[..at], "?***"));
+    let end = rest.find(['/', '#']).unwrap_or(rest.len());
     match rest[..end].rfind('@') {
-        Some(at) => format!("{scheme}://***{}", &rest[at..]),
-        None => uri.to_owned(),
+        Some(at) => format!("{scheme}://***{}{query}", &rest[at..]),
+        None => format!("{scheme}://{rest}{query}"),
     }
 }
 
@@ -256,9 +258,10 @@ mod tests {
 
     #[test]
     fn nobody_is_told_who_a_uri_names() {
-        assert_eq!(redacted("http://user:sekret@host:80/x@1?a=b"), "http://***@host:80/x@1?a=b");
+        assert_eq!(redacted("http://user:sekret@host:80/x@1?a=b"), "http://***@host:80/x@1?***");
         assert_eq!(redacted("https://a:p@ss@host"), "https://***@host");
-        for same in ["http://host/@x", "/a/b@c", "file:///a@b", "http://host?u=a@b"] {
+        assert_eq!(redacted("http://host/x?X-Amz-Signature=sekret@b"), "http://host/x?***");
+        for same in ["http://host/@x", "/a/b@c", "file:///a@b"] {
             assert_eq!(redacted(same), same);
         }
     }

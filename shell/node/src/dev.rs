@@ -150,8 +150,8 @@ async fn apply(cluster: &Cluster, files: &[cli::AppFile]) -> Result<(), String> 
                 continue;
             }
         };
-        if !applied.group {
-            apps.push(applied.id);
+        if applied.kind != cli::Kind::Group {
+            apps.push((applied.kind, applied.id));
         }
         let (cluster, deployment) = (cluster.clone(), applied.deployment);
         waiting.spawn(async move { cluster.wait(&deployment, APPLY_TIMEOUT, &output).await });
@@ -161,18 +161,24 @@ async fn apply(cluster: &Cluster, files: &[cli::AppFile]) -> Result<(), String> 
             late.push(failure.to_string());
         }
     }
-    for app in apps {
-        show(cluster, &app).await.map_err(|e| e.to_string())?;
+    for (kind, id) in apps {
+        show(cluster, kind, &id).await.map_err(|e| e.to_string())?;
     }
     if late.is_empty() { Ok(()) } else { Err(late.join("\n")) }
 }
 
-async fn show(cluster: &Cluster, app: &str) -> Result<(), cli::Failure> {
-    let path = format!("/v2/apps/{}/tasks", app.trim_start_matches('/'));
-    let tasks = cluster.marathon(http::Method::GET, &path, None).await?;
-    let tasks = tasks["tasks"].as_array().map(Vec::as_slice).unwrap_or_default();
+async fn show(cluster: &Cluster, kind: cli::Kind, app: &str) -> Result<(), cli::Failure> {
+    let tasks = if kind == cli::Kind::Pod {
+        let mut all = cli::pod_tasks(cluster).await?;
+        all.retain(|task| task["appId"] == app);
+        all
+    } else {
+        let path = format!("/v2/apps/{}/tasks", app.trim_start_matches('/'));
+        let mut answer = cluster.marathon(http::Method::GET, &path, None).await?;
+        answer["tasks"].as_array_mut().map(std::mem::take).unwrap_or_default()
+    };
     println!("{app}: {} running", tasks.iter().filter(|t| t["state"] == "TASK_RUNNING").count());
-    for task in tasks {
+    for task in &tasks {
         let host = task["host"].as_str().unwrap_or_default();
         let ports = task["ports"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_u64);
         let urls: Vec<_> = ports.map(|port| format!("http://{host}:{port}")).collect();
@@ -190,9 +196,10 @@ fn next(dev: &Dev, files: &[cli::AppFile], master: &str, marathon: &str) -> Vec<
     if (dev.master_port, dev.marathon_port) != (MASTER_PORT, MARATHON_PORT) || !dev.bind.is_loopback() {
         program += &format!(" --master {master} --marathon {marathon}");
     }
-    let first = files.first().and_then(|file| file.app["id"].as_str());
-    let about = match first {
-        Some(id) => format!("app logs -f {id}"),
+    let about = match files.first().map(|file| (file.kind(), file.app["id"].as_str().unwrap_or_default())) {
+        Some((cli::Kind::Group, id)) => format!("group show {id}"),
+        Some((cli::Kind::Pod, id)) => format!("pod logs -f {id}"),
+        Some((cli::Kind::App, id)) => format!("app logs -f {id}"),
         None => "app apply examples/hello.json".to_owned(),
     };
     let mut lines = vec!["Next, in another terminal:".to_owned()];

@@ -149,16 +149,25 @@ impl Client {
         url: &str,
         body: Option<&serde_json::Value>,
     ) -> Result<T, ClientError> {
+        let answer = self.answer(method, url, body).await?;
+        let text: &[u8] = if answer.body().is_empty() { b"null" } else { answer.body() };
+        serde_json::from_slice(text)
+            .map_err(|error| ClientError::Body { url: url.to_owned(), why: error.to_string() })
+    }
+    /// Asks with JSON; the whole answer, where its status says that it was done.
+    pub async fn answer(
+        &self,
+        method: Method,
+        url: &str,
+        body: Option<&serde_json::Value>,
+    ) -> Result<Response<Bytes>, ClientError> {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         if body.is_some() {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let bytes = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let answer = success(url, self.ask(method, url, headers, bytes).await?)?;
-        let text: &[u8] = if answer.body().is_empty() { b"null" } else { answer.body() };
-        serde_json::from_slice(text)
-            .map_err(|error| ClientError::Body { url: url.to_owned(), why: error.to_string() })
+        success(url, self.ask(method, url, headers, bytes).await?)
     }
 
     /// Gets JSON.

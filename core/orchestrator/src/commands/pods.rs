@@ -55,9 +55,7 @@ impl Orchestrator {
         if own != id {
             return Err(message(400, format!("'{id}' does not match definition's id ('{said}')")));
         }
-        if self.pod(id).is_none() {
-            return Err(no_pod(id));
-        }
+        // one that is not there is created (PodManagerImpl.update)
         self.put_pod(now, id, pod, force, None, client, "pod_updated_event")
     }
 

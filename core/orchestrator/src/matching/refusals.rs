@@ -99,8 +99,9 @@ pub(super) fn refusals(terms: &Terms, waiting: &Waiting, open: &Open) -> Vec<Ref
         let reason = if short.resource == "ports" && waiting.spec.require_ports {
             format!("port {} wanted, it is not offered", short.wanted)
         } else {
-            let (name, wanted, available) = (short.resource, short.wanted, short.available);
-            format!("{name}: {wanted} wanted, {available} offered, {missing:.3} missing")
+            let figure = |n: f64| format!("{n:.3}").trim_end_matches('0').trim_end_matches('.').to_owned();
+            let [wanted, available, missing] = [short.wanted, short.available, missing].map(figure);
+            format!("{}: {wanted} wanted, {available} offered, {missing} missing", short.resource)
         };
         refuse(stage, reason, Some(short.wanted), Some(short.available));
     }

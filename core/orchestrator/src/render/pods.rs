@@ -65,7 +65,7 @@ impl Orchestrator {
         let since = when(instance.started_at.unwrap_or(instance.staged_at));
         let sum = |name: &str| -> f64 {
             let each = pod["containers"].as_array().into_iter().flatten();
-            each.filter_map(|c| c["resources"][name].as_f64()).sum::<f64>()
+            each.filter_map(|c| c["resources"][name].as_f64()).fold(0.0, |sum, one| sum + one)
                 + pod["executorResources"][name].as_f64().unwrap_or(0.0)
         };
         let mut said = json!({
@@ -123,7 +123,8 @@ impl Orchestrator {
                 .collect();
             let amount = |name: &str| {
                 let all = container.into_iter().flat_map(|c| &c.amounts);
-                all.filter(|(of, _)| *of == name).map(|(_, amount)| amount).sum::<f64>()
+                // an empty sum of floats is -0
+                all.filter(|(of, _)| *of == name).fold(0.0, |sum, (_, amount)| sum + amount)
             };
             let mut said = json!({
                 "name": part.container, "status": state, "statusSince": since, "endpoints": endpoints,

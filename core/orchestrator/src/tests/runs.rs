@@ -138,7 +138,7 @@ fn queue_app_and_event_say_the_same_of_what_waits() {
     assert_eq!((&why["stage"], &why["waiting"]), (&json!("InsufficientCpus"), &json!(1)));
     assert_eq!(why["agents"][0]["refusals"][0]["wanted"], 9.0);
     let reason = why["reason"].as_str().unwrap();
-    assert!(reason.contains("the nearest is host-0: cpus: 9 wanted, 8 offered, 1.000 missing"), "{reason}");
+    assert!(reason.contains("the nearest is host-0: cpus: 9 wanted, 8 offered, 1 missing"), "{reason}");
     let told: Vec<_> = world.said.iter().filter(|(kind, _)| kind == "app_waiting_event").collect();
     let last = told.iter().rfind(|(_, said)| said["runSpecId"] == "/b").unwrap();
     assert_eq!((&last.1["stage"], &last.1["reason"]), (&why["stage"], &why["reason"]));

@@ -1,4 +1,4 @@
-//! Commands on apps and groups, and how a change is made.
+//! Commands on apps, pods and groups, and how a change is made.
 
 use super::Logs;
 use clap::{Args, Subcommand};
@@ -11,7 +11,7 @@ fn whole_number(text: &str) -> Result<u64, &'static str> {
 /// Commands on apps.
 #[derive(Clone, Debug, Subcommand)]
 pub enum App {
-    /// Create or replace apps from JSON files
+    /// Create or replace apps, pods and groups from JSON files
     Apply {
         /// Files with an app or a list of apps; - reads standard input
         #[arg(required = true)]
@@ -85,6 +85,80 @@ pub enum App {
     },
 }
 
+/// Commands on pods.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Pod {
+    /// Create or replace pods from JSON files
+    Apply {
+        /// Files with a pod or a list of pods; - reads standard input
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Only say what would change
+        #[arg(long)]
+        dry_run: bool,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
+    },
+    /// List pods
+    List,
+    /// Show one pod with its instances and their containers
+    Show {
+        /// Id of the pod
+        id: String,
+    },
+    /// Change the number of instances
+    Scale {
+        /// Id of the pod
+        id: String,
+        /// How many should run
+        #[arg(value_parser = whole_number, allow_negative_numbers = true)]
+        instances: u64,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
+    },
+    /// End instances; the pod starts new ones
+    Kill {
+        /// Id of the pod
+        id: String,
+        /// Ids of the instances
+        #[arg(required = true)]
+        instances: Vec<String>,
+    },
+    /// Remove a pod and end its instances
+    Rm {
+        /// Id of the pod
+        id: String,
+        /// How the change is made
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Print what its containers write
+    Logs {
+        /// Id of the pod
+        id: String,
+        /// Only the container of this name
+        #[arg(long, value_name = "NAME")]
+        container: Option<String>,
+        /// What is printed
+        #[command(flatten)]
+        logs: Logs,
+    },
+    /// Say why a pod waits: which stage refused it on which node, and by how much
+    Why {
+        /// Id of the pod
+        id: String,
+    },
+    /// List the versions of a pod, each with what it changed
+    History {
+        /// Id of the pod
+        id: String,
+    },
+    /// Go back to an earlier version of a pod
+    Rollback(Rollback),
+}
+
 /// Commands on groups.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Group {
@@ -134,7 +208,7 @@ pub enum Group {
     },
 }
 
-/// Going back to an earlier version of an app or a group.
+/// Going back to an earlier version of an app, a pod or a group.
 #[derive(Args, Clone, Debug)]
 pub struct Rollback {
     /// Id of what goes back

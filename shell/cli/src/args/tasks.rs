@@ -22,7 +22,7 @@ pub struct Logs {
 pub enum Task {
     /// List tasks
     List {
-        /// Only those of this app
+        /// Only those of this app or pod
         #[arg(long)]
         app: Option<String>,
     },
