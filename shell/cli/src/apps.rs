@@ -86,9 +86,10 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
             logs::print(cluster, output, found, &logs).await?;
         }
         App::Why { id } => {
+            let queue = why::queue(cluster).await?;
             let path = format!("{}?embed=app.why", app_path(&id));
             let app = cluster.marathon(Method::GET, &path, None).await?["app"].take();
-            why::explain(cluster, output, &app).await?;
+            why::explain(cluster, output, &app, &queue).await?;
         }
     }
     Ok(0)

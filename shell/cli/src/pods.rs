@@ -82,15 +82,15 @@ pub async fn perform(pod: Pod, cluster: &Cluster, output: &Output) -> Result<u8,
             logs::print(cluster, output, found, &logs).await?;
         }
         Pod::Why { id } => {
+            let queue = why::queue(cluster).await?;
             let status = status(cluster, &id).await?;
             let mut asked = as_asked(&status);
             let all = cluster.marathon(Method::GET, "/v2/deployments", None).await?;
             let about = |plan: &&Value| list(plan, "affectedPods").contains(&status["id"]);
             asked["deployments"] = all.as_array().into_iter().flatten().filter(about).cloned().collect();
-            let queue = cluster.marathon(Method::GET, "/v2/queue?embed=why", None).await?;
             let queued = list(&queue, "queue").iter().find(|entry| entry["pod"]["id"] == status["id"]);
             asked["why"] = queued.map_or(Value::Null, |entry| entry["why"].clone());
-            why::explain(cluster, output, &asked).await?;
+            why::explain(cluster, output, &asked, &queue).await?;
         }
         Pod::History { id } => history::list(cluster, output, Of::Pod, &id).await?,
         Pod::Rollback(Rollback { id, version, change }) => {

@@ -10,10 +10,14 @@ use serde_json::{Value, json};
 /// Unhealthy tasks that are named one by one.
 const SICK_MAX: usize = 10;
 
+/// What waits. It is asked for before the app: a failure that delays it stands in the app then.
+pub async fn queue(cluster: &Cluster) -> Result<Value, Failure> {
+    cluster.marathon(Method::GET, "/v2/queue?embed=lastUnusedOffers&embed=why", None).await
+}
+
 /// Explains one app.
-pub async fn explain(cluster: &Cluster, output: &Output, app: &Value) -> Result<(), Failure> {
-    let queue = cluster.marathon(Method::GET, "/v2/queue?embed=lastUnusedOffers", None).await?;
-    let entry = list(&queue, "queue")
+pub async fn explain(cluster: &Cluster, output: &Output, app: &Value, queue: &Value) -> Result<(), Failure> {
+    let entry = list(queue, "queue")
         .iter()
         .find(|entry| entry["app"]["id"] == app["id"] || entry["pod"]["id"] == app["id"]);
     let nodes = cluster.nodes().await?;
