@@ -180,7 +180,7 @@ fn cell(value: &Cell) -> String {
 
 fn tone(state: &str) -> &'static str {
     match state {
-        "active" | "running" | "healthy" | "TASK_RUNNING" | "TASK_FINISHED" => "good",
+        "active" | "running" | "stable" | "healthy" | "TASK_RUNNING" | "TASK_FINISHED" => "good",
         "unhealthy" | "gone" | "TASK_FAILED" | "TASK_ERROR" | "TASK_LOST" | "TASK_UNREACHABLE"
         | "TASK_DROPPED" | "TASK_GONE" => "bad",
         _ => "wait",

@@ -1,12 +1,13 @@
-//! The orchestrator's page: apps, their tasks, changes under way, and why something waits. Never: agents.
+//! The orchestrator's page: apps, pods, their tasks, changes under way, and why something waits. Never: agents.
 
 use super::{Cell, Page, Read, list, moment, number, quote, text};
 use bytes::Bytes;
 use http::Response;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-const LINKS: [(&str, &str); 7] = [
+const LINKS: [(&str, &str); 8] = [
     ("apps", "/v2/apps"),
+    ("pods", "/v2/pods"),
     ("tasks", "/v2/tasks"),
     ("deployments", "/v2/deployments"),
     ("queue", "/v2/queue"),
@@ -14,11 +15,14 @@ const LINKS: [(&str, &str); 7] = [
     ("metrics", "/metrics"),
     ("Prometheus", "/metrics/prometheus"),
 ];
+const QUEUE: &str = "/v2/queue?embed=lastUnusedOffers&embed=why";
 const APPS: &str = "/v2/apps?embed=apps.counts&embed=apps.deployments&embed=apps.lastTaskFailure";
 
 pub(crate) fn page(read: Read<'_>) -> Response<Bytes> {
     let (info, apps, tasks) = (read("/v2/info"), read(APPS), read("/v2/tasks"));
-    let (deployments, queue) = (read("/v2/deployments"), read("/v2/queue?embed=lastUnusedOffers"));
+    let (deployments, queue) = (read("/v2/deployments"), read(QUEUE));
+    let pods = read("/v2/pods::status");
+    let pods = pods.as_array().map(Vec::as_slice).unwrap_or_default();
     let mut page = Page::new("Marathon", &LINKS);
     let master = text(&info["marathon_config"], "master");
     let master = if master.contains("://") { master } else { format!("http://{master}") };
@@ -32,13 +36,18 @@ pub(crate) fn page(read: Read<'_>) -> Response<Bytes> {
         ["App", "State", "Running", "Healthy", "Unhealthy", "CPUs", "Memory MB", "Version", "Last failure"];
     let none = "None. Run one: mesolite app apply examples/hello.json";
     page.table("Apps", &columns, list(&apps, "apps").iter().map(app).collect(), none);
+    if !pods.is_empty() {
+        let columns = ["Pod", "State", "Running", "Containers", "Version"];
+        page.table("Pods", &columns, pods.iter().map(pod).collect(), "None.");
+    }
     let columns = ["App", "Missing", "Since", "Why it waits", "Offers refused", "Last offer of"];
     page.table("Waiting", &columns, list(&queue, "queue").iter().map(waiting).collect(), "Nothing waits.");
     let columns = ["Deployment", "Apps", "Step", "Under way", "Since"];
     let all = deployments.as_array().map(Vec::as_slice).unwrap_or_default();
     page.table("Deployments", &columns, all.iter().map(deployment).collect(), "None is under way.");
     let columns = ["Task", "App", "State", "Health", "Address", "Agent", "Started"];
-    page.table("Tasks", &columns, list(&tasks, "tasks").iter().map(task).collect(), "None runs.");
+    let rows = list(&tasks, "tasks").iter().map(task).chain(pods.iter().flat_map(containers));
+    page.table("Tasks", &columns, rows.collect(), "None runs.");
     page.finish()
 }
 
@@ -75,6 +84,41 @@ fn app(app: &Value) -> Vec<Cell> {
     ]
 }
 
+fn pod(status: &Value) -> Vec<Cell> {
+    let (id, spec) = (text(status, "id"), &status["spec"]);
+    let well = list(status, "instances").iter().filter(|one| one["status"] == "STABLE").count();
+    let names: Vec<_> = list(spec, "containers").iter().map(|one| text(one, "name")).collect();
+    vec![
+        Cell::Link(id.clone(), format!("/v2/pods{}::status", quote(&id))),
+        Cell::State(text(status, "status").to_lowercase()),
+        format!("{well} / {}", number(&spec["scaling"]["instances"])).into(),
+        names.join(" ").into(),
+        moment(&text(spec, "version")),
+    ]
+}
+
+/// The containers of a pod as rows of the table of tasks.
+fn containers(status: &Value) -> Vec<Vec<Cell>> {
+    let row = |instance: &Value, container: &Value| {
+        let host = text(instance, "agentHostname");
+        let ends = list(container, "endpoints").iter();
+        let ports: Vec<_> = ends.filter_map(|end| end.get("allocatedHostPort").cloned()).collect();
+        let conditions = list(container, "conditions").iter().filter(|one| one["name"] == "healthy");
+        let checks: Vec<_> = conditions.map(|one| json!({ "alive": one["value"] == "true" })).collect();
+        let mut row = task(&json!({
+            "appId": status["id"], "state": container["status"], "host": host, "ports": ports,
+            "healthCheckResults": checks, "slaveId": instance["agentId"], "startedAt": container["statusSince"],
+        }));
+        row[0] = format!("{}.{}", text(instance, "id"), text(container, "name")).into();
+        row
+    };
+    let instances = list(status, "instances").iter();
+    instances
+        .flat_map(|one| list(one, "containers").iter().map(move |c| (one, c)))
+        .map(|(i, c)| row(i, c))
+        .collect()
+}
+
 fn waiting(entry: &Value) -> Vec<Cell> {
     let what = if entry["app"].is_object() { &entry["app"] } else { &entry["pod"] };
     let left = entry["delay"]["timeLeftSeconds"].as_u64().unwrap_or_default();
@@ -88,6 +132,8 @@ fn waiting(entry: &Value) -> Vec<Cell> {
         text(&entry["why"], "reason")
     } else if left > 0 {
         format!("It failed before and is started again in {left} s (back-off).")
+    } else if entry["why"]["reason"].is_string() {
+        format!("{}: {}", text(&entry["why"], "stage"), text(&entry["why"], "reason"))
     } else if !stages.is_empty() {
         stages.join(", ")
     } else {
@@ -157,7 +203,6 @@ fn task(task: &Value) -> Vec<Cell> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn it_shows_apps_tasks_changes_and_why_something_waits() {
@@ -174,7 +219,14 @@ mod tests {
                 json!([{ "id": "d", "affectedApps": ["/a b"], "currentStep": 1, "totalSteps": 2,
                 "currentActions": [{ "action": "ScaleApplication", "app": "/a b" }] }])
             }
-            "/v2/queue?embed=lastUnusedOffers" => {
+            "/v2/pods::status" => {
+                json!([{ "id": "/p", "status": "STABLE", "spec": { "scaling": { "instances": 2 },
+                    "containers": [{ "name": "web" }] },
+                    "instances": [{ "id": "p.1", "status": "STABLE", "agentHostname": "h", "agentId": "S0",
+                        "containers": [{ "name": "web", "status": "TASK_RUNNING", "endpoints":
+                            [{ "allocatedHostPort": 31007 }], "conditions": [] }] }] }])
+            }
+            QUEUE => {
                 json!({ "queue": [{ "app": { "id": "/a b" }, "count": 1, "delay": { "timeLeftSeconds": 0 },
                 "processedOffersSummary": { "processedOffersCount": 3, "unusedOffersCount": 3,
                     "rejectSummaryLastOffers": [{ "reason": "InsufficientCpus", "declined": 1, "processed": 1 }] },
@@ -192,6 +244,11 @@ mod tests {
             "InsufficientCpus (1 of 1)",
             "h (S0): InsufficientCpus",
             "ScaleApplication /a b",
+            "<a href=\"/v2/pods/p::status\">/p</a>",
+            "<span class=\"good\">stable</span>",
+            "1 / 2",
+            "p.1.web",
+            "<a href=\"http://h:31007/\">h:31007</a>",
         ] {
             assert!(html.contains(words), "{words} is not in {html}");
         }
