@@ -1,4 +1,5 @@
-//! A framework's connection to a master: one subscription that gives events, and calls in order beside it.
+//! A framework's connection to a master: one subscription that gives events, and calls beside it: in order, but for
+//! acknowledgements, which say nothing of each other.
 //!
 //! Never: subscribing again. What is lost is reported; the framework decides what follows.
 
@@ -8,15 +9,18 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use model::{
-    mesos::scheduler::{Call, Event},
+    mesos::scheduler::{Call, Event, call::Type},
     request::Codec,
 };
 use prost::Message as _;
-use std::time::Duration;
-use tokio::sync::mpsc;
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::mpsc, task::JoinSet};
 
 /// Events that may wait for the framework; then the connection is read no further.
 pub const EVENTS_WAITING_MAX: usize = 4096;
+/// Acknowledgements that may be on their way at once. Ten thousand tasks are twenty thousand of them: one round trip
+/// after the other, they are what a deployment waits for.
+const ACKNOWLEDGEMENTS_MAX: usize = 64;
 /// Heartbeats that may be missing before the master is taken for lost, as Marathon takes it.
 const HEARTBEATS_MISSED_MAX: u32 = 5;
 /// Between two heartbeats, until the master has said how long.
@@ -50,7 +54,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Queues a call; calls are made in order. After a disconnection it does nothing. The queue is bounded by the
+    /// Queues a call; calls are made in order, but for acknowledgements. After a disconnection it does nothing. The queue is bounded by the
     /// framework, which waits for events before it calls on.
     pub fn call(&self, call: Call) {
         if self.calls.send(call).is_err() {
@@ -77,27 +81,11 @@ pub async fn connect(
         return Err(ClientError::Body { url, why: "there is no Mesos-Stream-Id".to_owned() });
     };
     let (received, events) = mpsc::channel(EVENTS_WAITING_MAX);
-    let (calls, mut waiting) = mpsc::unbounded_channel::<Call>();
+    let (calls, waiting) = mpsc::unbounded_channel::<Call>();
     let refusals = received.clone();
-    let calling = tokio::spawn(async move {
-        let mut headers = headers(codec);
-        headers.insert(STREAM_ID, stream_id);
-        while let Some(call) = waiting.recv().await {
-            let asked = client.ask(Method::POST, &url, headers.clone(), encode(&call, codec)).await;
-            let (status, text) = match asked {
-                Ok(answer) if answer.status().is_success() => continue,
-                Ok(answer) => (answer.status().as_u16(), String::from_utf8_lossy(answer.body()).into_owned()),
-                // Whether it came there is unknown: only a new subscription makes both sides agree again.
-                Err(error) => {
-                    return format!("{} did not reach the master: {error}", call.r#type().as_str_name());
-                }
-            };
-            if refusals.send(Received::Refused { call: Box::new(call), status, text }).await.is_err() {
-                break;
-            }
-        }
-        "the framework has ended".to_owned()
-    });
+    let mut headers = headers(codec);
+    headers.insert(STREAM_ID, stream_id);
+    let calling = tokio::spawn(call_on(Line { client, url, headers, codec }, waiting, refusals));
     tokio::spawn(async move {
         let mut calling = calling;
         let reading = events_of(answer.into_body(), codec, &received);
@@ -111,6 +99,68 @@ pub async fn connect(
         }
     });
     Ok((Caller { calls }, events))
+}
+
+/// Where calls go.
+struct Line {
+    client: Client,
+    url: String,
+    headers: HeaderMap,
+    codec: Codec,
+}
+
+impl Line {
+    /// Makes a call; gives what the master refuses, or why it can't be known whether it came there.
+    async fn call(&self, call: Call) -> Result<Option<Received>, String> {
+        let body = encode(&call, self.codec);
+        match self.client.ask(Method::POST, &self.url, self.headers.clone(), body).await {
+            Ok(answer) if answer.status().is_success() => Ok(None),
+            Ok(answer) => {
+                let text = String::from_utf8_lossy(answer.body()).into_owned();
+                Ok(Some(Received::Refused { call: Box::new(call), status: answer.status().as_u16(), text }))
+            }
+            // Only a new subscription makes both sides agree again.
+            Err(error) => Err(format!("{} did not reach the master: {error}", call.r#type().as_str_name())),
+        }
+    }
+}
+
+/// Makes calls until the subscription is over; says why it is.
+async fn call_on(
+    line: Line,
+    mut waiting: mpsc::UnboundedReceiver<Call>,
+    refusals: mpsc::Sender<Received>,
+) -> String {
+    let line = Arc::new(line);
+    let mut acknowledging = JoinSet::new();
+    let mut open = true;
+    loop {
+        let answered = tokio::select! {
+            next = waiting.recv(), if open && acknowledging.len() < ACKNOWLEDGEMENTS_MAX => match next {
+                None => {
+                    open = false;
+                    continue;
+                }
+                Some(call) if call.r#type() == Type::Acknowledge => {
+                    let line = line.clone();
+                    acknowledging.spawn(async move { line.call(call).await });
+                    continue;
+                }
+                Some(call) => line.call(call).await,
+            },
+            Some(answered) = acknowledging.join_next() => answered.unwrap_or_else(|error| Err(error.to_string())),
+            else => return "the framework has ended".to_owned(),
+        };
+        match answered {
+            Ok(None) => {}
+            Ok(Some(refused)) => {
+                if refusals.send(refused).await.is_err() {
+                    return "the framework has ended".to_owned();
+                }
+            }
+            Err(why) => return why,
+        }
+    }
 }
 
 async fn events_of(

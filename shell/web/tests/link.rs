@@ -11,7 +11,7 @@ use model::{
     request::Codec,
 };
 use prost::Message as _;
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::sync::{mpsc, watch};
 use web::{
     Incoming, Limits, Reply, bind,
@@ -114,8 +114,9 @@ async fn master(
     let url = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = watch::channel(false);
     let (got, calls) = mpsc::unbounded_channel();
+    let together = Arc::new(tokio::sync::Barrier::new(3));
     tokio::spawn(serve(listener, Limits::default(), stopped, move |incoming: Incoming| {
-        let got = got.clone();
+        let (got, together) = (got.clone(), together.clone());
         async move {
             let request = incoming.request;
             let call: Call = api::call::decode(request.headers(), request.body()).unwrap();
@@ -136,6 +137,9 @@ async fn master(
                 tokio::spawn(async move { handle.ended().await });
                 return Reply::Stream(head, body);
             }
+            if call.r#type() == scheduler::call::Type::Acknowledge {
+                together.wait().await;
+            }
             let refused = call.r#type() == scheduler::call::Type::Teardown;
             let mut answer = Response::new(Bytes::from(if refused { "no" } else { "" }));
             *answer.status_mut() = http::StatusCode::from_u16(if refused { 403 } else { 202 }).unwrap();
@@ -146,7 +150,7 @@ async fn master(
 }
 
 #[tokio::test]
-async fn a_framework_gets_events_and_calls_in_order() {
+async fn a_framework_gets_events_calls_in_order_and_acknowledges_side_by_side() {
     for codec in [Codec::Json, Codec::Protobuf] {
         let (url, mut calls, stop) = master(codec).await;
         let call = |kind: scheduler::call::Type| Call { r#type: Some(kind as i32), ..Call::default() };
@@ -160,7 +164,10 @@ async fn a_framework_gets_events_and_calls_in_order() {
         for i in 0..50 {
             caller.call(call([scheduler::call::Type::Revive, scheduler::call::Type::Suppress][i % 2]));
         }
-        caller.call(call(scheduler::call::Type::Teardown));
+        // the master answers none of them before it has three
+        for _ in 0..3 {
+            caller.call(call(scheduler::call::Type::Acknowledge));
+        }
         for i in 0..50 {
             let (id, call) = soon(calls.recv()).await.unwrap();
             assert_eq!(id.unwrap(), "an-id");
@@ -169,6 +176,11 @@ async fn a_framework_gets_events_and_calls_in_order() {
                 [scheduler::call::Type::Revive, scheduler::call::Type::Suppress][i % 2]
             );
         }
+        for _ in 0..3 {
+            let (_, call) = soon(calls.recv()).await.unwrap();
+            assert_eq!(call.r#type(), scheduler::call::Type::Acknowledge);
+        }
+        caller.call(call(scheduler::call::Type::Teardown));
         let Some(Received::Refused { status: 403, text, .. }) = soon(events.recv()).await else {
             panic!("not refused")
         };
