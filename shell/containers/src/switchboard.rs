@@ -28,7 +28,8 @@ const CHUNKS_WAITING_MAX: usize = 256;
 const GATHER: Duration = Duration::from_millis(1);
 /// How long the client of a session may take to come once the session has ended.
 const CLIENT_MAX: Duration = Duration::from_secs(10);
-/// How long output may come after its container has ended: a process that got away may hold it open.
+/// How long nothing may come once the container has ended, before its output is taken to be over: a process that got away
+/// may hold it open. A reader that is slow is waited for.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// What the container's process gets.
@@ -47,6 +48,10 @@ struct State {
     input: Option<Arc<File>>,
     /// Sources that may still say something.
     open: usize,
+    /// Chunks that came so far.
+    came: u64,
+    /// Chunks for which a client's reader has no room yet.
+    stuck: usize,
     begun: bool,
     over: bool,
     /// Since when its container has ended.
@@ -170,10 +175,17 @@ impl Board {
 
     fn say(&self, frame: &Frame) {
         if self.0.session {
-            let clients = self.0.lock().clients.clone();
+            let clients = {
+                let mut state = self.0.lock();
+                state.came += 1;
+                state.stuck += 1;
+                state.clients.clone()
+            };
             let gone = clients.iter().any(|client| client.send(frame.clone()).is_err());
+            let mut state = self.0.lock();
+            state.stuck -= 1;
             if gone {
-                self.0.lock().clients.clear();
+                state.clients.clear();
             }
             return;
         }
@@ -210,7 +222,18 @@ impl Board {
     fn drain(&self) {
         let board = self.clone();
         thread::spawn(move || {
-            thread::sleep(DRAIN);
+            let mut seen = None;
+            loop {
+                let came = {
+                    let state = board.0.lock();
+                    (state.stuck == 0).then_some(state.came)
+                };
+                if came.is_some() && came == seen {
+                    break;
+                }
+                seen = came;
+                thread::sleep(DRAIN);
+            }
             Self::end(&mut board.0.lock());
             board.0.changed.notify_all();
         });
