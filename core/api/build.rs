@@ -1,12 +1,15 @@
 //! Generates, for each message of `model::mesos`, its reader and writer in Mesos' JSON dialect and the list of its
-//! required fields. The dialect is upstream's own (apache/mesos: stout's protobuf.hpp), not that of proto3.
+//! required fields; for some, a writer of protobuf's text format. The dialect is upstream's own (apache/mesos: stout's protobuf.hpp), not that of proto3.
 
 use heck::{ToSnakeCase, ToUpperCamelCase};
 use prost_types::{
     DescriptorProto, FieldDescriptorProto, FileDescriptorSet,
     field_descriptor_proto::{Label, Type},
 };
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 const FILES: [&str; 9] = [
     "mesos.proto",
@@ -19,6 +22,9 @@ const FILES: [&str; 9] = [
     "agent.proto",
     "internal.proto",
 ];
+
+/// Messages that errors show in protobuf's text format, with all that is in them.
+const SHOWN: [&str; 1] = [".mesos.ExecutorInfo"];
 
 /// Fields that exist in v0 alone: on the wire, never in JSON.
 const V0_ONLY: [(&str, &str); 1] = [(".mesos.AgentInfo", "checkpoint")];
@@ -78,6 +84,10 @@ impl Generator {
                 self.maps.insert(name.clone(), (message.field[0].clone(), message.field[1].clone()));
             }
         }
+        let shown = reachable(&messages, &self.maps);
+        for (name, message) in messages.iter().filter(|(name, _)| shown.contains(name)) {
+            self.text_writer(name, message);
+        }
         for (name, message) in &messages {
             if !self.maps.contains_key(name) {
                 self.writer(name, message);
@@ -130,6 +140,34 @@ impl Generator {
             self.line(&text);
         }
         self.line("w.close(); } }");
+    }
+
+    /// Fields in the order of their numbers, as protobuf's printer has them.
+    fn text_writer(&mut self, name: &str, message: &DescriptorProto) {
+        let path = rust_path(name);
+        self.line(&format!("impl ToText for {path} {{ fn show(&self, w: &mut TextWriter) {{"));
+        let mut fields: Vec<_> = message.field.iter().collect();
+        fields.sort_by_key(|field| field.number());
+        for field in fields {
+            let rust = raw(&field.name().to_snake_case());
+            let key = field.name();
+            let text = if let Some((name, value)) = self.map(field) {
+                let (name, value) = (show_value(name, "key", "k"), show_value(value, "value", "v"));
+                format!(
+                    "let mut entries: Vec<_> = self.{rust}.iter().collect(); entries.sort_by(|a, b| a.0.cmp(b.0)); \
+                     for (k, v) in entries {{ w.open({key:?}); {name} {value} w.close(); }}"
+                )
+            } else {
+                let show = show_value(field, key, "v");
+                match field.label() {
+                    Label::Repeated => format!("for v in &self.{rust} {{ {show} }}"),
+                    Label::Required => format!("{{ let v = &self.{rust}; {show} }}"),
+                    Label::Optional => format!("if let Some(v) = &self.{rust} {{ {show} }}"),
+                }
+            };
+            self.line(&text);
+        }
+        self.line("} }");
     }
 
     fn reader(&mut self, name: &str, message: &DescriptorProto) {
@@ -219,6 +257,43 @@ fn collect(scope: &str, message: &DescriptorProto, out: &mut Vec<(String, Descri
     out.push((name.clone(), message.clone()));
     for nested in &message.nested_type {
         collect(&name, nested, out);
+    }
+}
+
+/// The messages that are shown as text, and all that can be in them.
+fn reachable(
+    messages: &[(String, DescriptorProto)],
+    maps: &BTreeMap<String, (FieldDescriptorProto, FieldDescriptorProto)>,
+) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut left: Vec<String> = SHOWN.iter().map(|name| (*name).to_owned()).collect();
+    while let Some(name) = left.pop() {
+        if !maps.contains_key(&name) && !found.insert(name.clone()) {
+            continue;
+        }
+        let message = messages.iter().filter(|(known, _)| *known == name);
+        let fields = message.flat_map(|(_, message)| &message.field);
+        left.extend(fields.filter(|f| f.r#type() == Type::Message).map(|f| f.type_name().to_owned()));
+    }
+    found
+}
+
+/// Shows `v`, a reference to the field's value, in the text format.
+fn show_value(field: &FieldDescriptorProto, key: &str, v: &str) -> String {
+    match field.r#type() {
+        Type::Message => format!("w.open({key:?}); ToText::show({v}, w); w.close();"),
+        Type::Enum => {
+            let path = rust_path(field.type_name());
+            format!(
+                "match {path}::try_from(*{v}) {{ Ok(e) => w.word({key:?}, e.as_str_name()), \
+                 Err(_) => w.word({key:?}, {v}) }}"
+            )
+        }
+        Type::String => format!("w.quoted({key:?}, {v}.as_bytes());"),
+        Type::Bytes => format!("w.quoted({key:?}, {v});"),
+        Type::Double => format!("w.double({key:?}, *{v});"),
+        Type::Float => format!("w.double({key:?}, f64::from(*{v}));"),
+        _ => format!("w.word({key:?}, {v});"),
     }
 }
 

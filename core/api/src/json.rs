@@ -310,6 +310,7 @@ fn unexpected(value: &Value, field: &str) -> String {
 #[allow(clippy::all, clippy::pedantic, deprecated, non_upper_case_globals, unused_mut, unused_variables)]
 mod generated {
     use super::{FromJson, Reader, Shape, Shaped, ToJson, Value, Writer};
+    use crate::text::{TextWriter, ToText};
     include!(concat!(env!("OUT_DIR"), "/json.rs"));
 }
 

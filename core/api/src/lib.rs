@@ -1,4 +1,5 @@
-//! How the nouns are said: Mesos' JSON dialect and protobuf, RecordIO, libprocess requests, Marathon's JSON.
+//! How the nouns are said: Mesos' JSON dialect and protobuf, RecordIO, libprocess requests, Marathon's JSON,
+//! protobuf's text format where errors show it.
 //!
 //! Never: what anything means.
 
@@ -9,5 +10,6 @@ pub mod libprocess;
 pub mod marathon;
 pub mod recordio;
 mod shape;
+pub mod text;
 
 pub use shape::{Shape, Shaped};

@@ -278,9 +278,9 @@ fn executor(executor: &ExecutorInfo, place: &Place<'_>) -> Option<String> {
         .or_else(|| differs(executor, place.executor?))
 }
 
-/// The texts of both are protobuf's own text format upstream; here they are JSON.
+/// Both are shown in protobuf's text format.
 fn differs(executor: &ExecutorInfo, known: &ExecutorInfo) -> Option<String> {
-    use api::json::ToJson as _;
+    use api::text::ToText as _;
     if executor == known {
         return None;
     }
@@ -288,8 +288,8 @@ fn differs(executor: &ExecutorInfo, known: &ExecutorInfo) -> Option<String> {
     Some(format!(
         "ExecutorInfo is not compatible with existing ExecutorInfo with same ExecutorID.\n{line}\nExisting \
          ExecutorInfo:\n{}\n{line}\nExecutorInfo:\n{}\n{line}\n",
-        known.to_json(),
-        executor.to_json()
+        known.to_text(),
+        executor.to_text()
     ))
 }
 
