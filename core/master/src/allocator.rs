@@ -117,7 +117,7 @@ impl Allocator {
     }
     /// Whether `allocate` has something to look at without waiting for the deadline.
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        !self.dirty.is_empty() || self.later.is_untimed()
     }
     /// When the next refusal or an interval ends, and `allocate` should run though nothing else happened.
     pub fn next_deadline(&self) -> Option<Time> {

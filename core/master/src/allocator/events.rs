@@ -155,8 +155,7 @@ impl Allocator {
         self.quotas.reserved(&self.agents[ix].total, 1);
         self.held(client, consumed, -1);
         self.held(client, converted, 1);
-        self.free_changed(ix);
-        self.quotas_changed(Some(client));
+        self.freed(ix, client);
         true
     }
     /// What is free on an agent becomes something else: an operator's reservation, a volume, the way back. False if
@@ -181,7 +180,7 @@ impl Allocator {
         let framework = self.framework(framework);
         let client = self.client(framework, role);
         self.note_held(ix, client, resources);
-        self.free_changed(ix);
+        self.freed(ix, client);
         true
     }
     fn note_held(&mut self, ix: AgentIx, client: ClientIx, resources: &Resources) {
@@ -280,14 +279,9 @@ impl Allocator {
             let until = now + refuse.max(self.options.decline_floor);
             self.filters.refuse(ix, client, &back, until);
         }
-        match self.options.interval {
-            None => self.freed(ix, client),
-            Some(interval) => {
-                let at_once = std::mem::take(&mut self.dirty);
-                self.freed(ix, client);
-                let freed = std::mem::replace(&mut self.dirty, at_once);
-                self.later.wait(freed, now, interval);
-            }
+        self.freed(ix, client);
+        if let Some(interval) = self.options.interval {
+            self.later.wait(super::cycle::Dirty::default(), now, interval);
         }
         if none_left {
             self.let_go(client);
@@ -295,9 +289,15 @@ impl Allocator {
         whole
     }
 
+    /// What is free has changed by what this client did: it is looked at when the interval is over, where there is one.
     fn freed(&mut self, ix: AgentIx, client: ClientIx) {
+        let at_once = self.options.interval.map(|_| std::mem::take(&mut self.dirty));
         self.free_changed(ix);
         self.quotas_changed(Some(client));
+        if let Some(at_once) = at_once {
+            let freed = std::mem::replace(&mut self.dirty, at_once);
+            self.later.add(freed);
+        }
     }
 
     /// Sets what a top-level role is guaranteed and what it may have at most; an empty quota ends it. False for a role

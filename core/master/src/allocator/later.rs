@@ -12,12 +12,21 @@ pub(super) struct Later {
 }
 
 impl Later {
-    /// Lets changes wait for the end of the interval, which begins with the first of them.
+    /// Lets changes wait for the end of the interval, which begins with the first of them, at the latest when it is asked
+    /// for what can be offered.
     pub(super) fn wait(&mut self, freed: Dirty, now: Time, interval: Duration) {
-        if !freed.is_empty() {
-            move_into(freed, &mut self.dirty);
+        self.add(freed);
+        if !self.dirty.is_empty() {
             self.at.get_or_insert(now + interval);
         }
+    }
+    /// Lets changes wait that were made at no known time.
+    pub(super) fn add(&mut self, freed: Dirty) {
+        move_into(freed, &mut self.dirty);
+    }
+    /// Whether something waits and it is not known for how long.
+    pub(super) fn is_untimed(&self) -> bool {
+        self.at.is_none() && !self.dirty.is_empty()
     }
     /// Hands over what has waited long enough.
     pub(super) fn over(&mut self, now: Time, dirty: &mut Dirty) {
