@@ -254,6 +254,10 @@ fn why_names_the_stage_the_agent_and_by_how_much() {
     // one that fails
     assert_eq!(dev.ask("POST", "/v2/apps", r#"{"id":"/bad","cmd":"exit 9","cpus":0.1,"mem":32}"#).0, 201);
     has(&why("/bad", "back-off"), &["TASK_FAILED", "exited with status 9", "started again in"]);
+    // one whose program is not there: what the task wrote says so
+    let gone = r#"{"id":"/gone","args":["/no/such/program"],"cpus":0.1,"mem":32}"#;
+    assert_eq!(dev.ask("POST", "/v2/apps", gone).0, 201);
+    has(&why("/gone", "back-off"), &["exited with status 1", "It wrote last: ", "'/no/such/program'"]);
     dev.signal(Signal::TERM);
 }
 

@@ -182,6 +182,8 @@ fn a_tasks_user_opens_its_output_and_nobody_hears_of_passwords() {
     assert_eq!(status, 201, "{said}");
     let failed = dev.until("/v2/apps/fetches", |v| v["app"]["lastTaskFailure"].is_object());
     let why = failed["app"]["lastTaskFailure"]["message"].as_str().expect("a reason");
+    assert!(why.contains("Failed to fetch all URIs") && !why.contains("sekret"), "{why}");
+    let why = dev.mesolite(&["app", "why", "/fetches"]);
     assert!(why.contains("http://***@127.0.0.1:1/x: ") && !why.contains("sekret"), "{why}");
     assert!(!dev.said().contains("sekret"), "{}", dev.said());
 }

@@ -1,8 +1,9 @@
-//! Sessions with a master and with an agent: requests, messages of any sender, full disks, time that passes.
+//! Sessions with a master and with an agent: requests, messages of any sender, full disks, time that passes, crashes, and
+//! records of a store that nobody wrote.
 //!
 //! After every record the machine's invariants hold. What a machine asks for is done at once, or fails as told.
 
-use crate::script::{self, Given, Record};
+use crate::script::{self, Disk, Given, Record};
 use agent::Agent;
 use api::json::FromJson;
 use base::{Duration, Effects, Machine, Now, Rng, Time};
@@ -15,7 +16,7 @@ use model::{
     mesos::{Resource, internal, scheduler::Event},
     request::{Http, StreamId},
     resources::Resources,
-    save::{Records, SaveId},
+    save::{Change, SaveId},
 };
 use std::net::SocketAddr;
 
@@ -45,20 +46,20 @@ fn message(record: &Record, to: Upid) -> Option<Envelope> {
 struct Clock {
     time: Time,
     rng: Rng,
-    disk_full: bool,
+    disk: Disk,
 }
 
 impl Clock {
     fn new() -> Self {
-        Self { time: Time::from_millis(1_700_000_000_000), rng: Rng::from_number(1), disk_full: false }
+        Self { time: Time::from_millis(1_700_000_000_000), rng: Rng::from_number(1), disk: Disk::default() }
     }
     fn step<M: Machine>(&mut self, machine: &mut M, input: M::Input) -> Vec<M::Effect> {
         let mut out = Effects::default();
         machine.step(Now::new(self.time, &mut self.rng), input, &mut out);
         out.drain().collect()
     }
-    fn outcome(&self, save: SaveId) -> Result<SaveId, (SaveId, String)> {
-        if self.disk_full { Err((save, "no space left".to_owned())) } else { Ok(save) }
+    fn saved(&mut self, save: SaveId, batch: Vec<Change>) -> Result<SaveId, (SaveId, String)> {
+        self.disk.write(batch).map(|()| save).map_err(|why| (save, why))
     }
 }
 
@@ -66,7 +67,7 @@ impl Clock {
 pub fn master(data: &[u8]) {
     let mut clock = Clock::new();
     let config = master::Config::at(at(5050));
-    let mut master = Master::new(config, &Records::new(), Now::new(clock.time, &mut clock.rng));
+    let mut master = Master::new(config.clone(), clock.disk.records(), Now::new(clock.time, &mut clock.rng));
     let mut given = Given::new();
     for (number, bytes) in script::records(data).into_iter().enumerate() {
         let record = Record::read(bytes, &given);
@@ -75,8 +76,13 @@ pub fn master(data: &[u8]) {
                 clock.time = clock.time + Duration::from_millis(record.number(1));
                 Some(master::Input::Tick)
             }
-            "FULL" => {
-                clock.disk_full = !clock.disk_full;
+            "FULL" | "PUT" => {
+                clock.disk.told(&record);
+                None
+            }
+            "RESTART" => {
+                let now = Now::new(clock.time, &mut clock.rng);
+                master = Master::new(config.clone(), clock.disk.records(), now);
                 None
             }
             "EXITED" => {
@@ -100,7 +106,7 @@ pub fn master(data: &[u8]) {
         while let Some(input) = inputs.pop() {
             for effect in clock.step(&mut master, input) {
                 match effect {
-                    master::Effect::Save { save, .. } => inputs.push(match clock.outcome(save) {
+                    master::Effect::Save { save, batch } => inputs.push(match clock.saved(save, batch) {
                         Ok(save) => master::Input::Saved { save },
                         Err((save, why)) => master::Input::SaveFailed { save, why },
                     }),
@@ -142,6 +148,27 @@ fn learn(http: &Http<Event>, given: &mut Given) {
     }
 }
 
+/// An agent that has just started, whose launcher knows of nothing.
+fn begun(config: &agent::Config, clock: &mut Clock) -> Agent {
+    let mut agent = Agent::new(config.clone(), clock.disk.records(), Now::new(clock.time, &mut clock.rng));
+    let first = [
+        agent::Input::Recovered { running: Vec::new(), starting: Vec::new(), ended: Vec::new() },
+        agent::Input::MasterDetected(Some(Upid::new("master", at(5050)))),
+    ];
+    for input in first {
+        for effect in clock.step(&mut agent, input) {
+            if let agent::Effect::Save { save, batch } = effect {
+                let outcome = match clock.saved(save, batch) {
+                    Ok(save) => agent::Input::Saved { save },
+                    Err((save, why)) => agent::Input::SaveFailed { save, why },
+                };
+                clock.step(&mut agent, outcome);
+            }
+        }
+    }
+    agent
+}
+
 /// A session with an agent.
 pub fn agent(data: &[u8]) {
     let mut clock = Clock::new();
@@ -164,16 +191,9 @@ pub fn agent(data: &[u8]) {
         keep: agent::Keep::default(),
         executors: Default::default(),
     };
-    let mut agent = Agent::new(config, &Records::new(), Now::new(clock.time, &mut clock.rng));
+    let mut agent = begun(&config, &mut clock);
     let mut given = Given::new();
     let mut containers: Vec<ContainerId> = Vec::new();
-    let first = [
-        agent::Input::Recovered { running: Vec::new(), starting: Vec::new(), ended: Vec::new() },
-        agent::Input::MasterDetected(Some(Upid::new("master", at(5050)))),
-    ];
-    for input in first {
-        clock.step(&mut agent, input);
-    }
     for (number, bytes) in script::records(data).into_iter().enumerate() {
         let record = Record::read(bytes, &given);
         let container = |at: u64| containers.get(usize::try_from(at).unwrap_or(usize::MAX)).cloned();
@@ -182,8 +202,12 @@ pub fn agent(data: &[u8]) {
                 clock.time = clock.time + Duration::from_millis(record.number(1));
                 Some(agent::Input::Tick)
             }
-            "FULL" => {
-                clock.disk_full = !clock.disk_full;
+            "FULL" | "PUT" => {
+                clock.disk.told(&record);
+                None
+            }
+            "RESTART" => {
+                agent = begun(&config, &mut clock);
                 None
             }
             "EXITED" => Some(agent::Input::Exited { peer: at(u16::try_from(record.number(1)).unwrap_or(1)) }),
@@ -217,7 +241,7 @@ pub fn agent(data: &[u8]) {
         while let Some(input) = inputs.pop() {
             for effect in clock.step(&mut agent, input) {
                 match effect {
-                    agent::Effect::Save { save, .. } => inputs.push(match clock.outcome(save) {
+                    agent::Effect::Save { save, batch } => inputs.push(match clock.saved(save, batch) {
                         Ok(save) => agent::Input::Saved { save },
                         Err((save, why)) => agent::Input::SaveFailed { save, why },
                     }),

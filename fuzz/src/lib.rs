@@ -4,25 +4,35 @@
 //! Never: how bytes are found (`targets/`).
 
 mod cluster;
+mod files;
 mod parsers;
 mod script;
 mod service;
+mod texts;
 
 pub use cluster::{agent, master};
+pub use files::{archives, store, uris};
 pub use parsers::{calls, definitions, link, recordio, resources};
 pub use service::orchestrator;
+pub use texts::{constraints, events, flags};
 
 /// A target: takes any bytes, panics on a bug.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 14] = [
+    ("agent", agent),
+    ("archives", archives),
     ("calls", calls),
+    ("constraints", constraints),
     ("definitions", definitions),
+    ("events", events),
+    ("flags", flags),
     ("link", link),
+    ("master", master),
+    ("orchestrator", orchestrator),
     ("recordio", recordio),
     ("resources", resources),
-    ("master", master),
-    ("agent", agent),
-    ("orchestrator", orchestrator),
+    ("store", store),
+    ("uris", uris),
 ];

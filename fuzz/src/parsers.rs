@@ -20,7 +20,8 @@ fn headers(codec: Codec) -> HeaderMap {
     headers
 }
 
-fn call_of<T>(codec: Codec, body: &[u8])
+/// A message of a codec: what is understood is said again with the same meaning.
+pub(crate) fn said_again<T>(codec: Codec, body: &[u8])
 where
     T: FromJson + ToJson + Shaped + prost::Message + Default,
 {
@@ -41,10 +42,10 @@ pub fn calls(data: &[u8]) {
     let Some((pick, body)) = data.split_first() else { return };
     let codec = if pick & 1 == 0 { Codec::Json } else { Codec::Protobuf };
     match (pick >> 1) & 3 {
-        0 => call_of::<scheduler::Call>(codec, body),
-        1 => call_of::<executor::Call>(codec, body),
-        2 => call_of::<master::Call>(codec, body),
-        _ => call_of::<agent::Call>(codec, body),
+        0 => said_again::<scheduler::Call>(codec, body),
+        1 => said_again::<executor::Call>(codec, body),
+        2 => said_again::<master::Call>(codec, body),
+        _ => said_again::<agent::Call>(codec, body),
     }
 }
 

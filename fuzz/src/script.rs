@@ -5,7 +5,10 @@
 use bytes::Bytes;
 use endpoints::Arrived;
 use http::{HeaderValue, header};
-use model::request::RequestId;
+use model::{
+    request::RequestId,
+    save::{Change, Records},
+};
 use std::collections::BTreeMap;
 
 /// Between two records.
@@ -19,6 +22,41 @@ const SESSION_BYTES_MAX: usize = 64 * 1024;
 pub struct Record {
     words: Vec<String>,
     pub body: Vec<u8>,
+}
+
+/// What a machine made durable. It can be full, and hold what nobody wrote.
+#[derive(Default)]
+pub struct Disk {
+    records: Records,
+    full: bool,
+}
+
+impl Disk {
+    /// As a machine finds it when it starts.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+    /// Writes a batch, whole or not at all.
+    pub fn write(&mut self, batch: Vec<Change>) -> Result<(), String> {
+        if self.full {
+            return Err("no space left".to_owned());
+        }
+        for change in batch {
+            match change {
+                Change::Put { key, value } => drop(self.records.insert(key, value)),
+                Change::Delete { key } => drop(self.records.remove(&key)),
+            }
+        }
+        Ok(())
+    }
+    /// `FULL`: full from now on, or no longer. `PUT KEY` and a body: a record of an earlier or later version.
+    pub fn told(&mut self, record: &Record) {
+        if record.word(0) == "PUT" {
+            self.records.insert(record.word(1).to_owned(), record.body.clone());
+        } else {
+            self.full = !self.full;
+        }
+    }
 }
 
 /// What was given out last, by its word.

@@ -1,6 +1,6 @@
 //! Sessions with an orchestrator: its REST surface, and a master that says anything.
 
-use crate::script::{self, Given, Record};
+use crate::script::{self, Disk, Given, Record};
 use api::json::FromJson;
 use base::{Duration, Effects, Machine, Now, Rng, Time};
 use endpoints::{Routed, orchestrator::Identity};
@@ -8,7 +8,6 @@ use model::{
     container::Probed,
     mesos::scheduler::{Event, call::Type},
     request::{Http, StreamId},
-    save::Records,
 };
 use orchestrator::{Config, Effect, Input, Orchestrator, ProbeId};
 
@@ -16,11 +15,11 @@ use orchestrator::{Config, Effect, Input, Orchestrator, ProbeId};
 pub fn orchestrator(data: &[u8]) {
     let mut time = Time::from_millis(1_700_000_000_000);
     let mut rng = Rng::from_number(1);
-    let mut machine = Orchestrator::new(Config::default(), Records::new(), time);
+    let mut disk = Disk::default();
+    let mut machine = Orchestrator::new(Config::default(), disk.records().clone(), time);
     let who = Identity { leader: "localhost:8080".into(), flags: Default::default() };
     let mut given = Given::new();
-    let mut disk_full = false;
-    // a store that refused once is asked again only after a while
+    // a store that refused once is asked again only after a while, and what nobody wrote may be refused
     let mut was_full = false;
     for (number, bytes) in script::records(data).into_iter().enumerate() {
         let record = Record::read(bytes, &given);
@@ -29,9 +28,13 @@ pub fn orchestrator(data: &[u8]) {
                 time = time + Duration::from_millis(record.number(1));
                 Some(Input::Tick)
             }
-            "FULL" => {
-                disk_full = !disk_full;
+            "FULL" | "PUT" => {
+                disk.told(&record);
                 was_full = true;
+                None
+            }
+            "RESTART" => {
+                machine = Orchestrator::new(Config::default(), disk.records().clone(), time);
                 None
             }
             "CONNECTED" => Some(Input::Connected),
@@ -59,10 +62,10 @@ pub fn orchestrator(data: &[u8]) {
             machine.step(Now::new(time, &mut rng), input, &mut out);
             for effect in out.drain() {
                 match effect {
-                    Effect::Save { save, .. } if disk_full => {
-                        inputs.push(Input::SaveFailed { save, why: "no space left".into() });
-                    }
-                    Effect::Save { save, .. } => inputs.push(Input::Saved { save }),
+                    Effect::Save { save, batch } => inputs.push(match disk.write(batch) {
+                        Ok(()) => Input::Saved { save },
+                        Err(why) => Input::SaveFailed { save, why },
+                    }),
                     Effect::Http(Http::Reply { answer, .. }) => {
                         assert!(was_full || answer.status < 500, "{answer:?}");
                         for (name, value) in answer.headers {

@@ -46,7 +46,7 @@ impl Agent {
             })
             .collect();
         for kill in kills {
-            self.kill_task(now, &kill, out);
+            self.kill_by(now, &kill, true, out);
         }
     }
 

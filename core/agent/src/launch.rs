@@ -12,7 +12,8 @@ use model::{
     container::{ContainerId, ContainerSpec, Fetch, Io, Limits, Mount, Program},
     mesos::{
         CommandInfo, ContainerInfo, ExecutorId, ExecutorInfo, FrameworkInfo, Resource, TaskInfo, TaskState,
-        TaskStatus, framework_info, internal, task_status::Reason, value, volume,
+        TaskStatus, container_info, framework_info, internal,
+        task_status::Reason, value, volume,
     },
     resources::Resources,
 };
@@ -90,13 +91,16 @@ impl Agent {
             return;
         }
         let user = info.command.as_ref().and_then(|c| c.user.as_deref());
-        if let Some(why) =
-            unsupported(&info, true).map(str::to_owned).or_else(|| self.config.users.refuse(user))
-        {
+        let refused = info.container.as_ref().and_then(of_other_containerizers).or_else(|| {
+            let why = unsupported(&info, true).map(str::to_owned);
+            Some((Reason::ContainerLaunchFailed, why.or_else(|| self.config.users.refuse(user))?))
+        });
+        if let Some((reason, why)) = refused {
             let mut status = TaskStatus::default();
             status.set_state(TaskState::TaskFailed);
-            status.set_reason(Reason::ContainerLaunchFailed);
+            status.set_reason(reason);
             status.message = Some(why);
+            status.executor_id = Some(ExecutorId { value: info.task_id.value.clone() });
             self.ghost(now, message.framework.id.clone().unwrap_or_default(), info.task_id, status);
             return;
         }
@@ -177,6 +181,7 @@ impl Agent {
         spec.user = self.config.users.choose(Some(user));
         spec.fetch = command.uris.iter().map(fetch).collect();
         spec.limits = task_limits(&task.info, self.config.cpu_quota);
+        spec.fails_inside = true;
         spec.io = crate::guests::io(task.info.container.as_ref(), Io::Files);
         volumes(&mut spec, &task.info.resources, task.info.container.as_ref(), None, self);
         out.push(Effect::Launch(Box::new(spec)));
@@ -257,7 +262,10 @@ impl Agent {
             ("MESOS_SLAVE_PID".into(), self.me().to_string()),
             ("MESOS_AGENT_ENDPOINT".into(), address.to_string()),
             ("MESOS_CHECKPOINT".into(), if checkpoint { "1" } else { "0" }.into()),
-            ("MESOS_HTTP_COMMAND_EXECUTOR".into(), "0".into()),
+            (
+                "MESOS_HTTP_COMMAND_EXECUTOR".into(),
+                if self.policy_of_kills_counts() { "1" } else { "0" }.into(),
+            ),
             ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD".into(), duration_text(grace)),
         ];
         if checkpoint {
@@ -410,6 +418,18 @@ pub(crate) fn persistent_path(work_dir: &str, resource: &Resource) -> Option<Str
             _ => return None,
         },
     })
+}
+
+/// A container that another containerizer would make, or an image: refused as upstream does without those.
+fn of_other_containerizers(container: &ContainerInfo) -> Option<(Reason, String)> {
+    if container.r#type == container_info::Type::Docker as i32 {
+        let why = "Abnormal executor termination: unknown container";
+        return Some((Reason::ExecutorTerminated, why.to_owned()));
+    }
+    let image = container.mesos.as_ref()?.image.as_ref()?;
+    let kind = image.r#type().as_str_name();
+    let why = format!("Failed to launch container: Unsupported container image type: {kind}");
+    Some((Reason::ContainerLaunchFailed, why))
 }
 
 /// What this agent can't run, said as people need it. `played`: the agent itself runs the task's command.

@@ -228,6 +228,23 @@ impl Agent {
         kill: &internal::KillTaskMessage,
         out: &mut Effects<Effect>,
     ) {
+        // Upstream's own command executor speaks the older protocol, which has no place for the policy of a call.
+        self.kill_by(now, kill, self.policy_of_kills_counts(), out);
+    }
+
+    /// Whether a command task heeds the policy of a kill (`--http_command_executor`).
+    pub(crate) fn policy_of_kills_counts(&self) -> bool {
+        self.config.flags.get("http_command_executor").is_some_and(|flag| flag == "true")
+    }
+
+    /// Ends a task. `counts`: the policy of the kill is also one for a command task, not only for executors.
+    pub(crate) fn kill_by(
+        &mut self,
+        now: &mut Now<'_>,
+        kill: &internal::KillTaskMessage,
+        counts: bool,
+        out: &mut Effects<Effect>,
+    ) {
         let key = (kill.framework_id.value.clone(), kill.task_id.value.clone());
         let Some(task) = self.tasks.get(&key) else {
             // Upstream says nothing where it does not know the framework either; then the master would ask for ever.
@@ -248,7 +265,8 @@ impl Agent {
             self.kill_in_executor(now, &key, kill, out);
             return;
         }
-        let grace = kill.kill_policy.as_ref().and_then(|p| p.grace_period.as_ref()).map(|g| g.nanoseconds);
+        let policy = kill.kill_policy.as_ref().filter(|_| counts || task.runner != Runner::Agent);
+        let grace = policy.and_then(|p| p.grace_period.as_ref()).map(|g| g.nanoseconds);
         if let Some(task) = self.tasks.get_mut(&key)
             && task.cause == Cause::Own
         {

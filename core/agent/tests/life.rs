@@ -5,11 +5,12 @@ mod world;
 use agent::Input;
 use base::{Duration, Time};
 use model::{
-    container::{Probed, Program, Termination},
+    container::{NOT_EXECUTED, Probed, Program, Termination},
     link::{Envelope, Message, Upid},
     mesos::{
-        AgentId, CheckInfo, FrameworkId, FrameworkInfo, HealthCheck, TaskState, check_info, health_check,
-        internal, task_status::Reason,
+        AgentId, CheckInfo, ContainerInfo, DurationInfo, FrameworkId, FrameworkInfo, HealthCheck, Image,
+        KillPolicy, TaskId, TaskState, check_info, container_info, health_check, image, internal,
+        task_status::Reason,
     },
     save::Records,
 };
@@ -156,19 +157,56 @@ fn a_failed_launch_and_a_lack_of_memory_say_so() {
     let status = w.next();
     assert_eq!((status.state(), status.reason()), (TaskState::TaskFailed, Reason::ContainerLimitationMemory));
     w.run("image", |t| {
-        t.container = Some(model::mesos::ContainerInfo {
-            docker: Some(model::mesos::container_info::DockerInfo {
-                image: "x".into(),
-                ..Default::default()
-            }),
-            ..Default::default()
-        });
+        let image = Image { r#type: image::Type::Docker as i32, ..Default::default() };
+        let mesos = container_info::MesosInfo { image: Some(image) };
+        let kind = container_info::Type::Mesos as i32;
+        t.container = Some(ContainerInfo { r#type: kind, mesos: Some(mesos), ..Default::default() });
     });
     let status = w.next();
-    assert_eq!(
-        (status.state(), status.message()),
-        (TaskState::TaskFailed, "This agent does not run images yet")
-    );
+    let why = "Failed to launch container: Unsupported container image type: DOCKER";
+    assert_eq!((status.reason(), status.message()), (Reason::ContainerLaunchFailed, why));
+    w.run("docker", |t| {
+        let kind = container_info::Type::Docker as i32;
+        t.container = Some(ContainerInfo { r#type: kind, ..Default::default() });
+    });
+    let status = w.next();
+    let why = "Abnormal executor termination: unknown container";
+    assert_eq!((status.reason(), status.message()), (Reason::ExecutorTerminated, why));
+}
+
+#[test]
+fn a_program_that_is_not_there_is_to_fail_inside_its_container() {
+    let mut w = World::fresh();
+    w.run("t", |t| t.command.get_or_insert_default().shell = Some(false));
+    assert!(w.launches[0].fails_inside);
+    // where there is no shell either, that is the end of it
+    let container = w.run("u", |_| {});
+    let why = format!("Failed to launch container: {NOT_EXECUTED} 'true': No such file or directory");
+    w.step(Input::LaunchFailed { container, why: why.clone() });
+    let status = w.next();
+    assert_eq!((status.reason(), status.message()), (Reason::ContainerLaunchFailed, why.as_str()));
+}
+
+#[test]
+fn the_policy_of_a_kill_counts_for_a_command_task_where_the_flag_says_so() {
+    for (flag, after, signals) in [("false", 2900, 1), ("true", 600, 2)] {
+        let mut w = World::fresh_with(|c| {
+            c.flags.insert("http_command_executor".into(), flag.into());
+        });
+        let container = w.run("t", |_| {});
+        let environment = &w.launches[0].environment;
+        let told = environment.iter().find(|(name, _)| name == "MESOS_HTTP_COMMAND_EXECUTOR");
+        assert_eq!(told.map(|(_, value)| value == "1"), Some(flag == "true"));
+        w.step(Input::Launched { container, pid: 1 });
+        let grace_period = Some(DurationInfo { nanoseconds: 500_000_000 });
+        w.hear(internal::KillTaskMessage {
+            framework_id: FrameworkId { value: "F".into() },
+            task_id: TaskId { value: "t".into() },
+            kill_policy: Some(KillPolicy { grace_period }),
+        });
+        w.pass(Duration::from_millis(after));
+        assert_eq!(w.signals.len(), signals, "{flag}: {:?}", w.signals);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 pub mod agent;
 mod answer;
 pub mod files;
+mod firewall;
 pub mod logging;
 pub mod master;
 pub mod metrics;
@@ -15,6 +16,7 @@ pub mod orchestrator;
 mod pages;
 
 pub use answer::render;
+pub use firewall::Firewall;
 
 use bytes::Bytes;
 use model::request::RequestId;

@@ -145,6 +145,10 @@ pub struct ContainerSpec {
     /// Input and output.
     #[serde(default)]
     pub io: Io,
+    /// If its program can't be executed it runs all the same, says why on its stderr and exits with 1: so a command task
+    /// of upstream ends, whose container is there by then.
+    #[serde(default)]
+    pub fails_inside: bool,
     /// Somebody's session inside the container around it: it joins that container's namespaces and groups, works in its
     /// sandbox, says nothing before a client attaches, and writes no files.
     #[serde(default)]
@@ -168,6 +172,7 @@ impl ContainerSpec {
             shares_memory: false,
             shares_groups: false,
             io: Io::Files,
+            fails_inside: false,
             session: false,
         }
     }

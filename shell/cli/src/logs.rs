@@ -61,7 +61,7 @@ impl Reader {
         }
     }
     /// Goes to where the last so many lines begin, and gives them.
-    async fn tail(&mut self, cluster: &Cluster, lines: usize) -> Result<Vec<u8>, Failure> {
+    pub async fn tail(&mut self, cluster: &Cluster, lines: usize) -> Result<Vec<u8>, Failure> {
         let answer = self.ask(cluster, 0, 0).await?;
         let size: u64 = number(&answer["size"]).parse().unwrap_or(0);
         self.offset = size.saturating_sub(TAIL_BYTES_MAX);

@@ -2,10 +2,16 @@
 
 use crate::{
     Cluster, Failure, Output,
+    apps::short,
+    logs::Reader,
     output::{list, number, text},
 };
 use http::Method;
 use serde_json::{Value, json};
+
+/// Last lines of a failed task's stderr that are shown, and how much of each.
+const WORDS_MAX: usize = 3;
+const WORD_CHARS_MAX: usize = 300;
 
 /// Unhealthy tasks that are named one by one.
 const SICK_MAX: usize = 10;
@@ -21,12 +27,15 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value, queue: &Va
         .iter()
         .find(|entry| entry["app"]["id"] == app["id"] || entry["pod"]["id"] == app["id"]);
     let nodes = cluster.nodes().await?;
+    let words = last_words(cluster, &app["lastTaskFailure"]).await;
     if output.json {
         let nodes: Vec<Value> = nodes
             .iter()
             .map(|node| json!({"node": node["id"], "missing": lacks(app, node, entry)}))
             .collect();
-        output.value(&json!({"app": app["id"], "queue": entry, "why": app["why"], "nodes": nodes}));
+        output.value(
+            &json!({"app": app["id"], "queue": entry, "why": app["why"], "nodes": nodes, "stderr": words}),
+        );
         return Ok(());
     }
     let id = text(app, "id");
@@ -38,6 +47,7 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value, queue: &Va
             text(failure, "state"),
             text(failure, "message")
         ));
+        words.iter().for_each(|line| output.line(&format!("It wrote last: {line}")));
     }
     let Some(entry) = entry else {
         output.line(&standing(app));
@@ -81,6 +91,18 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value, queue: &Va
     output.line("");
     output.table(&["NODE", "ID", "FOR ONE MORE INSTANCE"], rows.collect());
     Ok(())
+}
+
+/// The last lines that a failed task wrote to stderr: there stands why a program could not be executed or a file not be
+/// fetched. None where its node or its sandbox is gone.
+async fn last_words(cluster: &Cluster, failure: &Value) -> Vec<String> {
+    let (task, agent) = (text(failure, "taskId"), text(failure, "slaveId"));
+    if task.is_empty() {
+        return Vec::new();
+    }
+    let Ok(sandbox) = cluster.sandbox(&task, &agent).await else { return Vec::new() };
+    let tail = Reader::new(sandbox, "stderr").tail(cluster, WORDS_MAX).await;
+    String::from_utf8_lossy(&tail.unwrap_or_default()).lines().map(|line| short(line, WORD_CHARS_MAX)).collect()
 }
 
 /// How an app stands that nothing is queued for.

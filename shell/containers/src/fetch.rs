@@ -30,8 +30,8 @@ struct Request {
 }
 
 /// Fetches all into a sandbox, as `user` where we may become others; `program` is the file to execute and its arguments
-/// that lead to [`main`]. The error names the URI and the reason, in upstream's frame. Dropping the future ends the
-/// fetch.
+/// that lead to [`main`]. The error is upstream's; which URI it was and why stands in the sandbox's `stderr`, as
+/// upstream's fetcher writes there, and in the log. Dropping the future ends the fetch.
 pub async fn fetch_all(
     program: &[String],
     container: &ContainerId,
@@ -42,14 +42,25 @@ pub async fn fetch_all(
     let request = Request { user: user.map(str::to_owned), items: items.to_vec() };
     let why = match ask(program, &request, sandbox).await {
         Ok(None) => return Ok(()),
-        Ok(Some(why)) => why,
+        Ok(Some(failed)) => {
+            tracing::warn!(%container, why = failed.why, "a fetch failed");
+            failed.status
+        }
         Err(error) => error.to_string(),
     };
-    Err(format!("Failed to fetch all URIs for container '{container}': {why}"))
+    Err(format!("Failed to launch container: Failed to fetch all URIs for container '{container}': {why}"))
 }
 
-/// Runs a fetcher process; what it said if it failed.
-async fn ask(program: &[String], request: &Request, sandbox: &Path) -> io::Result<Option<String>> {
+/// A fetcher that failed.
+struct Failed {
+    /// How it ended, in upstream's words.
+    status: String,
+    /// What it said.
+    why: String,
+}
+
+/// Runs a fetcher process; how it failed, if it did.
+async fn ask(program: &[String], request: &Request, sandbox: &Path) -> io::Result<Option<Failed>> {
     let [file, arguments @ ..] = program else { return Err(io::Error::other("there is no fetcher")) };
     let mut child = Command::new(file)
         .args(arguments)
@@ -68,11 +79,11 @@ async fn ask(program: &[String], request: &Request, sandbox: &Path) -> io::Resul
         return Ok(None);
     }
     let why = String::from_utf8_lossy(&output.stderr[..output.stderr.len().min(WHY_BYTES_MAX)]);
-    Ok(Some(if why.trim().is_empty() {
-        format!("the fetcher ended with {}", output.status)
-    } else {
-        why.trim().to_owned()
-    }))
+    let status = match output.status.code() {
+        Some(code) => format!("exited with status {code}"),
+        None => format!("ended with {}", output.status),
+    };
+    Ok(Some(Failed { status, why: why.trim().to_owned() }))
 }
 
 /// The fetcher process: its working directory is the sandbox, its request comes on stdin, its failure goes to stderr.
@@ -82,6 +93,9 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             eprintln!("{why}");
+            // Who looks after its task finds it there; a disk that is full is the reason itself.
+            let file = OpenOptions::new().append(true).create(true).custom_flags(linux::process::NO_FOLLOW).open("stderr");
+            file.and_then(|mut file| writeln!(file, "Failed to fetch {why}")).unwrap_or_default();
             ExitCode::FAILURE
         }
     }
@@ -104,16 +118,21 @@ fn serve(request: &Request) -> Result<(), String> {
     })
 }
 
-async fn fetch_one(item: &Fetch) -> Result<(), String> {
+/// Where the file of a URI comes to lie, below the sandbox, which is the working directory.
+pub fn fetch_target(item: &Fetch) -> Result<PathBuf, String> {
     let name = match &item.output_file {
         Some(name) => name.clone(),
         None => basename(&item.uri)?,
     };
-    let target = inside(Path::new(&name)).ok_or_else(|| format!("'{name}' would leave the sandbox"))?;
+    inside(Path::new(&name)).ok_or_else(|| format!("'{name}' would leave the sandbox"))
+}
+
+async fn fetch_one(item: &Fetch) -> Result<(), String> {
+    let target = fetch_target(item)?;
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent).map_err(|e| format!("can't make {}: {e}", parent.display()))?;
     }
-    let mut file = create(&target).map_err(|e| format!("can't write '{name}' in the sandbox: {e}"))?;
+    let mut file = create(&target).map_err(|e| format!("can't write '{}' in the sandbox: {e}", target.display()))?;
     if item.uri.starts_with("http://") || item.uri.starts_with("https://") {
         download(&item.uri, &mut file).await?;
     } else {
@@ -133,7 +152,7 @@ async fn fetch_one(item: &Fetch) -> Result<(), String> {
         file.set_permissions(fs::Permissions::from_mode(0o755)).map_err(|e| e.to_string())?;
     } else if item.extract {
         drop(file);
-        extract(&target).map_err(|e| format!("can't unpack: {e}"))?;
+        unpack(&target, Path::new(".")).map_err(|e| format!("can't unpack: {e}"))?;
     }
     Ok(())
 }
@@ -153,7 +172,7 @@ async fn download(uri: &str, file: &mut File) -> Result<(), String> {
 
 /// A URI as it may be told: whom it names, with a password or a token, and a query, where signed addresses carry their
 /// key, go nowhere but to its server.
-fn redacted(uri: &str) -> String {
+pub fn redacted(uri: &str) -> String {
     let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
     let (rest, query) = rest.find('?').map_or((rest, ""), |at| (&rest[..at], "?***"));
     let end = rest.find(['/', '#']).unwrap_or(rest.len());
@@ -206,23 +225,23 @@ fn create(target: &Path) -> io::Result<File> {
         .open(target)
 }
 
-/// Unpacks by the suffix of the name; what is no archive stays as it is.
-fn extract(file: &Path) -> io::Result<()> {
+/// Unpacks into a sandbox, by the suffix of the name; what is no archive stays as it is.
+pub fn unpack(file: &Path, sandbox: &Path) -> io::Result<()> {
     let name = file.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     let reader = || File::open(file).map(io::BufReader::new);
     let ends = |suffixes: &[&str]| suffixes.iter().any(|s| name.ends_with(s));
     if ends(&[".tar"]) {
-        untar(reader()?)
+        untar(reader()?, sandbox)
     } else if ends(&[".tgz", ".tar.gz"]) {
-        untar(flate2::read::MultiGzDecoder::new(reader()?))
+        untar(flate2::read::MultiGzDecoder::new(reader()?), sandbox)
     } else if ends(&[".gz"]) {
         plain(file, flate2::read::MultiGzDecoder::new(reader()?))
     } else if ends(&[".zip"]) {
-        zip::ZipArchive::new(reader()?)?.extract(".").map_err(io::Error::from)
+        zip::ZipArchive::new(reader()?)?.extract(sandbox).map_err(io::Error::from)
     } else if ends(&[".tbz2", ".tar.bz2"]) {
-        untar(bzip2::read::MultiBzDecoder::new(reader()?))
+        untar(bzip2::read::MultiBzDecoder::new(reader()?), sandbox)
     } else if ends(&[".txz", ".tar.xz"]) {
-        untar(lzma_rust2::XzReader::new(reader()?, true))
+        untar(lzma_rust2::XzReader::new(reader()?, true), sandbox)
     } else if ends(&[".bz2"]) {
         plain(file, bzip2::read::MultiBzDecoder::new(reader()?))
     } else if ends(&[".xz"]) {
@@ -238,13 +257,13 @@ fn plain(file: &Path, mut reader: impl Read) -> io::Result<()> {
     Ok(())
 }
 
-fn untar(reader: impl Read) -> io::Result<()> {
+fn untar(reader: impl Read, sandbox: &Path) -> io::Result<()> {
     let mut archive = tar::Archive::new(reader);
     archive.set_preserve_permissions(true);
     archive.set_mask(SPECIAL_BITS);
     for entry in archive.entries()? {
         let mut entry = entry?;
-        if !entry.unpack_in(".")? {
+        if !entry.unpack_in(sandbox)? {
             let path = entry.path()?.display().to_string();
             return Err(io::Error::other(format!("member '{path}' would leave the sandbox")));
         }

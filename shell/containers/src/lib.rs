@@ -16,7 +16,7 @@ mod usage;
 mod volumes;
 
 pub use client::{AttachedInput, AttachedOutput, Ended, Known, Launcher, Options};
-pub use fetch::{fetch_all, main as fetcher_main};
+pub use fetch::{fetch_all, fetch_target, main as fetcher_main, redacted, unpack};
 pub use isolation::{Isolation, NAMES as ISOLATORS};
 pub use journal::lives;
 pub use launcher::main as launcher_main;

@@ -13,9 +13,18 @@ fn item(uri: impl AsRef<Path>) -> Fetch {
     Fetch { uri, extract: true, executable: false, cache: false, output_file: None }
 }
 
+/// What it says when it fails; the reason, which is told in the sandbox alone.
 async fn fetch(items: &[Fetch], sandbox: &Path, user: Option<&str>) -> Result<(), String> {
     let program = [env!("CARGO_BIN_EXE_launcher-for-tests").to_owned(), "fetcher".to_owned()];
-    fetch_all(&program, &ContainerId("c".into()), items, sandbox, user).await
+    let failed = fetch_all(&program, &ContainerId("c".into()), items, sandbox, user).await;
+    failed.map_err(|said| {
+        let frame = "Failed to launch container: Failed to fetch all URIs for container 'c': exited with status 1";
+        assert_eq!(said, frame);
+        let written = fs::read_to_string(sandbox.join("stderr")).unwrap();
+        let last = written.lines().last().unwrap().to_owned();
+        assert!(last.starts_with("Failed to fetch "), "{written}");
+        last
+    })
 }
 
 /// A gzipped tar of members: name (taken as it is), kind, mode, and the content or where a link leads.
@@ -63,7 +72,7 @@ async fn archives_are_unpacked_and_stay_inside() {
     let bad = dir.path().join("bad.tgz");
     archive(&bad, &[file("../outside.txt")]);
     let why = fetch(&[item(&bad)], &sandbox, None).await.unwrap_err();
-    assert!(why.starts_with("Failed to fetch all URIs for container 'c'") && why.contains("leave"), "{why}");
+    assert!(why.contains("bad.tgz: can't unpack: ") && why.contains("leave"), "{why}");
     assert!(!dir.path().join("outside.txt").exists());
     for (name, bytes, made) in OTHERS {
         let path = dir.path().join(name);

@@ -24,6 +24,17 @@ async fn output_environment_and_exit_statuses_arrive() {
         Ended::Failed { why, .. } => assert!(why.contains("execute the command 'no-such-program'"), "{why}"),
         other => panic!("{other:?}"),
     }
+    w.launcher
+        .launch(ContainerSpec {
+            program: Program::Exec { file: "no-such-program".into(), arguments: vec!["x".into()] },
+            fails_inside: true,
+            ..spec(w.dir.path(), "d", "")
+        })
+        .await;
+    w.launched().await;
+    assert_eq!(w.terminated().await, Termination::Exited(1));
+    let said = std::fs::read_to_string(w.dir.path().join("sandboxes/d/stderr")).unwrap();
+    assert!(said.contains("execute the command 'no-such-program': No such file"), "{said}");
     w.stop().await;
 }
 

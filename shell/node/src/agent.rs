@@ -5,6 +5,7 @@ mod containers;
 use crate::{
     Running, Stop, address,
     attach::Desk,
+    closed,
     chronicle::Tasks,
     complain::Complaints,
     driver::{Driven, Saver, drive_observed, now, system_rng},
@@ -57,6 +58,9 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let told = values.get("resources").unwrap_or_default();
     let default_role = values.get("default_role").unwrap_or("*");
     let resources = machine::resources(told, default_role, &work_dir, share).map_err(Refused)?;
+    let firewall = closed::firewall(values, "slave(1)")?;
+    let mut flags = values.all().clone();
+    closed::say(&firewall, &mut flags);
     let config = Config {
         address,
         hostname: values.get("hostname").map_or_else(|| address.ip().to_string(), str::to_owned),
@@ -64,7 +68,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         resources: resources.to_messages(),
         attributes: machine::attributes(values.get("attributes").unwrap_or_default()).map_err(Refused)?,
         domain: crate::allocation::domain(values)?,
-        flags: values.all().clone(),
+        flags,
         registration_backoff: values
             .duration("registration_backoff_factor")
             .unwrap_or(Duration::from_millis(100)),
@@ -155,11 +159,14 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let leave: crate::Leave = Box::new(move || Box::pin(leave(leaving)));
     let handler = move |mut incoming: web::Incoming| {
         let (driven, hub, desk) = (driven.clone(), hub.clone(), desk.clone());
-        let (tools, attached) = (tools.clone(), attached.clone());
+        let (tools, attached, firewall) = (tools.clone(), attached.clone(), firewall.clone());
         async move {
             if let Some(upload) = incoming.upload.take()
                 && endpoints::agent::is_api(incoming.request.uri().path())
             {
+                if let Some(refusal) = firewall.refuses(incoming.request.uri().path()) {
+                    return Reply::Full(refusal);
+                }
                 return desk.input(&incoming.request, upload).await;
             }
             let incoming = match sort(incoming, |id| id == "slave(1)") {
@@ -170,6 +177,9 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                 Came::Answered(reply) => return reply,
                 Came::Request(incoming) => incoming,
             };
+            if let Some(refusal) = firewall.refuses(incoming.request.uri().path()) {
+                return Reply::Full(refusal);
+            }
             let arrived = Arrived { id: incoming.id, peer: Some(incoming.peer), request: incoming.request };
             let routed = endpoints::agent::route(&arrived, &driven.read(), &attached);
             match routed {
@@ -248,7 +258,7 @@ fn executor_times(values: &Values) -> agent::ExecutorTimes {
     }
 }
 
-fn keep(values: &Values) -> anyhow::Result<Keep> {
+pub(crate) fn keep(values: &Values) -> anyhow::Result<Keep> {
     let default = Keep::default();
     let headroom = match values.get("gc_disk_headroom") {
         Some(text) => text.parse().ok().filter(|part| (0.0..=1.0).contains(part)).ok_or_else(|| {

@@ -6,6 +6,7 @@ mod allocation;
 mod attach;
 mod chronicle;
 mod clock;
+mod closed;
 mod complain;
 mod dev;
 mod documents;
@@ -22,7 +23,10 @@ mod orchestrator;
 mod perform;
 mod ready;
 mod tables;
+mod understood;
 mod upstream;
+
+pub use understood::understood;
 
 use anyhow::Context as _;
 use clap::{Args as _, FromArgMatches as _, Subcommand as _};

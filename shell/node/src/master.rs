@@ -3,6 +3,7 @@
 use crate::{
     Running, Stop, address,
     chronicle::{self, Chronicle},
+    closed,
     documents::Documents,
     driver::{Driven, Saver, drive_observed, now, system_rng},
     flags::{Refused, Values},
@@ -33,6 +34,8 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let fetched = began.elapsed();
     let mut config = Config::at(advertised);
     config.flags = values.all().clone();
+    let firewall = closed::firewall(values, "master")?;
+    closed::say(&firewall, &mut config.flags);
     config.cluster = values.get("cluster").map(str::to_owned);
     if let Some(hostname) = values.get("hostname") {
         config.hostname = hostname.to_owned();
@@ -129,6 +132,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let handler = move |incoming: web::Incoming| {
         let (driven, hub, operator) = (driven.clone(), hub.clone(), operator.clone());
         let (tools, attached, documents) = (tools.clone(), attached.clone(), documents.clone());
+        let firewall = firewall.clone();
         async move {
             let known = |id: &str| id == "master" || id.starts_with("slave-observer(");
             let incoming = match sort(incoming, known) {
@@ -139,6 +143,9 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                 Came::Answered(reply) => return reply,
                 Came::Request(incoming) => incoming,
             };
+            if let Some(refusal) = firewall.refuses(incoming.request.uri().path()) {
+                return Reply::Full(refusal);
+            }
             let arrived = Arrived { id: incoming.id, peer: Some(incoming.peer), request: incoming.request };
             let routed = endpoints::master::route(&arrived, &driven.read(), &attached);
             match routed {
@@ -190,7 +197,7 @@ fn more(
     })
 }
 
-fn weights(text: &str) -> anyhow::Result<Vec<(String, f64)>> {
+pub(crate) fn weights(text: &str) -> anyhow::Result<Vec<(String, f64)>> {
     let pairs = text.split(',').filter(|p| !p.is_empty());
     pairs
         .map(|pair| {

@@ -94,6 +94,11 @@ pub const MASTER: Table = Table {
         number("max_completed_tasks_per_framework", "1000", "Ended tasks kept for each framework"),
         number("max_operator_event_stream_subscribers", "1000", "Open event streams of operators"),
         text("logging_level", Some("INFO"), "Least level that is logged: ERROR, WARNING, INFO, DEBUG"),
+        text(
+            "firewall_rules",
+            None,
+            "JSON, or a file of it: paths that nobody may ask, as {\"disabled_endpoints\":{\"paths\":[\"/flags\"]}}",
+        ),
         text("log_dir", None, "Also log to a file in this directory, which can be read at /files/read"),
         switch("quiet", "false", "No log on stderr"),
         READY_FILE,
@@ -176,6 +181,11 @@ pub const AGENT: Table = Table {
         ),
         text("executor_environment_variables", None, "JSON object of variables added to every task"),
         text("logging_level", Some("INFO"), "Least level that is logged: ERROR, WARNING, INFO, DEBUG"),
+        text(
+            "firewall_rules",
+            None,
+            "JSON, or a file of it: paths that nobody may ask, as {\"disabled_endpoints\":{\"paths\":[\"/flags\"]}}",
+        ),
         text("log_dir", None, "Also log to a file in this directory, which can be read at /files/read"),
         switch("quiet", "false", "No log on stderr"),
         switch(
@@ -186,7 +196,7 @@ pub const AGENT: Table = Table {
         switch(
             "http_command_executor",
             "false",
-            "Accepted: this binary plays the command executor either way",
+            "Let command tasks heed the kill policy of a KILL, as upstream's HTTP command executor does",
         ),
         text("launcher", None, "Accepted for old unit files: isolation decides"),
         text("launcher_dir", None, "Accepted for old unit files: the launcher is this binary"),

@@ -40,7 +40,6 @@ const MASTER: &[Group] = &[
             "slave_removal_rate_limit",
         ],
     ),
-    ("no endpoint can be closed here; put a proxy in front that does", &["firewall_rules"]),
     (
         "an agent takes any number of executors, as far as its resources go",
         &["max_executors_per_agent", "max_executors_per_slave"],
@@ -153,7 +152,6 @@ const AGENT: &[Group] = &[
         &["executor_reregistration_retry_interval"],
     ),
     ("a download that brings nothing for 60 s has failed (STALL)", &["fetcher_stall_timeout"]),
-    ("no endpoint can be closed here; put a proxy in front that does", &["firewall_rules"]),
     (
         "URIs are http, https, file or absolute paths; a relative one is refused by name when it is fetched",
         &["frameworks_home", "hadoop_home"],

@@ -1,5 +1,6 @@
 //! What the words of `needs` ask for: `needs.toml` maps them to daemons and flags.
 
+use crate::Transcript;
 use anyhow::Context as _;
 use regex::Regex;
 use serde::Deserialize;
@@ -35,10 +36,25 @@ struct OfFiles {
     master: Vec<String>,
 }
 
+/// A body that was sent otherwise than it is written.
+#[derive(Debug, Deserialize)]
+struct Erratum {
+    /// How the file's name begins.
+    name: String,
+    /// The note of the step.
+    note: String,
+    /// Where in the body.
+    pointer: String,
+    /// What was sent there.
+    value: serde_json::Value,
+}
+
 /// What words mean.
 #[derive(Debug, Deserialize)]
 pub struct Table {
     file: Vec<OfFiles>,
+    #[serde(default)]
+    erratum: Vec<Erratum>,
     always: PerRole,
     without: PerRole,
     clause: Vec<Clause>,
@@ -79,6 +95,23 @@ impl Table {
         let named = |file: &&OfFiles| file.names.iter().any(|start| name.starts_with(start));
         needs.master.extend(self.file.iter().filter(named).flat_map(|file| file.master.clone()));
         Ok(needs)
+    }
+
+    /// The file as it was played, and how many bodies of it are written otherwise.
+    pub(crate) fn corrected(&self, transcript: &Transcript) -> anyhow::Result<(Transcript, usize)> {
+        let mut played = transcript.clone();
+        let mut count = 0;
+        for erratum in self.erratum.iter().filter(|e| transcript.name.starts_with(&e.name)) {
+            let steps = played.steps.iter_mut().filter(|s| s.note.as_deref() == Some(erratum.note.as_str()));
+            let bodies = steps.filter_map(|step| step.send.as_mut()?.body.as_mut());
+            let mut places = bodies.filter_map(|body| body.pointer_mut(&erratum.pointer));
+            let place = places.next().with_context(|| {
+                format!("needs.toml: {} has no step '{}' with {}", erratum.name, erratum.note, erratum.pointer)
+            })?;
+            *place = erratum.value.clone();
+            count += 1;
+        }
+        Ok((played, count))
     }
 
     /// What words ask for. Words that the table does not know are an error that names them.

@@ -11,13 +11,15 @@ pub struct Outcome {
     pub steps: usize,
     /// Of those, the ones that matched.
     pub matched: usize,
+    /// Bodies that were sent otherwise than they are written (`needs.toml`).
+    pub errata: usize,
     /// Where it differed.
     pub differences: Vec<String>,
 }
 
 impl Default for Outcome {
     fn default() -> Self {
-        Self { tried: true, steps: 0, matched: 0, differences: Vec::new() }
+        Self { tried: true, steps: 0, matched: 0, errata: 0, differences: Vec::new() }
     }
 }
 
@@ -47,6 +49,10 @@ impl fmt::Display for Report {
         let steps: usize = self.tried().map(|o| o.steps).sum();
         let matched: usize = self.tried().map(|o| o.matched).sum();
         write!(f, "{matching} of {files} files match, {matched} of {steps} steps")?;
+        let errata = self.tried().filter(|o| o.errata > 0 && o.matches()).count();
+        if errata > 0 {
+            write!(f, " ({errata} of them with a correction of what was sent, which needs.toml states)")?;
+        }
         let skipped = self.files.len() - files;
         if skipped > 0 {
             write!(f, " ({skipped} files stop or start daemons and were not tried)")?;

@@ -71,6 +71,17 @@ fn free_port() -> u16 {
 /// Replays one file.
 pub fn replay(transcript: &Transcript, server: &Server, table: &Table) -> Outcome {
     let mut outcome = Outcome { steps: transcript.steps.len(), ..Outcome::default() };
+    let transcript = match table.corrected(transcript) {
+        Ok((played, errata)) => {
+            outcome.errata = errata;
+            played
+        }
+        Err(error) => {
+            outcome.differences.push(format!("{error:#}"));
+            return outcome;
+        }
+    };
+    let transcript = &transcript;
     let mut walk = match Walk::begin(transcript, server, table) {
         Ok(Some(walk)) => walk,
         Ok(None) => return Outcome { tried: false, ..outcome },

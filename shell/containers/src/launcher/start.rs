@@ -16,7 +16,7 @@ use linux::{
     process::{self, User},
     spawn,
 };
-use model::container::{ContainerSpec, Io, Limits, Program};
+use model::container::{ContainerSpec, Io, Limits, NOT_EXECUTED, Program};
 use std::{
     ffi::CString,
     fs,
@@ -67,7 +67,12 @@ pub fn spawner(shared: &Shared) {
         };
         drop(state);
         let made = match noted {
-            Ok(()) => make(shared, &spec, &around),
+            Ok(()) => match make(shared, &spec, &around) {
+                Err(why) if spec.fails_inside && why.contains(NOT_EXECUTED) => {
+                    make(shared, &saying(&spec, &why), &around).map_err(|_| why)
+                }
+                made => made,
+            },
             Err(error) => Err(format!("can't note it in the launcher's journal: {error}")),
         };
         let mut state = shared.lock();
@@ -77,6 +82,14 @@ pub fn spawner(shared: &Shared) {
             Err(why) => state.failed(shared, &spec.id, why),
         }
     }
+}
+
+/// The same container, which says why its program can't be executed, and fails.
+fn saying(spec: &ContainerSpec, why: &str) -> ContainerSpec {
+    let script = "printf '%s\\n' \"$0\" >&2; exit 1";
+    let arguments = ["sh", "-c", script, why].map(str::to_owned).to_vec();
+    let program = Program::Exec { file: "/bin/sh".to_owned(), arguments };
+    ContainerSpec { program, ..spec.clone() }
 }
 
 fn make(

@@ -190,7 +190,7 @@ async fn fetch(spec: &ContainerSpec) -> Result<(), String> {
     match tokio::time::timeout(FETCH_TIME_MAX, all).await {
         Ok(outcome) => outcome,
         Err(_) => Err(format!(
-            "Failed to fetch all URIs for container '{}': not all of it came within {FETCH_TIME_MAX:?}",
+            "Failed to launch container: Failed to fetch all URIs for container '{}': not all of it came within {FETCH_TIME_MAX:?}",
             spec.id
         )),
     }
