@@ -222,7 +222,8 @@ fn a_request_without_a_path_is_answered_and_ends_nothing() {
     let (_dir, dev) = fresh();
     for url in [&dev.master, &dev.agents[0], &dev.marathon] {
         for head in ["CONNECT host:80 HTTP/1.1", "OPTIONS * HTTP/1.1"] {
-            let mut stream = sent(url, format!("{head}\r\nHost: host\r\nConnection: close\r\n\r\n").as_bytes());
+            let mut stream =
+                sent(url, format!("{head}\r\nHost: host\r\nConnection: close\r\n\r\n").as_bytes());
             let mut said = String::new();
             stream.read_to_string(&mut said).expect("an answer");
             assert!(said.starts_with("HTTP/1.1 4"), "{head} at {url}: {said:?}");

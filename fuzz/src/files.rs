@@ -73,7 +73,8 @@ pub fn archives(data: &[u8]) {
     std::fs::write(&file, bytes).expect("the archive is written");
     // an archive that is none is refused; either way it stays inside
     let _ = containers::unpack(&file, &sandbox);
-    let beside: Vec<_> = std::fs::read_dir(&around).expect("a directory").flatten().map(|e| e.file_name()).collect();
+    let beside: Vec<_> =
+        std::fs::read_dir(&around).expect("a directory").flatten().map(|e| e.file_name()).collect();
     assert_eq!(beside, ["sandbox"], "something left the sandbox");
     make_removable(&sandbox);
     std::fs::remove_dir_all(&around).expect("the sandbox goes");
@@ -107,7 +108,9 @@ pub fn uris(data: &[u8]) {
     let told = containers::redacted(uri);
     if let Some((_, rest)) = uri.split_once("://") {
         let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-        if let Some((user, _)) = authority.rsplit_once('@').filter(|(user, _)| user.len() > 3 && *user != "***") {
+        if let Some((user, _)) =
+            authority.rsplit_once('@').filter(|(user, _)| user.len() > 3 && *user != "***")
+        {
             let shown = told.split_once("://").map_or("", |(_, rest)| rest);
             assert!(!shown.starts_with(user), "{told:?} tells who {uri:?} names");
         }

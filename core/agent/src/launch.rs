@@ -12,8 +12,7 @@ use model::{
     container::{ContainerId, ContainerSpec, Fetch, Io, Limits, Mount, Program},
     mesos::{
         CommandInfo, ContainerInfo, ExecutorId, ExecutorInfo, FrameworkInfo, Resource, TaskInfo, TaskState,
-        TaskStatus, container_info, framework_info, internal,
-        task_status::Reason, value, volume,
+        TaskStatus, container_info, framework_info, internal, task_status::Reason, value, volume,
     },
     resources::Resources,
 };

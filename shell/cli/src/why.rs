@@ -102,7 +102,10 @@ async fn last_words(cluster: &Cluster, failure: &Value) -> Vec<String> {
     }
     let Ok(sandbox) = cluster.sandbox(&task, &agent).await else { return Vec::new() };
     let tail = Reader::new(sandbox, "stderr").tail(cluster, WORDS_MAX).await;
-    String::from_utf8_lossy(&tail.unwrap_or_default()).lines().map(|line| short(line, WORD_CHARS_MAX)).collect()
+    String::from_utf8_lossy(&tail.unwrap_or_default())
+        .lines()
+        .map(|line| short(line, WORD_CHARS_MAX))
+        .collect()
 }
 
 /// How an app stands that nothing is queued for.

@@ -94,7 +94,11 @@ pub fn main() -> ExitCode {
         Err(why) => {
             eprintln!("{why}");
             // Who looks after its task finds it there; a disk that is full is the reason itself.
-            let file = OpenOptions::new().append(true).create(true).custom_flags(linux::process::NO_FOLLOW).open("stderr");
+            let file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .custom_flags(linux::process::NO_FOLLOW)
+                .open("stderr");
             file.and_then(|mut file| writeln!(file, "Failed to fetch {why}")).unwrap_or_default();
             ExitCode::FAILURE
         }
@@ -132,7 +136,8 @@ async fn fetch_one(item: &Fetch) -> Result<(), String> {
     if let Some(parent) = target.parent() {
         fs::create_dir_all(parent).map_err(|e| format!("can't make {}: {e}", parent.display()))?;
     }
-    let mut file = create(&target).map_err(|e| format!("can't write '{}' in the sandbox: {e}", target.display()))?;
+    let mut file =
+        create(&target).map_err(|e| format!("can't write '{}' in the sandbox: {e}", target.display()))?;
     if item.uri.starts_with("http://") || item.uri.starts_with("https://") {
         download(&item.uri, &mut file).await?;
     } else {

@@ -18,7 +18,8 @@ async fn fetch(items: &[Fetch], sandbox: &Path, user: Option<&str>) -> Result<()
     let program = [env!("CARGO_BIN_EXE_launcher-for-tests").to_owned(), "fetcher".to_owned()];
     let failed = fetch_all(&program, &ContainerId("c".into()), items, sandbox, user).await;
     failed.map_err(|said| {
-        let frame = "Failed to launch container: Failed to fetch all URIs for container 'c': exited with status 1";
+        let frame =
+            "Failed to launch container: Failed to fetch all URIs for container 'c': exited with status 1";
         assert_eq!(said, frame);
         let written = fs::read_to_string(sandbox.join("stderr")).unwrap();
         let last = written.lines().last().unwrap().to_owned();

@@ -5,8 +5,8 @@ mod containers;
 use crate::{
     Running, Stop, address,
     attach::Desk,
-    closed,
     chronicle::Tasks,
+    closed,
     complain::Complaints,
     driver::{Driven, Saver, drive_observed, now, system_rng},
     flags::{Refused, Values},

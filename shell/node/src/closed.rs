@@ -11,7 +11,9 @@ pub fn firewall(values: &Values, delegate: &'static str) -> anyhow::Result<Arc<F
     let refused = |why: String| Refused(format!("--firewall_rules: {why}"));
     // `file://` is read as for every flag; upstream takes the bare path too.
     let text = match given.starts_with('/') {
-        true => std::fs::read_to_string(given).map_err(|error| refused(format!("can't read {given}: {error}")))?,
+        true => {
+            std::fs::read_to_string(given).map_err(|error| refused(format!("can't read {given}: {error}")))?
+        }
         false => given.to_owned(),
     };
     Ok(Arc::new(Firewall::parse(&text, delegate).map_err(refused)?))

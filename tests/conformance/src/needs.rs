@@ -106,7 +106,10 @@ impl Table {
             let bodies = steps.filter_map(|step| step.send.as_mut()?.body.as_mut());
             let mut places = bodies.filter_map(|body| body.pointer_mut(&erratum.pointer));
             let place = places.next().with_context(|| {
-                format!("needs.toml: {} has no step '{}' with {}", erratum.name, erratum.note, erratum.pointer)
+                format!(
+                    "needs.toml: {} has no step '{}' with {}",
+                    erratum.name, erratum.note, erratum.pointer
+                )
             })?;
             *place = erratum.value.clone();
             count += 1;
