@@ -146,7 +146,7 @@ impl Site {
     }
 
     /// Seconds that another version takes, beside the old one until it runs.
-    async fn upgrade(&self, id: &str, instances: usize) -> Result<f64, String> {
+    pub(crate) async fn upgrade(&self, id: &str, instances: usize) -> Result<f64, String> {
         let begun = Instant::now();
         let put = format!("/v2/apps{id}");
         self.ask(Method::PUT, &put, Some(&app(id, instances, 2))).await?;

@@ -217,6 +217,8 @@ struct OfApp {
     ids: BTreeSet<String>,
     /// By configuration: how many, and where.
     versions: BTreeMap<String, (Tally, BTreeMap<String, Counts>)>,
+    /// The number of the last change of one of them.
+    touched: u64,
 }
 
 /// All instances.
@@ -226,6 +228,18 @@ pub struct Instances {
     apps: BTreeMap<String, OfApp>,
     /// By agent and app, how many.
     agents: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Changes so far.
+    changes: u64,
+}
+
+impl Instance {
+    /// Whether both are counted in the same place.
+    fn stands_where(&self, other: &Self) -> bool {
+        self.app == other.app
+            && self.config == other.config
+            && self.agent == other.agent
+            && self.placed == other.placed
+    }
 }
 
 /// The instance of a task: `…instance-<uuid>._app.1` without its end.
@@ -262,8 +276,21 @@ impl Instances {
         let ids = self.apps.get(app).map(|of| &of.ids);
         ids.into_iter().flatten().filter_map(|id| self.all.get(id))
     }
-    /// Adds one.
+    /// Adds one, or puts it in the place of what it was.
     pub fn insert(&mut self, instance: Instance) {
+        let known = self.all.get_mut(&instance.id);
+        if let Some(known) = known.filter(|known| known.stands_where(&instance)) {
+            let (before, after) = (Tally::of(known), Tally::of(&instance));
+            self.changes += 1;
+            if let Some(of) = self.apps.get_mut(&instance.app) {
+                of.touched = self.changes;
+                if let Some((tally, _)) = of.versions.get_mut(&instance.config) {
+                    *tally = tally.minus(before).plus(after);
+                }
+            }
+            *known = instance;
+            return;
+        }
         self.remove(&instance.id);
         self.count(&instance, true);
         self.all.insert(instance.id.clone(), instance);
@@ -276,13 +303,15 @@ impl Instances {
     }
     /// Changes one; gives it as it is now.
     pub fn update(&mut self, id: &str, change: impl FnOnce(&mut Instance)) -> Option<&Instance> {
-        let mut instance = self.remove(id)?;
+        let mut instance = self.all.get(id)?.clone();
         change(&mut instance);
         self.insert(instance);
         self.all.get(id)
     }
     fn count(&mut self, instance: &Instance, more: bool) {
+        self.changes += 1;
         let of = self.apps.entry(instance.app.clone()).or_default();
+        of.touched = self.changes;
         let (tally, fields) = of.versions.entry(instance.config.clone()).or_default();
         let mine = Tally::of(instance);
         *tally = if more { tally.plus(mine) } else { tally.minus(mine) };
@@ -323,6 +352,10 @@ impl Instances {
     /// Apps with instances on an agent, and how many.
     pub fn on_agent(&self, agent: &str) -> impl Iterator<Item = (&String, u64)> {
         self.agents.get(agent).into_iter().flatten().map(|(app, count)| (app, *count))
+    }
+    /// A number that is another one whenever an instance of the app has changed; 0 where it has none.
+    pub fn touched(&self, app: &str) -> u64 {
+        self.apps.get(app).map_or(0, |of| of.touched)
     }
     /// On how many agents an app has instances.
     pub fn agents_of(&self, app: &str) -> u64 {

@@ -44,10 +44,11 @@ impl Orchestrator {
     /// Looks at all marked apps.
     pub(crate) fn settle(&mut self, now: Time) {
         while let Some(app) = self.dirty.pop_first() {
-            if let Phase::Active(deployment, _) = self.phase(&app) {
-                self.say_progress(now, &deployment, &app);
+            let phase = self.phase(&app);
+            if let Phase::Active(deployment, _) = &phase {
+                self.say_progress(now, deployment, &app);
             }
-            match self.phase(&app) {
+            match phase {
                 Phase::Held(deployment) => self.hold(now, &deployment, &app),
                 Phase::Active(deployment, Kind::StopApplication) => self.stop_app(now, &deployment, &app),
                 Phase::Active(deployment, Kind::StartApplication) => self.action_done(now, &deployment, &app),

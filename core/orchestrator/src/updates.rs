@@ -143,7 +143,6 @@ impl Orchestrator {
     }
 
     fn known(&mut self, now: Time, status: &TaskStatus, mut instance: Instance, means: Meaning) {
-        let before = instance.clone();
         for info in status.container_status.iter().flat_map(|container| &container.network_infos) {
             let found: Vec<_> = info.ip_addresses.iter().filter_map(|ip| ip.ip_address.clone()).collect();
             if !found.is_empty() {
@@ -177,12 +176,12 @@ impl Orchestrator {
         if let Some(found) = &status.check_status {
             instance.check_result = Some(check_result(found));
         }
-        if instance == before {
+        let Some(before) = self.instances.get(&instance.id).filter(|before| **before != instance) else {
             return;
-        }
-        self.say_update(now, status, &instance);
+        };
         let changed = instance.condition != before.condition;
         let health = (instance.healthy != before.healthy).then_some(instance.healthy).flatten();
+        self.say_update(now, status, &instance);
         self.put_instance(instance.clone());
         if changed {
             self.say_instance(now, &instance, instance.condition.as_str());
