@@ -1,5 +1,5 @@
 //! A framework's connection to a master: one subscription that gives events, and calls beside it: in order, but for
-//! acknowledgements, which say nothing of each other.
+//! acknowledgements and kills, which say nothing of each other.
 //!
 //! Never: subscribing again. What is lost is reported; the framework decides what follows.
 
@@ -18,9 +18,9 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 /// Events that may wait for the framework; then the connection is read no further.
 pub const EVENTS_WAITING_MAX: usize = 4096;
-/// Acknowledgements that may be on their way at once. Ten thousand tasks are twenty thousand of them: one round trip
-/// after the other, they are what a deployment waits for.
-const ACKNOWLEDGEMENTS_MAX: usize = 64;
+/// Acknowledgements and kills that may be on their way at once. Ten thousand tasks are twenty thousand of them: one round
+/// trip after the other, they are what a deployment waits for.
+const ASIDE_MAX: usize = 64;
 /// Heartbeats that may be missing before the master is taken for lost, as Marathon takes it.
 const HEARTBEATS_MISSED_MAX: u32 = 5;
 /// Between two heartbeats, until the master has said how long.
@@ -54,8 +54,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Queues a call; calls are made in order, but for acknowledgements. After a disconnection it does nothing. The queue is bounded by the
-    /// framework, which waits for events before it calls on.
+    /// Queues a call; calls are made in order, but for acknowledgements and kills. After a disconnection it does nothing. The queue
+    /// is bounded by the framework, which waits for events before it calls on.
     pub fn call(&self, call: Call) {
         if self.calls.send(call).is_err() {
             tracing::debug!("a call came after its subscription had ended");
@@ -132,23 +132,24 @@ async fn call_on(
     refusals: mpsc::Sender<Received>,
 ) -> String {
     let line = Arc::new(line);
-    let mut acknowledging = JoinSet::new();
+    let mut aside = JoinSet::new();
     let mut open = true;
     loop {
         let answered = tokio::select! {
-            next = waiting.recv(), if open && acknowledging.len() < ACKNOWLEDGEMENTS_MAX => match next {
+            next = waiting.recv(), if open && aside.len() < ASIDE_MAX => match next {
                 None => {
                     open = false;
                     continue;
                 }
-                Some(call) if call.r#type() == Type::Acknowledge => {
+                // the launch that a kill is for was answered before
+                Some(call) if matches!(call.r#type(), Type::Acknowledge | Type::Kill) => {
                     let line = line.clone();
-                    acknowledging.spawn(async move { line.call(call).await });
+                    aside.spawn(async move { line.call(call).await });
                     continue;
                 }
                 Some(call) => line.call(call).await,
             },
-            Some(answered) = acknowledging.join_next() => answered.unwrap_or_else(|error| Err(error.to_string())),
+            Some(answered) = aside.join_next() => answered.unwrap_or_else(|error| Err(error.to_string())),
             else => return "the framework has ended".to_owned(),
         };
         match answered {
