@@ -5,6 +5,7 @@
 mod apps;
 mod groups;
 mod how;
+pub mod lists;
 mod pods;
 mod reads;
 mod selector;
@@ -86,7 +87,7 @@ pub fn route(arrived: &Arrived, machine: &Orchestrator, who: &Identity, now: Tim
 }
 
 /// Headers that every answer of the leader has.
-pub fn finish(mut response: Response<Bytes>, who: &Identity) -> Response<Bytes> {
+pub fn finish<B>(mut response: Response<B>, who: &Identity) -> Response<B> {
     let pairs = [
         ("x-marathon-leader", format!("http://{}", who.leader)),
         ("cache-control", "no-cache, no-store, must-revalidate".to_owned()),
@@ -138,9 +139,9 @@ fn dispatch(call: &Call<'_>) -> Outcome {
         "/v2/leader" if call.method == Method::DELETE => return abdicate(call),
         "/v2/leader" => (Method::GET, |call| Err(json_answer(&json!({ "leader": call.who.leader })))),
         "/v2/plugins" => (Method::GET, |_| Err(json_answer(&json!({ "plugins": [] })))),
-        "/v2/tasks" => (Method::GET, |call| Err(json_answer(&reads::tasks(call)))),
+        "/v2/tasks" => (Method::GET, |call| Err(reads::tasks(call))),
         "/v2/tasks/delete" => (Method::POST, apps::delete_tasks),
-        "/v2/deployments" => (Method::GET, |call| Err(json_answer(&call.machine.deployments_info()))),
+        "/v2/deployments" => (Method::GET, |call| Err(json_text(call.machine.deployments_text()))),
         "/v2/queue" => (Method::GET, |call| Err(json_answer(&reads::queue(call)))),
         "/v2/events" => (Method::GET, subscribe),
         _ => return below(call, path),
@@ -241,6 +242,11 @@ pub fn media_type(_codec: Codec) -> &'static str {
 
 pub(crate) fn json_answer(value: &Value) -> Response<Bytes> {
     render(Answer::json(200, value.to_string()))
+}
+
+/// The same, written already.
+pub(crate) fn json_text(text: Vec<u8>) -> Response<Bytes> {
+    render(Answer::json(200, String::new())).map(|_| Bytes::from(text))
 }
 
 pub(crate) fn message(status: u16, text: &str) -> Response<Bytes> {

@@ -57,7 +57,7 @@ pub use history::Root;
 pub use input::{Client, How, Input};
 pub use outcome::Ended;
 pub use plan::{Action, Kind, Step};
-pub use render::{Embed, InGroup};
+pub use render::{Embed, InGroup, Stamp};
 pub use statistics::{Queued, Refusal, STAGES, Statistics, Unused};
 pub use updates::Failure;
 

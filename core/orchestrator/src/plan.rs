@@ -33,7 +33,7 @@ impl Kind {
             Self::RestartApplication => "RestartApplication",
         }
     }
-    fn of_pod(self) -> &'static str {
+    pub(crate) fn of_pod(self) -> &'static str {
         match self {
             Self::StartApplication => "StartPod",
             Self::StopApplication => "StopPod",

@@ -93,7 +93,9 @@ impl Orchestrator {
 
     /// What is known of the readiness of an app's tasks; only while a deployment waits for it.
     pub(crate) fn readiness_info(&self, app: &str) -> Vec<Value> {
-        if !self.locks.contains_key(app) {
+        let asks = |state: &crate::AppState| state.specs.values().any(|spec| spec.readiness.is_some());
+        // a walk over all instances of all apps of a deployment, each time somebody looks at it, is too much for nothing
+        if !self.locks.contains_key(app) || self.apps.get(app).is_some_and(|state| !asks(state)) {
             return Vec::new();
         }
         let one = |instance: &Instance| {

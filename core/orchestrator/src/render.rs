@@ -7,21 +7,22 @@ mod groups;
 mod pods;
 mod queue;
 mod stats;
+mod text;
 
 pub use groups::InGroup;
+pub use text::Stamp;
 
 use crate::{
-    Orchestrator,
+    Failure, Orchestrator,
     instances::{Checked, Condition, Instance},
-    spec::CheckBy,
     when,
 };
 use base::Time;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What is asked for besides an app's definition (InfoEmbedResolver).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Embed {
     /// How many tasks are where.
     pub counts: bool,
@@ -89,11 +90,7 @@ impl Orchestrator {
             info["tasks"] = self.tasks_info(id);
         }
         if let Some(failure) = self.last_failure(id).filter(|_| embed.last_task_failure) {
-            info["lastTaskFailure"] = json!({
-                "appId": id, "host": failure.host, "message": failure.message, "state": failure.state,
-                "taskId": failure.task, "timestamp": when(failure.at), "version": failure.version,
-                "slaveId": failure.agent,
-            });
+            info["lastTaskFailure"] = failure_info(id, failure);
         }
         if let Some(run) = self.run_info(&state.spec) {
             info["run"] = run;
@@ -119,35 +116,7 @@ impl Orchestrator {
     /// One task.
     pub fn task_info(&self, instance: &Instance) -> Value {
         let spec = self.spec_of(instance);
-        let service: Vec<_> = spec.iter().flat_map(|spec| spec.service_ports.iter()).collect();
-        let addresses: Vec<_> =
-            instance.addresses.iter().map(|ip| json!({ "ipAddress": ip, "protocol": "IPv4" })).collect();
-        let mut task = json!({
-            "id": instance.task, "appId": instance.app, "host": instance.host, "ports": instance.ports,
-            "servicePorts": service, "ipAddresses": addresses, "slaveId": instance.agent,
-            "state": instance.condition.task_state(), "stagedAt": when(instance.staged_at),
-            "version": instance.version, "localVolumes": [], "role": instance.role,
-        });
-        let started = instance.started_at.map(when);
-        for (key, value) in [("startedAt", &started), ("region", &instance.region), ("zone", &instance.zone)]
-        {
-            if let Some(value) = value {
-                task[key] = value.clone().into();
-            }
-        }
-        let mut results: Vec<_> =
-            instance.checks.iter().filter(|c| known(c)).map(|c| health(&instance.id, c)).collect();
-        let by_agent = spec.is_some_and(|spec| spec.checks.iter().any(|check| check.by == CheckBy::Agent));
-        if let (true, Some(alive)) = (by_agent, instance.healthy) {
-            results.push(json!({ "alive": alive, "consecutiveFailures": 0, "instanceId": instance.id }));
-        }
-        if !results.is_empty() {
-            task["healthCheckResults"] = results.into();
-        }
-        if let Some(found) = &instance.check_result {
-            task["checkResult"] = found.clone();
-        }
-        task
+        serde_json::to_value(text::Task::of(instance, spec.as_deref())).unwrap_or_default()
     }
 
     /// How many tasks are in which state, for `/metrics`.
@@ -170,18 +139,10 @@ fn known(checked: &Checked) -> bool {
     checked.alive || checked.last_failure.is_some()
 }
 
-fn health(instance: &str, checked: &Checked) -> Value {
-    let mut all = Map::from_iter([
-        ("alive".to_owned(), checked.alive.into()),
-        ("consecutiveFailures".to_owned(), checked.failures.into()),
-        ("instanceId".to_owned(), instance.into()),
-    ]);
-    let times = [
-        ("firstSuccess", checked.first_success),
-        ("lastSuccess", checked.last_success),
-        ("lastFailure", checked.last_failure),
-    ];
-    all.extend(times.into_iter().filter_map(|(key, at)| Some((key.to_owned(), when(at?).into()))));
-    all.extend(checked.cause.iter().map(|cause| ("lastFailureCause".to_owned(), cause.clone().into())));
-    Value::Object(all)
+fn failure_info(id: &str, failure: &Failure) -> Value {
+    json!({
+        "appId": id, "host": failure.host, "message": failure.message, "state": failure.state,
+        "taskId": failure.task, "timestamp": when(failure.at), "version": failure.version,
+        "slaveId": failure.agent,
+    })
 }

@@ -321,6 +321,57 @@ fn what_is_read_has_its_shape() {
 }
 
 #[test]
+fn what_is_written_at_once_is_what_is_shown_as_a_value() {
+    let mut world = World::new(2);
+    let check = json!([{ "protocol": "HTTP", "portIndex": 0, "intervalSeconds": 1 }]);
+    let by_agent = json!([{ "protocol": "MESOS_TCP", "portIndex": 0 }]);
+    let ready = json!([{ "portName": "default", "intervalSeconds": 2, "timeoutSeconds": 1 }]);
+    world.well = true;
+    world.command(create(
+        "/a",
+        json!({ "instances": 3, "healthChecks": check, "labels": { "é\"\n": "<&>" } }),
+    ));
+    world.command(create("/b", json!({ "healthChecks": by_agent, "readinessChecks": ready })));
+    world.command(create("/once", json!({ "runOnce": true })));
+    world.command(create("/every", json!({ "everyNode": true })));
+    world.command(create("/none", json!({ "instances": 0 })));
+    world.run(10);
+    let task = world.machine().instances_of("/a").next().unwrap().task.clone();
+    world.fail(&task);
+    world.sick.insert(world.machine().instances_of("/a").last().unwrap().task.clone());
+    world.command(create("/big", json!({ "cpus": 100.0, "deploymentTimeoutSeconds": 600 })));
+    world.unready = true;
+    world.command(update("/b", json!({ "cmd": "other" }), false));
+    world.run(3);
+    let (machine, now) = (world.machine(), world.now());
+    let read = |text: Vec<u8>| serde_json::from_slice::<serde_json::Value>(&text).unwrap();
+    for embed in [
+        &["apps.tasks", "apps.counts", "apps.lastTaskFailure"][..],
+        &["apps.counts"],
+        &["apps.deployments", "apps.readiness", "apps.taskStats", "apps.why"],
+        &[],
+    ] {
+        let embed = crate::Embed::of(embed.iter().copied());
+        for id in ["/a", "/b", "/once", "/every", "/none", "/big"] {
+            let mut text = Vec::new();
+            assert!(machine.app_text(id, embed, now, &mut text), "{id}");
+            assert_eq!(Some(read(text)), machine.app_info(id, embed, now), "{id} {embed:?}");
+        }
+        assert!(!machine.app_text("/nobody", embed, now, &mut Vec::new()));
+    }
+    let mut text = Vec::new();
+    machine.tasks_text(machine.instances_of("/a"), &mut text);
+    let shown = machine.tasks_info("/a");
+    assert_eq!(text, shown.to_string().into_bytes(), "also in the order of names");
+    assert!(shown.to_string().contains("healthCheckResults"), "{shown}");
+    assert!(machine.last_failure("/a").is_some());
+    let shown = machine.deployments_info();
+    assert_eq!(read(machine.deployments_text()), shown);
+    assert!(shown.as_array().unwrap().len() >= 2, "{shown}");
+    assert!(shown.to_string().contains("readinessCheckResults"));
+}
+
+#[test]
 fn ten_thousand_instances_stay_linear() {
     let mut world = World::new(50);
     world.checks = false;

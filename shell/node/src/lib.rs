@@ -15,6 +15,7 @@ mod files;
 pub mod flags;
 mod hub;
 mod levels;
+mod lists;
 mod machine;
 mod master;
 mod measure;

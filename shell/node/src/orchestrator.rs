@@ -6,10 +6,14 @@ use crate::{
     driver::{Driven, Saver, drive, now, system_rng},
     flags::{Refused, Values},
     hub::{Hub, Style},
+    lists::Lists,
 };
 use base::Duration;
 use bytes::Bytes;
-use endpoints::{Arrived, Routed, orchestrator::Identity};
+use endpoints::{
+    Arrived, Routed,
+    orchestrator::{Identity, lists},
+};
 use model::{
     mesos::scheduler::{Call, call::Type},
     request::Codec,
@@ -150,10 +154,14 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
             inbox.send(Input::StreamClosed { stream }).await;
         }
     });
+    let lists = Lists::of(driven.clone(), who.clone());
     let handler = move |incoming: web::Incoming| {
-        let (driven, hub, who) = (driven.clone(), hub.clone(), who.clone());
+        let (driven, hub, who, lists) = (driven.clone(), hub.clone(), who.clone(), lists.clone());
         async move {
             let arrived = Arrived { id: incoming.id, peer: Some(incoming.peer), request: incoming.request };
+            if let Some(ask) = lists::asked(&arrived) {
+                return lists.answer(ask).await;
+            }
             let routed = endpoints::orchestrator::route(&arrived, &driven.read(), &who, now());
             match routed {
                 Routed::Respond(response) => Reply::Full(response),

@@ -1,6 +1,6 @@
 //! What is read of an orchestrator, in Marathon's shapes.
 
-use super::{Call, Outcome, json_answer, message, selector};
+use super::{Call, Outcome, json_answer, json_text, message, selector};
 use crate::{
     answer::{parameter, parameters},
     render,
@@ -16,7 +16,11 @@ const VERSION: &str = "1.11.0";
 
 /// What is asked for besides the app, and what always comes.
 fn embeds(call: &Call<'_>, always: &[&str]) -> Embed {
-    let asked = parameters(call.query, "embed");
+    embed_of(call.query, always)
+}
+
+pub(super) fn embed_of(query: Option<&str>, always: &[&str]) -> Embed {
+    let asked = parameters(query, "embed");
     Embed::of(asked.iter().map(String::as_str).chain(["counts", "deployments"]).chain(always.iter().copied()))
 }
 
@@ -33,14 +37,20 @@ pub(super) fn list(call: &Call<'_>) -> Outcome {
             .as_ref()
             .is_none_or(|w| value.get(field).and_then(Value::as_str).unwrap_or("").to_lowercase().contains(w))
     };
-    let apps: Vec<_> = call
+    let wanted = call
         .machine
         .apps()
         .filter(|(_, s)| has("cmd", &s.app, &cmd) && has("id", &s.app, &id))
-        .filter(|(_, s)| selector.iter().all(|rule| rule.matches(s.app.get("labels"))))
-        .filter_map(|(id, _)| call.machine.app_info(id, embed, call.now))
-        .collect();
-    Err(json_answer(&json!({ "apps": apps })))
+        .filter(|(_, s)| selector.iter().all(|rule| rule.matches(s.app.get("labels"))));
+    let mut text = b"{\"apps\":[".to_vec();
+    for (at, (id, _)) in wanted.enumerate() {
+        if at > 0 {
+            text.push(b',');
+        }
+        call.machine.app_text(id, embed, call.now, &mut text);
+    }
+    text.extend_from_slice(b"]}");
+    Err(json_text(text))
 }
 
 pub(super) fn below(call: &Call<'_>, group: &str) -> Value {
@@ -54,10 +64,12 @@ fn no_app(id: &str) -> Response<Bytes> {
 }
 
 pub(super) fn app(call: &Call<'_>, id: &str) -> Response<Bytes> {
-    match call.machine.app_info(id, embeds(call, &["tasks", "lastTaskFailure"]), call.now) {
-        Some(app) => json_answer(&json!({ "app": app })),
-        None => no_app(id),
+    let mut text = b"{\"app\":".to_vec();
+    if !call.machine.app_text(id, embeds(call, &["tasks", "lastTaskFailure"]), call.now, &mut text) {
+        return no_app(id);
     }
+    text.push(b'}');
+    json_text(text)
 }
 
 pub(super) fn versions(call: &Call<'_>, id: &str) -> Response<Bytes> {
@@ -87,16 +99,22 @@ pub(super) fn tasks_of(call: &Call<'_>, id: &str) -> Response<Bytes> {
     if let Some(group) = id.strip_suffix("/*") {
         let group = if group.is_empty() { "/" } else { group };
         let all = call.machine.apps_below(group).flat_map(|(app, _)| call.machine.instances_of(app));
-        let tasks: Vec<_> = all.map(|i| call.machine.task_info(i)).collect();
-        return json_answer(&json!({ "tasks": tasks }));
+        return listed(call, all);
     }
     match call.machine.app(id) {
-        Some(_) => json_answer(&json!({ "tasks": call.machine.tasks_info(id) })),
+        Some(_) => listed(call, call.machine.instances_of(id)),
         None => no_app(id),
     }
 }
 
-pub(super) fn tasks(call: &Call<'_>) -> Value {
+fn listed<'a>(call: &Call<'_>, tasks: impl Iterator<Item = &'a Instance>) -> Response<Bytes> {
+    let mut text = b"{\"tasks\":".to_vec();
+    call.machine.tasks_text(tasks, &mut text);
+    text.push(b'}');
+    json_text(text)
+}
+
+pub(super) fn tasks(call: &Call<'_>) -> Response<Bytes> {
     let mut wanted = parameters(call.query, "status");
     wanted.extend(parameters(call.query, "status[]"));
     let keep = |i: &&Instance| match i.condition.task_state() {
@@ -106,9 +124,7 @@ pub(super) fn tasks(call: &Call<'_>) -> Value {
         _ => false,
     };
     let of_apps = |i: &&Instance| call.machine.app(&i.app).is_some() || call.machine.pod(&i.app).is_none();
-    let all = call.machine.instances().filter(keep).filter(of_apps);
-    let tasks: Vec<_> = all.map(|i| call.machine.task_info(i)).collect();
-    json!({ "tasks": tasks })
+    listed(call, call.machine.instances().filter(keep).filter(of_apps))
 }
 
 /// `?embed=lastUnusedOffers` adds the offers that did not fit; `?embed=why`, which Marathon does not have, the reasons.

@@ -1,7 +1,7 @@
 //! `/v2/deployments`. Read-only.
 
-use crate::{Deployment, Orchestrator, plan::Action};
-use serde_json::{Value, json};
+use crate::{Deployment, Orchestrator};
+use serde_json::Value;
 
 impl Orchestrator {
     /// `GET /v2/deployments`.
@@ -43,32 +43,19 @@ impl Orchestrator {
         said["progress"] = self.progress_info(deployment);
     }
 
-    fn deployment_info(&self, deployment: &Deployment) -> Value {
-        let running = deployment.steps.get(deployment.current).map_or(&[][..], |step| &step.actions);
-        let running: Vec<_> = running
-            .iter()
-            .map(|action| {
-                let mut said = action.said();
-                said["readinessCheckResults"] = self.readiness_info(&action.app).into();
-                said
-            })
-            .collect();
-        let affected = |pods: bool| -> Vec<&String> {
-            let all = deployment.steps.iter().flat_map(|step| &step.actions);
-            let all: std::collections::BTreeSet<_> =
-                all.filter(|action: &&Action| action.pod == pods).map(|action| &action.app).collect();
-            all.into_iter().collect()
-        };
-        let mut said = deployment.said();
-        said["affectedApps"] = json!(affected(false));
-        said["affectedPods"] = json!(affected(true));
-        said["currentActions"] = running.into();
-        said["currentStep"] = (deployment.current + 1).into();
-        said["totalSteps"] = deployment.steps.len().into();
-        // strict clients know no more keys than these: the others are there only where they were asked for
-        if deployment.is_bound() || deployment.undoes.is_some() {
+    pub(super) fn deployment_info(&self, deployment: &Deployment) -> Value {
+        let mut said = serde_json::to_value(self.said(deployment)).unwrap_or_default();
+        if deployment.has_course() {
             self.add_course(deployment, &mut said);
         }
         said
+    }
+}
+
+impl Deployment {
+    /// Whether more is said of it: strict clients know no more keys than Marathon's, so that the others are there only
+    /// where they were asked for.
+    pub(super) fn has_course(&self) -> bool {
+        self.is_bound() || self.undoes.is_some()
     }
 }
