@@ -11,6 +11,10 @@ pub const GROUP_VERSIONS_MAX: usize = 50;
 pub const STREAMS_MAX: usize = 1000;
 /// Agents remembered in the explanation of one waiting app.
 pub const AGENTS_EXPLAINED_MAX: usize = 200;
+/// Instances that may be ordered before anything is heard of them; offers for more are asked for once half of them were
+/// heard of. A hundred thousand at once would hold everybody else up, and agents say again after ten seconds what was
+/// not acknowledged by then.
+pub const LAUNCHES_UNHEARD_MAX: u64 = 4000;
 /// A kill is repeated this often until the task has ended.
 pub const KILL_RETRY: Duration = Duration::from_secs(30);
 /// A failed save is tried again after this.

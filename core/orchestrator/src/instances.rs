@@ -230,9 +230,14 @@ pub struct Instances {
     agents: BTreeMap<String, BTreeMap<String, u64>>,
     /// Changes so far.
     changes: u64,
+    /// How many are ordered and nothing was heard of them.
+    unheard: u64,
 }
 
 impl Instance {
+    fn is_unheard(&self) -> bool {
+        self.condition == Condition::Provisioned
+    }
     /// Whether both are counted in the same place.
     fn stands_where(&self, other: &Self) -> bool {
         self.app == other.app
@@ -281,6 +286,7 @@ impl Instances {
         let known = self.all.get_mut(&instance.id);
         if let Some(known) = known.filter(|known| known.stands_where(&instance)) {
             let (before, after) = (Tally::of(known), Tally::of(&instance));
+            self.unheard = self.unheard + u64::from(instance.is_unheard()) - u64::from(known.is_unheard());
             self.changes += 1;
             if let Some(of) = self.apps.get_mut(&instance.app) {
                 of.touched = self.changes;
@@ -310,6 +316,8 @@ impl Instances {
     }
     fn count(&mut self, instance: &Instance, more: bool) {
         self.changes += 1;
+        let unheard = u64::from(instance.is_unheard());
+        self.unheard = if more { self.unheard + unheard } else { self.unheard - unheard };
         let of = self.apps.entry(instance.app.clone()).or_default();
         of.touched = self.changes;
         let (tally, fields) = of.versions.entry(instance.config.clone()).or_default();
@@ -357,6 +365,10 @@ impl Instances {
     pub fn touched(&self, app: &str) -> u64 {
         self.apps.get(app).map_or(0, |of| of.touched)
     }
+    /// How many are ordered and nothing was heard of them yet.
+    pub fn unheard(&self) -> u64 {
+        self.unheard
+    }
     /// On how many agents an app has instances.
     pub fn agents_of(&self, app: &str) -> u64 {
         let agents: BTreeSet<&str> = self.of_app(app).map(|instance| instance.agent.as_str()).collect();
@@ -391,6 +403,7 @@ impl Instances {
         let mut again = Self::default();
         self.all.values().for_each(|instance| again.insert(instance.clone()));
         assert_eq!(self.agents, again.agents, "apps on agents");
+        assert_eq!(self.unheard, again.unheard, "instances that nothing was heard of");
         for (app, of) in &again.apps {
             let mine = self.apps.get(app).map(|of| &of.versions);
             assert_eq!(mine.map(|m| m.len()), Some(of.versions.len()), "versions of {app}");

@@ -6,6 +6,7 @@ mod refusals;
 
 use crate::{
     Orchestrator,
+    config::LAUNCHES_UNHEARD_MAX,
     constraints::{Counts, Place},
     instances::{Condition, Instance},
     launch::{Site, task_info},
@@ -174,6 +175,9 @@ impl Orchestrator {
                 wanting.retain(|app| waiting[*app].left > 0);
                 for &app in &wanting {
                     let waiting = &mut waiting[app];
+                    if self.session.full {
+                        return used;
+                    }
                     if open.launches() >= self.config.max_instances_per_offer {
                         break;
                     }
@@ -221,7 +225,7 @@ impl Orchestrator {
         used: &mut [bool],
     ) {
         let most = self.config.max_instances_per_offer;
-        while waiting.left > 0 {
+        while waiting.left > 0 && !self.session.full {
             let fits = |open: &mut Open| match refusal(terms, waiting, open) {
                 None => open.launches() < most,
                 Some(for_good) => {
@@ -336,6 +340,7 @@ impl Orchestrator {
             queued.count = queued.count.saturating_sub(1);
         }
         self.provisioned(now.time, instance);
+        self.session.full = self.instances.unheard() >= LAUNCHES_UNHEARD_MAX;
     }
 
     /// Keeps why offers were of no use to the apps that still wait.

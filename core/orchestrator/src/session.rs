@@ -1,6 +1,6 @@
 //! The session with the master: subscribing, wanting offers or not, asking after tasks. Never decides about apps.
 
-use crate::{Effect, Orchestrator, timers::Due};
+use crate::{Effect, Orchestrator, config::LAUNCHES_UNHEARD_MAX, timers::Due};
 use base::{Now, Time};
 use model::mesos::{
     FrameworkId, FrameworkInfo,
@@ -24,6 +24,8 @@ pub(crate) struct Session {
     pub suppressed: bool,
     /// Whether offers turned down before are wanted again.
     pub revive: bool,
+    /// Whether so much is ordered that no more offers are wanted for now.
+    pub full: bool,
     /// Whether it has to be seen again if anything waits for offers.
     pub look: bool,
     /// Roles that the master was told of.
@@ -183,11 +185,17 @@ impl Orchestrator {
 
     /// Says whether offers are wanted, when that has changed.
     pub(crate) fn want_offers(&mut self, now: Time) {
+        if self.session.full && self.instances.unheard() <= LAUNCHES_UNHEARD_MAX / 2 {
+            self.session.full = false;
+            // what was turned down for this alone
+            self.session.revive = true;
+        }
         if !self.session.subscribed || !(self.session.look || self.session.revive) {
             return;
         }
         self.session.look = false;
-        let wanted = self.queue.iter().any(|(app, queued)| self.launchable(app, queued, now));
+        let wanted =
+            !self.session.full && self.queue.iter().any(|(app, queued)| self.launchable(app, queued, now));
         // all that the master knows: one that it is just being told of would make the call wrong
         let roles = Vec::new();
         if wanted && (self.session.suppressed || self.session.revive) {

@@ -377,8 +377,10 @@ fn ten_thousand_instances_stay_linear() {
     world.checks = false;
     let tiny = json!({ "instances": 10_000, "cpus": 0.001, "mem": 0.1, "portDefinitions": [] });
     world.command(create("/a", tiny));
-    world.run(30);
+    let mut most = 0;
+    world.each_step(30, |machine| most = most.max(machine.instances.unheard()));
     assert_eq!(world.running("/a"), 10_000);
+    assert_eq!(most, crate::config::LAUNCHES_UNHEARD_MAX, "not all of them at once");
     assert_eq!(world.machine().deployments().len(), 0);
 }
 

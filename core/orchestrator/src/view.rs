@@ -180,6 +180,14 @@ impl Orchestrator {
             }
             _ if !self.session.subscribed => ("NoMaster", "no master has taken the framework".to_owned()),
             _ => match agents.first() {
+                None if self.session.full => {
+                    let ordered = self.instances.unheard();
+                    let why = "offers are asked for again once half of them were heard of";
+                    (
+                        "NoOffers",
+                        format!("{ordered} instances are ordered and nothing was heard of them yet: {why}"),
+                    )
+                }
                 None => ("NoOffers", "no offer has come since it waits".to_owned()),
                 Some(nearest) => {
                     let stage = nearest.refusals.first().map_or("NoOffers", |refusal| refusal.stage);
