@@ -22,6 +22,7 @@ use http::{Method, Response, header};
 use model::request::{Answer, Codec};
 use orchestrator::{Client, Command, Input, Orchestrator, ServerEvent};
 use serde_json::{Value, json};
+use std::ops::Deref;
 
 /// What the surface says of itself.
 #[derive(Clone, Debug)]
@@ -40,7 +41,8 @@ pub(crate) struct Call<'a> {
     pub method: &'a Method,
     pub head: bool,
     pub query: Option<&'a str>,
-    pub machine: &'a Orchestrator,
+    /// Only to be looked at where that is needed: a look waits for the steps under way.
+    pub machine: &'a dyn Deref<Target = Orchestrator>,
     pub who: &'a Identity,
     pub now: Time,
 }
@@ -68,12 +70,22 @@ impl Call<'_> {
 
 /// Routes a request.
 pub fn route(arrived: &Arrived, machine: &Orchestrator, who: &Identity, now: Time) -> Routed<Input> {
+    route_late(arrived, &machine, who, now)
+}
+
+/// The same; what gives the machine is used for reads, and for few of the changes.
+pub fn route_late(
+    arrived: &Arrived,
+    machine: &dyn Deref<Target = Orchestrator>,
+    who: &Identity,
+    now: Time,
+) -> Routed<Input> {
     let request = &arrived.request;
     if pages::asked(request, "/") {
         return Routed::Respond(finish(to_page(), who));
     }
     if pages::asked(request, "/ui/") || pages::asked(request, "/ui") {
-        let read = |path: &str| pages::json_of(route(&pages::inner(arrived, path), machine, who, now));
+        let read = |path: &str| pages::json_of(route_late(&pages::inner(arrived, path), machine, who, now));
         return Routed::Respond(finish(pages::orchestrator(&read), who));
     }
     // HEAD is answered as GET; the server leaves the body out

@@ -5,6 +5,7 @@ use crate::measure::Timings;
 use base::{Effects, Machine, Now, Rng};
 use model::save::{Change, SaveId};
 use std::{
+    cell::OnceCell,
     sync::{Arc, RwLock, RwLockReadGuard},
     time::{Duration, Instant},
 };
@@ -32,6 +33,10 @@ impl<M: Machine> Driven<M> {
     pub fn read(&self) -> RwLockReadGuard<'_, M> {
         self.machine.read().unwrap_or_else(|_| std::process::abort())
     }
+    /// The same, but nobody waits for it who does not look at it.
+    pub fn late(&self) -> Late<'_, M> {
+        Late { driven: self, machine: OnceCell::new() }
+    }
     /// Hands an input over; waits while the inbox is full, and drops it once the machine has stopped.
     pub async fn send(&self, input: M::Input) {
         if self.inbox.send(input).await.is_err() {
@@ -45,6 +50,19 @@ impl<M: Machine> Driven<M> {
     /// The inbox itself, for those that keep it.
     pub fn inbox(&self) -> mpsc::Sender<M::Input> {
         self.inbox.clone()
+    }
+}
+
+/// The machine between two steps, from when it is first looked at.
+pub struct Late<'a, M: Machine> {
+    driven: &'a Driven<M>,
+    machine: OnceCell<RwLockReadGuard<'a, M>>,
+}
+
+impl<M: Machine> std::ops::Deref for Late<'_, M> {
+    type Target = M;
+    fn deref(&self) -> &M {
+        self.machine.get_or_init(|| self.driven.read())
     }
 }
 

@@ -162,7 +162,7 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
             if let Some(ask) = lists::asked(&arrived) {
                 return lists.answer(ask).await;
             }
-            let routed = endpoints::orchestrator::route(&arrived, &driven.read(), &who, now());
+            let routed = endpoints::orchestrator::route_late(&arrived, &driven.late(), &who, now());
             match routed {
                 Routed::Respond(response) => Reply::Full(response),
                 Routed::Step(input) => {
