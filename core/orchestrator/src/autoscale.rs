@@ -117,6 +117,15 @@ pub fn wanted(rule: &Rule, current: u64, load: Load) -> (u64, String) {
     }
 }
 
+/// Whoever says how many instances an app should have: its bounds hold.
+pub(crate) fn keep_bounds(app: &mut serde_json::Map<String, Value>) {
+    let bound = |name: &str| app.get("autoscale")?.get(name)?.as_u64();
+    let (Some(most), least) = (bound("maxInstances"), bound("minInstances").unwrap_or(1)) else { return };
+    if let Some(asked) = app.get("instances").and_then(Value::as_u64) {
+        app.insert("instances".into(), asked.clamp(least, most.max(least)).into());
+    }
+}
+
 /// What an agent says of one container.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Usage {
@@ -292,6 +301,19 @@ impl Orchestrator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bounds_hold_for_whoever_asks() {
+        for (asked, is) in [(9, 3), (1, 2), (3, 3), (0, 2)] {
+            let app = json!({ "instances": asked, "autoscale": { "minInstances": 2, "maxInstances": 3, "cpu": 0.5 } });
+            let mut app = app.as_object().unwrap().clone();
+            keep_bounds(&mut app);
+            assert_eq!(app["instances"], is);
+        }
+        let mut free = json!({ "instances": 9 }).as_object().unwrap().clone();
+        keep_bounds(&mut free);
+        assert_eq!(free["instances"], 9);
+    }
 
     #[test]
     fn how_many_by_table() {

@@ -166,6 +166,7 @@ impl Orchestrator {
         for key in ["version", "versionInfo"] {
             fields.remove(key);
         }
+        crate::autoscale::keep_bounds(&mut fields);
         if !pod {
             self.assign_ports(id, &mut fields, draft)?;
         }

@@ -120,11 +120,16 @@ impl Orchestrator {
         let apps = std::mem::take(&mut self.line.held);
         let how = How { queue: false, ..self.how.clone() };
         let before = self.line.all.iter().rfind(|(_, lined)| !lined.apps.is_disjoint(&apps));
-        let merged = before.filter(|(_, lined)| lined.apps == apps).and_then(|(version, lined)| {
+        let mine = before.filter(|(_, lined)| lined.apps == apps);
+        let merged = mine.and_then(|(version, lined)| {
             let command = merged(&lined.command, &command)?;
             let how = if how == How::default() { lined.how.clone() } else { how.clone() };
             Some((version.clone(), Lined { command, how, ..lined.clone() }))
         });
+        if matches!(command, Command::DeleteApp { .. } | Command::DeletePod { .. }) {
+            let kept = merged.as_ref().map(|(version, _)| version);
+            self.drop_all_of(now.time, &apps, kept);
+        }
         let fresh = merged.is_none();
         let (version, mut lined) = merged.unwrap_or_else(|| {
             let (id, client) = (now.rng.uuid().to_string(), client.clone());
@@ -151,6 +156,24 @@ impl Orchestrator {
         answer.headers.push(("Marathon-Deployment-Id", lined.id.clone()));
         self.line.all.insert(version, lined);
         answer
+    }
+
+    /// What waits for an app that is to go in the end comes to nothing.
+    fn drop_all_of(&mut self, now: Time, apps: &BTreeSet<String>, but: Option<&String>) {
+        let moot =
+            self.line.all.iter().filter(|(version, lined)| lined.apps == *apps && Some(*version) != but);
+        for version in moot.map(|(version, _)| version.clone()).collect::<Vec<_>>() {
+            if let Some(lined) = self.line.all.remove(&version) {
+                self.saves.delete_long(&format!("line/{version}"));
+                self.turned_away(
+                    now,
+                    &version,
+                    &lined,
+                    "cancelled",
+                    "A later change in the line removes its app",
+                );
+            }
+        }
     }
 
     /// Deployments that hold one of these apps.

@@ -14,12 +14,26 @@ pub struct Part {
     pub condition: Condition,
     /// How it ended.
     pub ended: Option<String>,
+    /// What was said of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
     /// What is known of its health.
     pub healthy: Option<bool>,
     /// When it was first seen running, in ms since 1970.
     pub started_at: Option<u64>,
     /// The id that its agent gave.
     pub container_id: Option<String>,
+}
+
+/// The end of a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct End {
+    /// `TASK_FAILED` and so on.
+    pub state: String,
+    /// What was said, cut at `runs::MESSAGE_MAX`.
+    pub message: String,
+    /// When, in ms since 1970.
+    pub at: u64,
 }
 
 impl Part {
@@ -30,6 +44,7 @@ impl Part {
             task,
             condition: Condition::Provisioned,
             ended: None,
+            end: None,
             healthy: None,
             started_at: None,
             container_id: None,

@@ -6,6 +6,8 @@ use crate::{
     Asked, Effect, Orchestrator, ProbeId,
     health::INTERVAL_MIN,
     instances::{Condition, Instance},
+    plan::Kind,
+    scaling::Phase,
     spec::Spec,
     terms::Terms,
     timers::Due,
@@ -33,7 +35,12 @@ impl Orchestrator {
     pub(crate) fn settle_of(&self, spec: &Spec) -> u64 {
         let deployment = self.locks.get(&spec.id).and_then(|id| self.deployments.get(id));
         let call = deployment.map(|deployment| deployment.terms).unwrap_or_default();
-        Terms::settle(&call, &spec.terms, !spec.checks.is_empty() || spec.readiness.is_some())
+        let upgraded = matches!(self.phase(&spec.id), Phase::Active(_, Kind::RestartApplication));
+        let failures = deployment
+            .filter(|_| upgraded && spec.minimum_health > 0.0)
+            .map(|deployment| deployment.course.apps.get(&spec.id).map_or(0, |course| course.failures));
+        let checked = !spec.checks.is_empty() || spec.readiness.is_some();
+        Terms::settle(&call, &spec.terms, checked, failures)
     }
 
     fn mark_ready(&mut self, mut instance: Instance) {

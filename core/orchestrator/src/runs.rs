@@ -2,7 +2,13 @@
 //!
 //! Never starts or ends anything: it says how many are still wanted (`scaling`).
 
-use crate::{Orchestrator, instances::Instance, spec::Spec, when};
+use crate::{
+    Orchestrator,
+    instances::Instance,
+    parts::{End, Part},
+    spec::Spec,
+    when,
+};
 use base::Time;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,6 +20,11 @@ const RUNS_MAX: usize = 10;
 const RESULTS_MAX: usize = 50;
 /// What is kept of a message.
 const MESSAGE_MAX: usize = 1000;
+
+/// As much of a message as is kept.
+pub(crate) fn short(message: &str) -> String {
+    message.chars().take(MESSAGE_MAX).collect()
+}
 
 /// How one instance ended.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +39,49 @@ pub(crate) struct Ran {
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<String>,
     ended_at: String,
+    /// Of a pod's instance, each container.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    containers: Vec<RanPart>,
+}
+
+/// How one container of a pod's instance ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RanPart {
+    name: String,
+    task_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_id: Option<String>,
+    state: String,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    started_at: Option<String>,
+    ended_at: String,
+}
+
+fn containers(instance: &Instance) -> Vec<RanPart> {
+    let one = |part: &Part| {
+        let end = part.end.as_ref()?;
+        Some(RanPart {
+            name: part.container.clone(),
+            task_id: part.task.clone(),
+            container_id: part.container_id.clone(),
+            state: end.state.clone(),
+            message: end.message.clone(),
+            started_at: part.started_at.map(when),
+            ended_at: when(end.at),
+        })
+    };
+    instance.parts.iter().filter_map(one).collect()
+}
+
+/// The container that decided how a pod's instance ended: the first that failed (the others are killed for it), else the
+/// first that was killed, else the last.
+fn decisive(instance: &Instance) -> Option<(&Part, &End)> {
+    let ends = || instance.parts.iter().filter_map(|part| Some((part, part.end.as_ref()?)));
+    let bad = ends().filter(|(part, _)| part.ended.as_deref() != Some("Finished"));
+    bad.min_by_key(|(part, end)| (part.ended.as_deref() == Some("Killed"), end.at))
+        .or_else(|| ends().max_by_key(|(_, end)| end.at))
 }
 
 /// What became of one configuration.
@@ -83,15 +137,18 @@ impl Orchestrator {
         let run = runs.entry(instance.config.clone()).or_default();
         let before = run.state(&spec);
         *(if finished { &mut run.finished } else { &mut run.failures }) += 1;
+        let decisive = decisive(instance);
+        let started = decisive.and_then(|(part, _)| part.started_at).or(instance.started_at);
         run.results.push_back(Ran {
             instance_id: instance.id.clone(),
-            task_id: instance.task.clone(),
+            task_id: decisive.map_or_else(|| instance.task.clone(), |(part, _)| part.task.clone()),
             host: instance.host.clone(),
             slave_id: instance.agent.clone(),
-            state: state.to_owned(),
-            message: message.chars().take(MESSAGE_MAX).collect(),
-            started_at: instance.started_at.map(when),
+            state: decisive.map_or_else(|| state.to_owned(), |(_, end)| end.state.clone()),
+            message: decisive.map_or_else(|| short(message), |(_, end)| end.message.clone()),
+            started_at: started.map(when),
             ended_at: when(now.as_millis()),
+            containers: containers(instance),
         });
         while run.results.len() > RESULTS_MAX {
             run.results.pop_front();
@@ -136,7 +193,10 @@ impl Orchestrator {
             json!({
                 "instanceID": ran.instance_id, "startedAt": ran.started_at.as_ref().unwrap_or(&ran.ended_at),
                 "terminatedAt": ran.ended_at, "message": format!("{} {}", ran.state, ran.message).trim_end(),
-                "containers": [],
+                "containers": ran.containers.iter().map(|part| json!({
+                    "containerId": part.container_id.as_ref().unwrap_or(&part.name), "lastKnownState": part.state,
+                    "termination": { "message": part.message },
+                })).collect::<Vec<_>>(),
             })
         };
         self.run(spec).into_iter().flat_map(|run| &run.results).map(one).collect()

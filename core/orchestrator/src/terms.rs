@@ -30,6 +30,10 @@ impl OnFailure {
 /// moment after its start would have replaced all of the version before.
 pub const SETTLE_S: u64 = 5;
 
+/// For how long a task of a new version must have run before an old one may go for it, where nothing else says whether it
+/// is any good: a version that ends at once would otherwise take all of the one before with it.
+pub const REPLACE_SETTLE_S: u64 = 1;
+
 /// Bounds on a deployment: those of a call hold for all of it, those of an app for what is done to that app.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -40,8 +44,9 @@ pub struct Terms {
     /// So many tasks of the new version may fail.
     #[serde(rename = "maxFailures", skip_serializing_if = "Option::is_none")]
     pub failures_max: Option<u64>,
-    /// A task of the new version counts once it has run for so long; none = `SETTLE_S` where failures are counted and
-    /// nothing else says whether a task is any good, else at once.
+    /// A task of the new version counts once it has run for so long; none = where nothing else says whether a task is any
+    /// good, `SETTLE_S` if failures are counted or there were some, `REPLACE_SETTLE_S` if it takes another's place; else
+    /// at once.
     #[serde(rename = "settleSeconds", skip_serializing_if = "Option::is_none")]
     pub settle_s: Option<u64>,
     /// What follows if it does not keep them; none = it pauses.
@@ -64,10 +69,17 @@ impl Terms {
     pub fn bind(&self) -> bool {
         self.timeout_s.is_some() || self.failures_max.is_some()
     }
-    /// For how long a task must have run before it counts; `checked`: whether something looks at it.
-    pub fn settle(call: &Self, app: &Self, checked: bool) -> u64 {
+    /// For how long a task must have run before it counts; `checked`: whether something looks at it; `replaces`: if it is
+    /// to take an old one's place, how many of its version have failed.
+    pub fn settle(call: &Self, app: &Self, checked: bool, replaces: Option<u64>) -> u64 {
         let counts = call.failures_max.is_some() || app.failures_max.is_some();
-        let default = if counts && !checked { SETTLE_S } else { 0 };
+        let default = match replaces {
+            _ if checked => 0,
+            _ if counts => SETTLE_S,
+            Some(0) => REPLACE_SETTLE_S,
+            Some(_) => SETTLE_S,
+            None => 0,
+        };
         call.settle_s.or(app.settle_s).unwrap_or(default)
     }
     fn timeout(&self) -> Option<Duration> {
@@ -229,15 +241,22 @@ mod tests {
         assert_eq!(Bounds::default().deadline(&course(0)), None);
         let counted = terms(None, Some(1), None);
         let asked = Terms { settle_s: Some(9), ..none };
-        for (call, app, checked, settle) in [
-            (none, none, false, 0),
-            (none, counted, false, SETTLE_S),
-            (counted, none, false, SETTLE_S),
-            (counted, counted, true, 0),
-            (none, asked, true, 9),
-            (Terms { settle_s: Some(0), ..counted }, asked, false, 0),
+        for (call, app, checked, replaces, settle) in [
+            (none, none, false, None, 0),
+            (none, none, false, Some(0), REPLACE_SETTLE_S),
+            (none, none, false, Some(1), SETTLE_S),
+            (none, none, true, Some(1), 0),
+            (none, counted, false, None, SETTLE_S),
+            (counted, none, false, Some(0), SETTLE_S),
+            (counted, counted, true, None, 0),
+            (none, asked, true, Some(0), 9),
+            (Terms { settle_s: Some(0), ..counted }, asked, false, Some(3), 0),
         ] {
-            assert_eq!(Terms::settle(&call, &app, checked), settle, "{call:?} {app:?} {checked}");
+            assert_eq!(
+                Terms::settle(&call, &app, checked, replaces),
+                settle,
+                "{call:?} {app:?} {checked} {replaces:?}"
+            );
         }
     }
 }

@@ -71,7 +71,13 @@ pub async fn perform(
     }
     let mut groups = Vec::new();
     gather_groups(&group, &mut groups);
-    rows.extend(groups.iter().map(|(id, said)| (id.clone(), "carries over", format!("its {}", keys(said)))));
+    rows.extend(groups.iter().map(|(id, said)| {
+        (
+            id.clone(),
+            "carries over",
+            if said == &json!({}) { "it is empty".to_owned() } else { format!("its {}", keys(said)) },
+        )
+    }));
     let refused = rows.iter().filter(|(_, what, _)| *what == "refused").count();
     if output.json {
         let rows: Vec<_> =
@@ -83,9 +89,12 @@ pub async fn perform(
     }
     if do_apply {
         // who enforces its role must say so before its apps come, and what it needs first must be there
-        for (id, said) in groups.iter().filter(|(_, said)| said.get("enforceRole").is_some()) {
-            let body = json!({ "enforceRole": said["enforceRole"] });
-            put_group(cluster, id, &body, change).await?;
+        for (id, said) in &groups {
+            let mut body = said.clone();
+            body.as_object_mut().map(|said| said.remove("dependencies"));
+            if body != json!({}) || said == &json!({}) {
+                put_group(cluster, id, &body, change).await?;
+            }
         }
         let mut begun = Vec::new();
         for file in &ready {
@@ -95,23 +104,25 @@ pub async fn perform(
             apps::finish(cluster, output, &plan.id, &plan.deployment, change).await?;
         }
         for pod in &definitions {
-            let answer =
-                cluster.marathon(Method::POST, &format!("/v2/pods{}", change.query(&[])), Some(pod)).await?;
-            output.line(&format!("{}: taken over", text(&answer, "id")));
+            let file = AppFile { from: from.to_owned(), app: pod.clone() };
+            let applied = apply::apply(cluster, &file, change, output).await?;
+            apps::finish(cluster, output, &applied.id, &applied.deployment, change).await?;
         }
         for (id, said) in groups.iter().filter(|(_, said)| said.get("dependencies").is_some()) {
             put_group(cluster, id, &json!({ "dependencies": said["dependencies"] }), change).await?;
         }
-    } else if !ready.is_empty() && !output.json {
+    } else if !(output.json || ready.is_empty() && definitions.is_empty()) {
         output.note(&format!(
-            "Nothing was changed. `mesolite import {from} --apply` creates the {} here.",
-            ready.len()
+            "Nothing was changed. `mesolite import {from} --apply` creates the {} apps and {} pods here.",
+            ready.len(),
+            definitions.len()
         ));
     }
     Ok(if refused == 0 { 0 } else { crate::exit::FAILED })
 }
 
-/// What a group says of itself: what it needs first, and whether it enforces its role.
+/// What a group says of itself: what it needs first, whether it enforces its role, its defaults; one that is empty says
+/// that it is there.
 fn gather_groups(group: &Value, found: &mut Vec<(String, Value)>) {
     let mut said = json!({});
     if !list(group, "dependencies").is_empty() {
@@ -120,7 +131,11 @@ fn gather_groups(group: &Value, found: &mut Vec<(String, Value)>) {
     if group["enforceRole"] == true {
         said["enforceRole"] = true.into();
     }
-    if said != json!({}) {
+    if group["defaults"].as_object().is_some_and(|defaults| !defaults.is_empty()) {
+        said["defaults"] = group["defaults"].clone();
+    }
+    let holds_nothing = ["apps", "groups", "pods"].iter().all(|kind| list(group, kind).is_empty());
+    if said != json!({}) || (holds_nothing && text(group, "id") != "/") {
         found.push((text(group, "id"), said));
     }
     list(group, "groups").iter().for_each(|group| gather_groups(group, found));

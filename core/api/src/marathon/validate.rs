@@ -40,6 +40,7 @@ pub(super) fn violations(app: &Map<String, Value>, context: &Context, found: &mu
         add(&format!("/preferences({i})"), &fault);
     }
     autoscale(app, add);
+    once_everywhere(app, add);
     labels(app, add);
     secrets(app, app.get("env"), "/env", context, add);
     strategies(app, add);
@@ -70,6 +71,14 @@ fn autoscale(app: &Map<String, Value>, add: Add<'_>) {
         if app.get(field) == Some(&Value::Bool(true)) {
             add("/autoscale", &format!("not allowed for an app that {what}"));
         }
+    }
+}
+
+/// Nobody could say when what runs on every node, those to come too, is done.
+fn once_everywhere(app: &Map<String, Value>, add: Add<'_>) {
+    let is = |field: &str| app.get(field) == Some(&Value::Bool(true));
+    if is("everyNode") && is("runOnce") {
+        add("/runOnce", "not allowed for an app that runs on every node");
     }
 }
 

@@ -187,3 +187,26 @@ fn what_goes_first_evens_out_groups() {
     world.run(20);
     assert_eq!(hosts(&world), [1, 1, 1]);
 }
+
+#[test]
+fn a_version_that_ends_at_once_takes_no_more_than_the_floor_allows() {
+    for (settle, kept) in [(None, true), (Some(0), false)] {
+        let mut world = World::new(4);
+        let strategy = json!({ "minimumHealthCapacity": 0.5, "maximumOverCapacity": 0 });
+        let mut more = json!({ "instances": 10, "upgradeStrategy": strategy, "backoffSeconds": 1 });
+        if let Some(seconds) = settle {
+            more["settleSeconds"] = json!(seconds);
+        }
+        world.command(create("/a", more));
+        world.run(10);
+        assert_eq!(world.running("/a"), 10);
+        let old: BTreeSet<String> = world.machine().instances().map(|i| i.id.clone()).collect();
+        world.broken.insert("bad".into());
+        world.command(update("/a", json!({ "cmd": "bad" }), false));
+        let mut least = 10;
+        world.each_step(60, |machine| {
+            least = least.min(machine.instances().filter(|i| old.contains(&i.id) && !i.ending).count());
+        });
+        assert_eq!(least == 5, kept, "{least} left with settleSeconds {settle:?}");
+    }
+}

@@ -92,6 +92,24 @@ fn who_comes_first_goes_first_also_where_only_part_of_it_is_locked() {
 }
 
 #[test]
+fn a_delete_replaces_all_that_waits_for_its_app() {
+    let mut world = World::new(2);
+    stuck(&mut world);
+    let (_, first) = queue(&mut world, update("/a", json!({ "cpus": 0.1 }), false));
+    let (_, second) = queue(&mut world, Command::RestartApp { id: "/a".into(), force: false });
+    let (_, last) = queue(&mut world, Command::DeleteApp { id: "/a".into(), force: false });
+    assert_eq!(second["deploymentId"], last["deploymentId"], "it goes into the one that waited last");
+    let gone = world.machine().deployment_named(first["deploymentId"].as_str().unwrap()).unwrap();
+    assert_eq!(gone["state"], "cancelled");
+    assert!(gone["reason"].as_str().unwrap().contains("removes its app"), "{gone}");
+    assert_eq!(world.machine().deployments_info().as_array().unwrap().len(), 2);
+    let ahead = world.machine().deployments()[0].id.clone();
+    world.command(Command::CancelDeployment { id: ahead, force: true });
+    world.run(10);
+    assert!(world.machine().app("/a").is_none() && !world.keys().iter().any(|key| key.starts_with("line/")));
+}
+
+#[test]
 fn what_is_wrong_when_its_turn_comes_is_told() {
     let mut world = World::new(2);
     stuck(&mut world);

@@ -123,6 +123,40 @@ fn a_pod_runs_once() {
 }
 
 #[test]
+fn a_pod_that_fails_says_which_container_did_and_how_all_ended() {
+    let mut world = World::new(2);
+    let container = |name: &str| {
+        json!({ "name": name, "resources": { "cpus": 0.1, "mem": 16 },
+        "exec": { "command": { "shell": "true" } } })
+    };
+    let pod = json!({ "id": "/pod", "containers": [container("a"), container("b")], "scheduling": { "runOnce": true } });
+    let pod = pod.as_object().unwrap().clone();
+    assert_eq!(world.command(Command::CreatePod { pod, force: false }).status, 201);
+    world.run(5);
+    let bad = world.task_ids().into_iter().find(|id| id.contains(".b.")).unwrap();
+    world.fail(&bad);
+    world.run(5);
+    let status = world.machine().pod_status("/pod", world.now()).unwrap();
+    assert_eq!(status["run"]["state"], "failed", "{status}");
+    let last = &status["run"]["results"][0];
+    assert_eq!((&last["taskId"], &last["state"]), (&json!(bad), &json!("TASK_FAILED")));
+    assert!(last["startedAt"].is_string() && last["message"] == "made to fail", "{last}");
+    let ended: Vec<_> = last["containers"].as_array().unwrap().iter().map(|c| c["name"].clone()).collect();
+    assert_eq!(ended, ["a", "b"]);
+    let history = &status["terminationHistory"][0];
+    assert_eq!(history["containers"][1]["lastKnownState"], "TASK_FAILED", "{history}");
+    assert_eq!(history["containers"][1]["termination"]["message"], "made to fail");
+}
+
+#[test]
+fn what_would_never_be_done_is_refused() {
+    let mut world = World::new(2);
+    let answer = world.command(create("/job", json!({ "runOnce": true, "instances": "every" })));
+    assert_eq!(answer.status, 422);
+    assert!(world.json(&answer).to_string().contains("/runOnce"), "{answer:?}");
+}
+
+#[test]
 fn queue_app_and_event_say_the_same_of_what_waits() {
     let mut world = World::new(2);
     world.listen();

@@ -4,7 +4,7 @@ use super::{Meaning, failure_of, is_failure};
 use crate::{
     Orchestrator,
     instances::{Condition, Instance},
-    parts::{condition_of, end_of, health_of},
+    parts::{End, condition_of, end_of, health_of},
 };
 use base::Time;
 use model::mesos::TaskStatus;
@@ -28,7 +28,14 @@ impl Orchestrator {
             return;
         }
         match means {
-            Meaning::Ended(end) => part.ended = Some((*end).to_owned()),
+            Meaning::Ended(end) => {
+                part.ended = Some((*end).to_owned());
+                part.end = Some(End {
+                    state: status.state().as_str_name().to_owned(),
+                    message: crate::runs::short(status.message.as_deref().unwrap_or_default()),
+                    at: now.as_millis(),
+                });
+            }
             Meaning::Becomes(to) => {
                 let backwards = part.condition == Condition::Running && *to < Condition::Running;
                 if !backwards {
