@@ -180,10 +180,12 @@ fn groups_say_things_for_their_apps_and_are_taken_over() {
     has(&other.mesolite(&["import", &dev.marathon]), &["/prod/web  carries over", "/prod/pod  carries over"]);
     has(
         &other.mesolite(&["import", &dev.marathon, "--apply"]),
-        &["/prod/web: done", "/prod/pod: taken over"],
+        &["/prod/web: done", "/prod/pod: done", "carries over  its defaults"],
     );
     let app = other.until("/v2/apps/prod/web", |v| v["app"]["tasksRunning"] == 1);
-    assert_eq!(app["app"]["env"]["TIER"], "prod", "what it inherited there is its own here");
+    assert_eq!(app["app"]["env"]["TIER"], "prod");
+    assert_eq!(app["app"]["inherited"]["env"]["TIER"], "prod", "its group's defaults came with it: {app}");
+    has(&other.mesolite(&["import", &dev.marathon, "--apply"]), &["/prod/pod: done"]);
     other.until("/v2/pods/prod/pod::status", |v| v["status"] == "STABLE");
     dev.mesolite(&["group", "rm", "/prod"]);
     refused(&dev, 3, &["group", "show", "/prod"]);

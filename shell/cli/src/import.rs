@@ -170,6 +170,8 @@ fn gather(group: &Value, found: &mut Vec<Value>, pods: &mut Vec<Value>) {
 /// What of a listed app is its definition. `ports` and `uris` are listed beside the fields that replaced them.
 fn carried(app: &Value) -> serde_json::Map<String, Value> {
     let mut definition = app.as_object().cloned().unwrap_or_default();
+    // what its groups say comes with them
+    api::marathon::own(&mut definition);
     definition.retain(|name, value| !OF_ITS_CLUSTER.contains(&name.as_str()) && !value.is_null());
     for (old, new) in [("ports", "portDefinitions"), ("uris", "fetch")] {
         if definition.contains_key(new) {
