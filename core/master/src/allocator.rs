@@ -3,14 +3,17 @@
 //! Never speaks to a framework, never knows offers or tasks: what it gives out stays given until `recover`.
 
 mod agents;
+mod allowances;
 mod constraints;
 mod cycle;
 mod events;
 mod explain;
 mod filters;
+mod ids;
 mod invariants;
 mod later;
 mod marks;
+mod members;
 mod quota;
 mod reads;
 mod roles;
@@ -28,29 +31,29 @@ use agents::Agent;
 use base::Time;
 use cycle::Dirty;
 use filters::{AgentIx, Filters};
+use ids::Ids;
 use later::Later;
 use marks::Marks;
+use members::Clients;
 use model::resources::{Name, Resources};
 use roles::{Slab, Tree};
 use sorter::ClientIx;
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::{BuildHasherDefault, DefaultHasher},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-/// For look-ups alone, never walked: its order is nobody's business. The hasher has fixed keys.
-type Ids = HashMap<Arc<str>, u32, BuildHasherDefault<DefaultHasher>>;
-
-/// A framework and its place in every role it is or was in.
+/// A framework and its place in every role it is or was in. What every event looks at is one line of memory.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Framework {
     id: Arc<str>,
+    clients: Clients,
+    terms: Box<FrameworkTerms>,
+    /// Of its terms.
+    capabilities: FrameworkCaps,
+    /// Whether its terms have constraints or least offers of its own.
+    picky: bool,
     /// Whether it was added, not merely seen as the holder of something.
     known: bool,
     active: bool,
-    terms: FrameworkTerms,
-    clients: BTreeMap<Arc<str>, ClientIx>,
 }
 
 /// Everything about who has what, and who is next.
@@ -132,13 +135,13 @@ impl Allocator {
         self.agent_of(agent).map(|ix| self.agents[ix].free.clone()).unwrap_or_default()
     }
     fn agent_of(&self, id: &str) -> Option<AgentIx> {
-        self.agent_ids.get(id).copied()
+        self.agent_ids.find(id, |ix| &self.agents[ix].id)
     }
     fn framework_of(&self, id: &str) -> Option<u32> {
-        self.framework_ids.get(id).copied()
+        self.framework_ids.find(id, |ix| &self.frameworks[ix].id)
     }
     fn client_of(&self, framework: &str, role: &str) -> Option<ClientIx> {
-        self.frameworks[self.framework_of(framework)?].clients.get(role).copied()
+        self.frameworks[self.framework_of(framework)?].clients.get(role)
     }
 }
 

@@ -16,6 +16,7 @@ pub use convert::Conversion;
 pub use fault::role_fault;
 pub use kind::{Kind, Name};
 pub use message::{Format, allocation_role, downgrade, unallocate, upgrade};
+pub use shelf::Totals;
 pub use text::{Allocated, describe};
 
 use shelf::Shelf;
@@ -205,8 +206,15 @@ impl Resources {
             }
         })
     }
+    /// What it sums up to: reckoned once for all copies.
+    pub fn totals(&self) -> &Totals {
+        self.0.totals()
+    }
     /// As `milli`, for a name that is known already.
     pub fn milli_of(&self, name: &Name) -> i64 {
+        if let (Some(at), Some(scalars)) = (Totals::place(name), &self.totals().scalars) {
+            return scalars[at];
+        }
         let mut sum = 0_i64;
         for item in self {
             if let Amount::Scalar(milli) = item.amount

@@ -2,15 +2,22 @@
 //!
 //! Never lets more go than is free. An agent may hold more than it has (it shrank): then nothing is free until it fits.
 
-use super::{Traits, quota, sorter::ClientIx};
+use super::{Traits, filters::Refusal, quota, sorter::ClientIx};
 use model::resources::Resources;
+use smallvec::SmallVec;
 use std::{borrow::Cow, sync::Arc};
+
+/// So many holders stand in the agent itself, so that most events touch two lines of memory and no more: with tens of
+/// thousands of agents that, and not what is reckoned, is what an event costs.
+const HOLDERS_INSIDE: usize = 2;
 
 /// An agent and who holds what of it.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Agent {
     pub id: Arc<str>,
-    pub traits: Traits,
+    /// What few events look at.
+    pub more: Box<More>,
     pub hierarchical_roles: bool,
     pub remote_region: bool,
     /// Whether offers may be made of it.
@@ -22,19 +29,27 @@ pub(super) struct Agent {
     pub gpus: bool,
     /// Whether it has what several may use at once, or somebody holds such: that is free however many hold it.
     pub shared: bool,
-    /// What of it counts as free for all in the quotas' sum.
-    pub counted: quota::Amounts,
     /// By client, sorted.
-    held: Vec<(ClientIx, Resources)>,
+    held: SmallVec<[(ClientIx, Resources); HOLDERS_INSIDE]>,
+    /// Who declined something of it, by client (see `filters`).
+    pub refusals: Vec<Refusal>,
     /// Whether more is held than there is, so that `free` is not simply the rest.
     over: bool,
+}
+
+/// What is seldom asked of an agent.
+#[derive(Debug)]
+pub(super) struct More {
+    pub traits: Traits,
+    /// What of it counts as free for all in the quotas' sum.
+    pub counted: quota::Amounts,
 }
 
 impl Agent {
     pub(super) fn new(id: Arc<str>, terms: super::AgentTerms) -> Self {
         let mut agent = Self {
             id,
-            traits: terms.traits,
+            more: Box::new(More { traits: terms.traits, counted: [0; quota::QUOTA_KINDS_MAX] }),
             hierarchical_roles: terms.hierarchical_roles,
             remote_region: terms.remote_region,
             active: true,
@@ -43,8 +58,8 @@ impl Agent {
             uniform: true,
             gpus: false,
             shared: false,
-            counted: [0; quota::QUOTA_KINDS_MAX],
-            held: Vec::new(),
+            held: SmallVec::new(),
+            refusals: Vec::new(),
             over: false,
         };
         agent.set_total(terms.total);

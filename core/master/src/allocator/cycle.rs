@@ -5,17 +5,21 @@
 use super::{
     Allocator, Offerable, Quantities, Stage,
     agents::Agent,
-    filters::AgentIx,
+    filters::{AgentIx, refused},
     marks::Marks,
     quota::Round,
+    roles::Node,
     sorter::{Client, ClientIx},
 };
 use base::{Rng, Time};
-use model::resources::{Name, Resources};
+use model::resources::{Item, Name, Resources};
 use std::{borrow::Cow, collections::BTreeSet};
 
 /// Up to so many changed clients are compared one by one; more are found by walking the order.
 const FEW: usize = 8;
+
+/// So many agents are touched before their turn: 10,000 of them do not fit into a processor's nearer memory.
+const AHEAD: usize = 16;
 
 /// What has changed since the last allocation.
 #[derive(Debug, Default)]
@@ -26,11 +30,16 @@ pub(super) struct Dirty {
     pub clients: BTreeSet<ClientIx>,
     /// Where a refusal ended.
     pub pairs: BTreeSet<(AgentIx, ClientIx)>,
+    /// Whether all agents where something is free are to be looked at.
+    pub everywhere: bool,
+    /// Top-level roles whose limits leave more than before: all clients of theirs.
+    pub limited: BTreeSet<String>,
 }
 
 impl Dirty {
     pub(super) fn is_empty(&self) -> bool {
-        self.agents.is_empty() && self.clients.is_empty() && self.pairs.is_empty()
+        let who = self.clients.is_empty() && self.pairs.is_empty() && self.limited.is_empty();
+        who && self.agents.is_empty() && !self.everywhere
     }
     /// Forgets an agent that is gone.
     pub(super) fn forget_agent(&mut self, agent: AgentIx) {
@@ -46,7 +55,7 @@ impl Dirty {
 impl Allocator {
     /// Sets aside what can be offered now. Looks only at what changed since the last time.
     pub fn allocate(&mut self, now: Time, rng: &mut Rng) -> Vec<Offerable> {
-        let ended = self.filters.expire(now);
+        let ended = self.filters.expire(&mut self.agents, now);
         match self.options.interval {
             None => self.dirty.pairs.extend(ended),
             Some(interval) => {
@@ -57,6 +66,12 @@ impl Allocator {
         self.later.over(now, &mut self.dirty);
         if self.dirty.is_empty() {
             return Vec::new();
+        }
+        if std::mem::take(&mut self.dirty.everywhere) {
+            self.with_free.iter().for_each(|ix| self.dirty.agents.insert(ix));
+        }
+        for role in std::mem::take(&mut self.dirty.limited) {
+            self.dirty.clients.extend(self.tree.seated(&role));
         }
         let clients = std::mem::take(&mut self.dirty.clients);
         let pairs = std::mem::take(&mut self.dirty.pairs);
@@ -77,13 +92,16 @@ impl Allocator {
         self.tree.refresh();
         // No agent is always first, so that no framework always gets the same ones.
         rng.shuffle(&mut agents);
-        let mut given = Vec::new();
+        let mut given = Vec::with_capacity(agents.len());
         if self.quotas.holds_back() {
             for (ix, _) in &agents {
                 self.give_out(*ix, None, Round::Guarantees, rng, &mut given);
             }
         }
-        for (ix, everyone) in agents {
+        for (at, (ix, everyone)) in agents.iter().copied().enumerate() {
+            if at.is_multiple_of(AHEAD) {
+                self.touch(&agents[at..agents.len().min(at + AHEAD)]);
+            }
             let mut few: Vec<ClientIx> = Vec::new();
             if !everyone {
                 let low = (ix, ClientIx(0));
@@ -94,6 +112,18 @@ impl Allocator {
             self.give_out(ix, few, Round::Shares, rng, &mut given);
         }
         given
+    }
+
+    /// Looks at what agents keep, one look independent of the other, so that memory brings it at once for all of them and
+    /// not for each when its turn comes. Changes nothing.
+    fn touch(&self, agents: &[(AgentIx, bool)]) {
+        let mut seen = 0;
+        for (ix, _) in agents {
+            let agent = &self.agents[*ix];
+            seen += usize::from(agent.free.totals().shared) + agent.id.len();
+            seen += agent.refusals.first().map_or(0, |refusal| usize::from(refusal.is_of(ClientIx(0))));
+        }
+        std::hint::black_box(seen);
     }
 
     /// Gives away what is free on one agent, to one client after the other as long as there are takers.
@@ -108,7 +138,7 @@ impl Allocator {
         while !self.agents[ix].free.is_empty() {
             let agent = &self.agents[ix];
             let mut taken = Cow::Owned(Resources::new());
-            let mut takes = |client: ClientIx| match self.gate(ix, agent, client, round) {
+            let mut takes = |client: ClientIx| match self.gate(agent, client, round) {
                 Ok(resources) => {
                     taken = resources;
                     true
@@ -117,13 +147,20 @@ impl Allocator {
             };
             let next = match &mut few {
                 None if self.tree.is_random() => self.tree.first_at_random(rng, &mut takes),
-                None => self.tree.first(&mut takes),
+                None if self.quotas.is_empty() => self.tree.first(&|_| true, &mut takes),
+                None => {
+                    let open = |role: &Node| self.is_open(agent, role, round);
+                    match round {
+                        Round::Guarantees => self.tree.first_among(self.quotas.short(), &open, &mut takes),
+                        Round::Shares => self.tree.first(&open, &mut takes),
+                    }
+                }
                 Some(few) if self.tree.is_random() => {
                     self.tree.first_at_random(rng, &mut |client| few.contains(&client) && takes(client))
                 }
                 Some(few) => {
                     // Who can't take now can't take less either, until something changes.
-                    few.retain(|client| self.gate(ix, agent, *client, round).is_ok());
+                    few.retain(|client| self.gate(agent, *client, round).is_ok());
                     let next = if few.len() > 1 {
                         few.iter().copied().min_by_key(|client| self.tree.standing(*client))
                     } else {
@@ -144,6 +181,11 @@ impl Allocator {
             };
             given.push(self.offerable(ix, client, resources));
         }
+    }
+
+    /// Whether a quota leaves anything of an agent to the clients of a role, whoever they are.
+    fn is_open(&self, agent: &Agent, role: &Node, round: Round) -> bool {
+        !agent.uniform || !self.quotas.cut(Cow::Borrowed(&agent.free), &role.path, round).is_empty()
     }
 
     fn offerable(&self, ix: AgentIx, client: ClientIx, resources: Resources) -> Offerable {
@@ -194,7 +236,6 @@ impl Allocator {
     /// What a client may be given of an agent now, or the first thing that stands in the way.
     pub(super) fn gate<'a>(
         &'a self,
-        ix: AgentIx,
         agent: &'a Agent,
         client: ClientIx,
         round: Round,
@@ -211,8 +252,9 @@ impl Allocator {
         if free.is_empty() || (agent.shared && free.not_shared().is_empty()) {
             return Err(Stage::QuotaHeldBack);
         }
-        let terms = &self.frameworks[seat.framework].terms;
-        let enough = match terms.min_allocatable.get(&**role) {
+        let framework = &self.frameworks[seat.framework];
+        let own = if framework.picky { framework.terms.min_allocatable.get(&**role) } else { None };
+        let enough = match own {
             Some(least) => {
                 let holds = |one: &Quantities| one.iter().all(|(name, milli)| free.milli(name) >= *milli);
                 least.is_empty() || least.iter().any(holds)
@@ -222,7 +264,7 @@ impl Allocator {
         if !enough {
             return Err(Stage::BelowMinimum);
         }
-        match self.filters.refused(ix, client, &free) {
+        match refused(&agent.refusals, client, &free) {
             Some(until) => Err(Stage::Declined { until }),
             None => Ok(free),
         }
@@ -231,7 +273,7 @@ impl Allocator {
     /// Whether client and agent go together at all, whatever is free.
     fn admit(&self, agent: &Agent, seat: &Client) -> Result<(), Stage> {
         let framework = &self.frameworks[seat.framework];
-        let caps = framework.terms.capabilities;
+        let caps = framework.capabilities;
         if !framework.active {
             Err(Stage::FrameworkInactive)
         } else if !seat.subscribed {
@@ -246,10 +288,12 @@ impl Allocator {
             Err(Stage::OtherRegion)
         } else if self.options.filter_gpu && agent.gpus && !caps.gpu {
             Err(Stage::GpuKept)
+        } else if !framework.picky {
+            Ok(())
         } else {
             let role = &self.tree.nodes[seat.node].path;
             match &framework.terms.constraints {
-                Some(constraints) if !constraints.admit(role, &agent.traits) => Err(Stage::ConstraintsUnmet),
+                Some(constraints) if !constraints.admit(role, &agent.more.traits) => Err(Stage::ConstraintsUnmet),
                 _ => Ok(()),
             }
         }
@@ -260,13 +304,17 @@ impl Allocator {
         if agent.uniform {
             return Cow::Borrowed(&agent.free);
         }
-        let caps = self.frameworks[seat.framework].terms.capabilities;
-        Cow::Owned(agent.free.filter(|item| {
+        let caps = self.frameworks[seat.framework].capabilities;
+        let may = |item: &Item| {
             item.kind.usable_by(role)
                 && (caps.revocable || !item.kind.is_revocable())
                 && (caps.shared || !item.kind.is_shared())
                 && (caps.refinement || item.kind.reservations().len() < 2)
-        }))
+        };
+        if agent.free.iter().all(may) {
+            return Cow::Borrowed(&agent.free);
+        }
+        Cow::Owned(agent.free.filter(may))
     }
 }
 

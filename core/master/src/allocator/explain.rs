@@ -2,7 +2,7 @@
 //!
 //! Asks the same questions as the allocation itself and changes nothing.
 
-use super::{AgentWhy, Allocator, Stage, agents::Agent, filters::AgentIx, quota::Round, sorter::ClientIx};
+use super::{AgentWhy, Allocator, Stage, agents::Agent, quota::Round, sorter::ClientIx};
 use model::resources::Resources;
 use std::cmp::Ordering;
 
@@ -12,14 +12,13 @@ impl Allocator {
         let client = self.client_of(framework, role);
         let known = self.framework_of(framework).is_some();
         let mut answers: Vec<_> =
-            self.agents.iter().map(|(ix, agent)| self.why(ix, agent, client, known, role, wanted)).collect();
+            self.agents.iter().map(|(_, agent)| self.why(agent, client, known, role, wanted)).collect();
         answers.sort_by(|a, b| nearer(a, b, wanted));
         answers
     }
 
     fn why(
         &self,
-        ix: AgentIx,
         agent: &Agent,
         client: Option<ClientIx>,
         known: bool,
@@ -33,7 +32,7 @@ impl Allocator {
         };
         let mut stage = match client {
             Some(client) => {
-                self.gate(ix, agent, client, Round::Shares).map_or_else(|stage| stage, |_| Stage::Offerable)
+                self.gate(agent, client, Round::Shares).map_or_else(|stage| stage, |_| Stage::Offerable)
             }
             None if known => Stage::NotSubscribed,
             None => Stage::FrameworkInactive,
@@ -53,7 +52,7 @@ impl Allocator {
         }
         AgentWhy {
             agent: agent.id.clone(),
-            hostname: agent.traits.hostname.clone(),
+            hostname: agent.more.traits.hostname.clone(),
             stage,
             held: client.and_then(|client| agent.held_by(client)).cloned().unwrap_or_default(),
             fits_when_empty: agent.total.usable_by(role).flatten().contains(&wanted),

@@ -5,7 +5,7 @@
 //!
 //! A refusal holds for offers that lie within what was declined, and for those alone: when more became free, it does not.
 
-use super::{marks::Marks, sorter::ClientIx};
+use super::{agents::Agent, roles::Slab, sorter::ClientIx};
 use base::Time;
 use model::resources::Resources;
 use std::{collections::BTreeMap, ops::Range};
@@ -19,11 +19,19 @@ const REFUSALS_MAX: usize = 64;
 /// Ends of refusals are rounded up to this, so that a burst of them is one look.
 const END_GRAIN_NANOS: u64 = 10_000_000;
 
+/// One client's, of which an agent has as many as there are.
 #[derive(Debug)]
-struct Refusal {
+pub(super) struct Refusal {
     client: ClientIx,
     until: Time,
     declined: Resources,
+}
+
+impl Refusal {
+    /// Whether it is that client's.
+    pub(super) fn is_of(&self, client: ClientIx) -> bool {
+        self.client == client
+    }
 }
 
 /// The refusals that end at one instant.
@@ -52,13 +60,20 @@ impl Heap {
     }
 }
 
-/// All refusals that hold.
+/// On which agents a client has declined something. As with ends, what is dropped may stay in it for a while.
+#[derive(Debug, Default)]
+struct Refused {
+    /// On how many.
+    live: usize,
+    /// At least those, some perhaps several times.
+    agents: Vec<AgentIx>,
+}
+
+/// All refusals that hold: they stand in the agents, by client; where and until when, here.
 #[derive(Debug, Default)]
 pub(super) struct Filters {
-    /// By agent, and there by client.
-    agents: Vec<Vec<Refusal>>,
     /// By client: the agents.
-    clients: Vec<Marks>,
+    clients: Vec<Refused>,
     ends: BTreeMap<Time, Heap>,
 }
 
@@ -79,20 +94,31 @@ fn of(on_agent: &[Refusal], client: ClientIx) -> Range<usize> {
     begin..begin + own.count()
 }
 
+/// Until when a client refuses an offer of `offered`, if it does.
+pub(super) fn refused(on_agent: &[Refusal], client: ClientIx, offered: &Resources) -> Option<Time> {
+    let own = &on_agent[of(on_agent, client)];
+    own.iter().filter(|refusal| refusal.declined.contains(offered)).map(|refusal| refusal.until).max()
+}
+
 impl Filters {
     /// A client declined `declined` on an agent, until then.
-    pub(super) fn refuse(&mut self, agent: AgentIx, client: ClientIx, declined: &Resources, until: Time) {
+    pub(super) fn refuse(
+        &mut self,
+        agents: &mut Slab<Agent>,
+        agent: AgentIx,
+        client: ClientIx,
+        declined: &Resources,
+        until: Time,
+    ) {
         let until = Time::from_nanos(
             until.as_nanos().checked_next_multiple_of(END_GRAIN_NANOS).unwrap_or(until.as_nanos()),
         );
-        if self.agents.len() <= agent as usize {
-            self.agents.resize_with(agent as usize + 1, Vec::new);
-        }
-        let on_agent = &mut self.agents[agent as usize];
+        let on_agent = &mut agents[agent].refusals;
         // Frameworks decline the same set one after the other: keep it once.
         let same = on_agent.last().filter(|refusal| refusal.declined == *declined);
         let declined = same.map_or(declined, |refusal| &refusal.declined).clone();
         let Range { start, mut end } = of(on_agent, client);
+        let known = start < end;
         if on_agent[start..end].iter().any(|old| old.until >= until && old.declined.contains(&declined)) {
             return;
         }
@@ -112,25 +138,31 @@ impl Filters {
         self.ends.entry(until).or_default().add((agent, client));
         let at = client.0 as usize;
         if self.clients.len() <= at {
-            self.clients.resize_with(at + 1, Marks::default);
+            self.clients.resize_with(at + 1, Refused::default);
         }
-        self.clients[at].insert(agent);
-    }
-    /// Until when an offer of `offered` is refused, if it is.
-    pub(super) fn refused(&self, agent: AgentIx, client: ClientIx, offered: &Resources) -> Option<Time> {
-        let on_agent = self.agents.get(agent as usize)?;
-        let own = &on_agent[of(on_agent, client)];
-        own.iter().filter(|refusal| refusal.declined.contains(offered)).map(|refusal| refusal.until).max()
+        if known {
+            return;
+        }
+        let refused = &mut self.clients[at];
+        refused.agents.push(agent);
+        refused.live += 1;
+        if refused.agents.len() > (2 * refused.live).max(TIDY_MIN) {
+            refused.agents.sort_unstable();
+            refused.agents.dedup();
+            refused.agents.retain(|agent| {
+                agents.get(*agent).is_some_and(|agent| !of(&agent.refusals, client).is_empty())
+            });
+        }
     }
     /// Drops what has ended and says where.
-    pub(super) fn expire(&mut self, now: Time) -> Vec<(AgentIx, ClientIx)> {
+    pub(super) fn expire(&mut self, agents: &mut Slab<Agent>, now: Time) -> Vec<(AgentIx, ClientIx)> {
         let mut ended = Vec::new();
         while let Some(first) = self.ends.first_entry() {
             if *first.key() > now {
                 break;
             }
             for (agent, client) in first.remove().pairs {
-                let Some(on_agent) = self.agents.get_mut(agent as usize) else { continue };
+                let Some(on_agent) = agents.get_mut(agent).map(|agent| &mut agent.refusals) else { continue };
                 let own = of(on_agent, client);
                 let holds = on_agent[own.clone()].iter().filter(|refusal| refusal.until > now).count();
                 if holds == own.len() {
@@ -142,54 +174,64 @@ impl Filters {
                     }
                 }
                 if holds == 0 {
-                    self.forget(agent, client);
+                    self.forgotten(client);
                 }
                 ended.push((agent, client));
             }
         }
         ended
     }
-    fn forget(&mut self, agent: AgentIx, client: ClientIx) {
-        if let Some(on_agent) = self.agents.get_mut(agent as usize) {
-            let own = of(on_agent, client);
-            for refusal in on_agent.drain(own) {
-                drop_end(&mut self.ends, refusal.until);
-            }
+    fn forget(&mut self, agents: &mut Slab<Agent>, agent: AgentIx, client: ClientIx) {
+        let Some(on_agent) = agents.get_mut(agent).map(|agent| &mut agent.refusals) else { return };
+        let own = of(on_agent, client);
+        if own.is_empty() {
+            return;
         }
-        if let Some(agents) = self.clients.get_mut(client.0 as usize) {
-            agents.remove(agent);
+        for refusal in on_agent.drain(own) {
+            drop_end(&mut self.ends, refusal.until);
+        }
+        self.forgotten(client);
+    }
+    /// A client has declined nothing on an agent any more.
+    fn forgotten(&mut self, client: ClientIx) {
+        let Some(refused) = self.clients.get_mut(client.0 as usize) else { return };
+        refused.live -= 1;
+        if refused.live == 0 {
+            refused.agents.clear();
         }
     }
     /// Drops everything a client declined.
-    pub(super) fn drop_client(&mut self, client: ClientIx) {
-        let agents = self.clients.get_mut(client.0 as usize).map(Marks::drain).unwrap_or_default();
-        agents.into_iter().for_each(|agent| self.forget(agent, client));
+    pub(super) fn drop_client(&mut self, agents: &mut Slab<Agent>, client: ClientIx) {
+        let refused = self.clients.get_mut(client.0 as usize);
+        let places = refused.map(|refused| std::mem::take(&mut refused.agents)).unwrap_or_default();
+        places.into_iter().for_each(|agent| self.forget(agents, agent, client));
     }
     /// Drops everything declined on an agent.
-    pub(super) fn drop_agent(&mut self, agent: AgentIx) {
-        let on_agent = self.agents.get(agent as usize);
+    pub(super) fn drop_agent(&mut self, agents: &mut Slab<Agent>, agent: AgentIx) {
+        let on_agent = agents.get(agent).map(|agent| &agent.refusals);
         let mut clients: Vec<_> = on_agent.into_iter().flatten().map(|refusal| refusal.client).collect();
         clients.dedup();
-        clients.into_iter().for_each(|client| self.forget(agent, client));
+        clients.into_iter().for_each(|client| self.forget(agents, agent, client));
     }
     /// On how many agents a client has declined something.
     pub(super) fn agents_refused_by(&self, client: ClientIx) -> usize {
-        self.clients.get(client.0 as usize).map_or(0, |agents| agents.iter().count())
+        self.clients.get(client.0 as usize).map_or(0, |refused| refused.live)
     }
     /// When the next refusal ends.
     pub(super) fn next_end(&self) -> Option<Time> {
         self.ends.first_key_value().map(|(until, _)| *until)
     }
     /// Panics unless the three indexes say the same.
-    pub(super) fn check(&self) {
+    pub(super) fn check(&self, agents: &Slab<Agent>) {
         let mut live = BTreeMap::<Time, usize>::new();
         let mut pairs = 0;
-        for (agent, on_agent) in (0..).zip(&self.agents) {
+        for (agent, on_agent) in agents.iter().map(|(ix, agent)| (ix, &agent.refusals)) {
             assert!(on_agent.is_sorted_by_key(|refusal| refusal.client));
             for refusals in on_agent.chunk_by(|a, b| a.client == b.client) {
                 let client = refusals[0].client;
                 assert!(refusals.len() <= REFUSALS_MAX);
-                assert!(self.clients.get(client.0 as usize).is_some_and(|agents| agents.contains(agent)));
+                let refused = self.clients.get(client.0 as usize);
+                assert!(refused.is_some_and(|refused| refused.agents.contains(&agent)));
                 for refusal in refusals {
                     *live.entry(refusal.until).or_default() += 1;
                     assert!(self.ends[&refusal.until].pairs.contains(&(agent, client)));
@@ -204,6 +246,6 @@ impl Filters {
                 .map(|(until, heap)| (until, &heap.live))
                 .collect::<BTreeMap<_, _>>())
         );
-        assert_eq!(pairs, self.clients.iter().map(|agents| agents.iter().count()).sum::<usize>());
+        assert_eq!(pairs, self.clients.iter().map(|refused| refused.live).sum::<usize>());
     }
 }

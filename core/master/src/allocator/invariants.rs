@@ -37,11 +37,11 @@ impl Allocator {
             assert!(client.subscribed || client.holds > 0, "who is gone and holds nothing is forgotten");
             let role = self.tree.role_of(ClientIx(ix));
             let listed = role.and_then(|role| self.frameworks[client.framework].clients.get(role));
-            assert_eq!(listed, Some(&ClientIx(ix)));
+            assert_eq!(listed, Some(ClientIx(ix)));
         }
         assert!(holds.is_empty(), "only clients hold something");
         self.check_quotas();
-        self.filters.check();
+        self.filters.check(&self.agents);
         self.tree.check();
     }
 }

@@ -40,5 +40,7 @@ impl Later {
 fn move_into(mut from: Dirty, to: &mut Dirty) {
     from.agents.drain().into_iter().for_each(|agent| to.agents.insert(agent));
     to.clients.append(&mut from.clients);
+    to.everywhere |= from.everywhere;
+    to.limited.append(&mut from.limited);
     to.pairs.append(&mut from.pairs);
 }

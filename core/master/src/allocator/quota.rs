@@ -5,7 +5,10 @@
 
 use super::terms::Quantities;
 use model::resources::{Amount, Item, Name, Resources};
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// Kinds that quotas can name; a quota that would need more is refused.
 pub(crate) const QUOTA_KINDS_MAX: usize = 16;
@@ -59,6 +62,10 @@ pub(super) struct Quotas {
     available: Amounts,
     /// The sum of what is guaranteed and not consumed.
     required: Amounts,
+    /// The most of each kind that one agent has for all: what leaves as much as that cuts nothing.
+    largest: Amounts,
+    /// Roles that may be given more than before, where a limit may have cut something.
+    pub loosened: BTreeSet<String>,
     /// Whether limits hold what clients in child roles are given, too.
     bind_subtrees: bool,
 }
@@ -120,6 +127,7 @@ impl Quotas {
         let at = |name: &str| names.iter().position(|known| known.as_str() == name);
         self.available = [0; QUOTA_KINDS_MAX];
         self.required = [0; QUOTA_KINDS_MAX];
+        self.largest = [0; QUOTA_KINDS_MAX];
         for ledger in self.roles.values_mut() {
             (ledger.guarantees, ledger.limits) = ([0; QUOTA_KINDS_MAX], [None; QUOTA_KINDS_MAX]);
             for (name, milli) in &ledger.quota.guarantees {
@@ -145,6 +153,13 @@ impl Quotas {
     }
     fn consume(&mut self, role: &str, amounts: &Amounts, sign: i64) {
         let Some(ledger) = self.roles.get_mut(top(role)) else { return };
+        let near = |at: usize| {
+            ledger.limits[at]
+                .is_some_and(|limit| limit.saturating_sub(ledger.consumed[at]) < self.largest[at])
+        };
+        if sign < 0 && (0..self.names.len()).any(|at| amounts[at] > 0 && near(at)) {
+            self.loosened.insert(top(role).to_owned());
+        }
         shift(&mut self.required, &ledger.unmet, -1);
         shift(&mut ledger.consumed, amounts, sign);
         ledger.reckon();
@@ -183,13 +198,20 @@ impl Quotas {
     pub(super) fn holds_back(&self) -> bool {
         self.required.iter().any(|milli| *milli > 0)
     }
-    /// Whether a role's quota has any guarantee.
-    pub(super) fn has_guarantees(&self) -> bool {
-        self.roles.values().any(|ledger| !ledger.quota.guarantees.is_empty())
+    /// An agent has this: what is kept of it is never less.
+    pub(super) fn seen(&mut self, total: &Resources) {
+        let amounts = self.count(total, is_free_for_all);
+        self.largest.iter_mut().zip(&amounts).for_each(|(largest, milli)| *largest = (*largest).max(*milli));
     }
-    /// Whether a limit stands above this role.
-    pub(super) fn limits(&self, role: &str) -> bool {
-        self.roles.get(top(role)).is_some_and(|ledger| !ledger.quota.limits.is_empty())
+    /// Whether what is held back for guarantees may cut what is free on some agent.
+    pub(super) fn tight(&self) -> bool {
+        (0..self.names.len())
+            .any(|at| self.required[at] > 0 && self.available[at].saturating_sub(self.required[at]) < self.largest[at])
+    }
+    /// Roles that have less than they are guaranteed.
+    pub(super) fn short(&self) -> impl Iterator<Item = &str> {
+        let short = self.roles.iter().filter(|(_, ledger)| ledger.unmet.iter().any(|milli| *milli > 0));
+        short.map(|(role, _)| role.as_str())
     }
     /// What a role's subtree consumes, in thousandths of what quotas name.
     pub(super) fn consumed(&self, role: &str) -> Quantities {
@@ -201,6 +223,9 @@ impl Quotas {
     /// The part of what is free that a client of `role` may be given in a round.
     pub(super) fn cut<'a>(&self, free: Cow<'a, Resources>, role: &str, round: Round) -> Cow<'a, Resources> {
         let ledger = self.roles.get(top(role));
+        if round == Round::Shares && ledger.is_none() && !self.holds_back() {
+            return free;
+        }
         let mut caps = [i64::MAX; QUOTA_KINDS_MAX];
         let mut wanted = false;
         for (at, cap) in caps.iter_mut().enumerate().take(self.names.len()) {

@@ -7,7 +7,7 @@ impl Allocator {
     /// How many pairs of a framework of this role and an agent have a refusal that holds.
     pub fn filters_in(&self, role: &str) -> usize {
         let clients = self.frameworks.iter().filter_map(|(_, framework)| framework.clients.get(role));
-        clients.map(|client| self.filters.agents_refused_by(*client)).sum()
+        clients.map(|client| self.filters.agents_refused_by(client)).sum()
     }
     /// Whether a framework asked for no offers in a role.
     pub fn is_suppressed(&self, framework: &str, role: &str) -> bool {

@@ -132,12 +132,12 @@ impl Tree {
             framework_order,
         }
     }
-    /// Makes a client of a role, with the role and its ancestors if they are new.
-    pub(super) fn join(&mut self, framework: u32, role: &str) -> ClientIx {
+    /// Makes a client of a role, with the role and its ancestors if they are new. The client and the role's path.
+    pub(super) fn join(&mut self, framework: u32, role: &str) -> (ClientIx, Arc<str>) {
         let node = self.node(role);
         self.nodes[node].members += 1;
         self.arrivals += 1;
-        ClientIx(self.clients.insert(Client {
+        let client = ClientIx(self.clients.insert(Client {
             framework,
             node,
             subscribed: false,
@@ -149,7 +149,8 @@ impl Tree {
             allocations: 0,
             order: self.arrivals,
             key: Key::default(),
-        }))
+        }));
+        (client, self.nodes[node].path.clone())
     }
     /// Forgets a client that holds nothing, and the roles that nobody is left in.
     pub(super) fn leave(&mut self, ix: ClientIx) {
@@ -203,10 +204,23 @@ impl Tree {
     pub(super) fn weight(&self, role: &str) -> f64 {
         self.weights.get(role).copied().unwrap_or(1.0)
     }
-    /// Clients that take part, with their roles.
-    pub(super) fn seated(&self) -> impl Iterator<Item = (ClientIx, &str)> {
-        let seated = self.clients.iter().filter(|(_, client)| client.seated);
-        seated.map(|(ix, client)| (ClientIx(ix), &*self.nodes[client.node].path))
+    /// Where a role stands, if somebody is in it.
+    pub(super) fn node_of(&self, role: &str) -> Option<NodeIx> {
+        self.paths.get(role).copied()
+    }
+    /// Clients that take part, of a role and everything below.
+    pub(super) fn seated(&self, role: &str) -> Vec<ClientIx> {
+        let mut seated = Vec::new();
+        let mut nodes: Vec<_> = self.node_of(role).into_iter().collect();
+        while let Some(ix) = nodes.pop() {
+            let node = &self.nodes[ix];
+            seated.extend(node.waiting.iter().map(|(_, client)| *client));
+            nodes.extend(node.order.iter().filter_map(|(_, branch)| match branch {
+                Branch::Role(child) => Some(*child),
+                Branch::Own => None,
+            }));
+        }
+        seated
     }
     pub(super) fn role_of(&self, client: ClientIx) -> Option<&Arc<str>> {
         self.clients.get(client.0).map(|client| &self.nodes[client.node].path)

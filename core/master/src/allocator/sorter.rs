@@ -8,8 +8,8 @@ use super::{
     roles::{Node, NodeIx, Tree},
 };
 use base::Rng;
-use model::resources::{Amount, Name, Resources};
-use std::collections::BTreeSet;
+use model::resources::{Amount, Name, Resources, Totals};
+use std::{cmp::Ordering, collections::BTreeSet};
 
 /// Kinds of scalars that can count for a share; further ones are given out all the same.
 pub(super) const SHARE_KINDS_MAX: usize = 16;
@@ -22,7 +22,7 @@ pub(super) type Sums = [i64; SHARE_KINDS_MAX];
 pub(super) struct ClientIx(pub u32);
 
 /// Where one stands among its siblings; the order of the fields is the policy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Key {
     /// The dominant share by weight: bits of a non-negative float, which sort as it does.
     share: u64,
@@ -32,23 +32,43 @@ pub(super) struct Key {
     order: u64,
 }
 
-/// A framework in a role.
+impl Key {
+    /// Share and allocations as one number: keys are compared more often than anything else here.
+    fn first(&self) -> u128 {
+        u128::from(self.share) << 64 | u128::from(self.allocations)
+    }
+}
+
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.first().cmp(&other.first()).then_with(|| self.order.cmp(&other.order))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// A framework in a role. What is used of it stands in its first two lines of memory, as long as few kinds count.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Client {
     pub framework: u32,
     pub node: NodeIx,
-    pub subscribed: bool,
-    pub suppressed: bool,
     /// On how many agents it holds something.
     pub holds: u32,
+    pub subscribed: bool,
+    pub suppressed: bool,
     /// Whether it takes part: its framework is active, it is subscribed and not suppressed.
     pub seated: bool,
     /// Whether its place is to be found anew before the order is looked at.
     pub unsettled: bool,
-    pub sums: Sums,
     pub allocations: u64,
     pub order: u64,
     pub key: Key,
+    pub sums: Sums,
 }
 
 /// One side of a child in its parent's order: a child role, or the parent's own clients.
@@ -63,32 +83,60 @@ pub(super) enum Branch {
 pub(super) struct Kinds {
     names: Vec<Name>,
     excluded: BTreeSet<String>,
+    /// Where the names of `Totals` stand; none = not seen yet, or not counted.
+    usual: [Option<u8>; Totals::NAMES.len()],
 }
 
 impl Kinds {
     pub(super) fn new(excluded: &[String]) -> Self {
-        Self { names: Vec::new(), excluded: excluded.iter().cloned().collect() }
+        Self { names: Vec::new(), excluded: excluded.iter().cloned().collect(), usual: Default::default() }
     }
     pub(super) fn sums(&mut self, resources: &Resources) -> Sums {
         let mut sums: Sums = [0; SHARE_KINDS_MAX];
-        for item in resources {
-            let Amount::Scalar(milli) = item.amount else { continue };
-            let name = item.kind.name();
-            let at = match self.names.iter().position(|known| known == name) {
-                Some(at) => at,
-                None if self.names.len() < SHARE_KINDS_MAX && !self.excluded.contains(name.as_str()) => {
-                    self.names.push(name.clone());
-                    self.names.len() - 1
+        let totals = resources.totals();
+        // What is too large for a number is summed up item by item: it wraps.
+        if let Some(scalars) = &totals.scalars {
+            for (at, milli) in scalars.iter().enumerate().filter(|(_, milli)| **milli != 0) {
+                let place = match self.usual[at] {
+                    Some(place) => usize::from(place),
+                    None => match self.place(&Totals::NAMES[at]) {
+                        Some(place) => {
+                            self.usual[at] = Some(place as u8);
+                            place
+                        }
+                        None => continue,
+                    },
+                };
+                sums[place] = *milli;
+            }
+        }
+        if totals.others || totals.scalars.is_none() {
+            for item in resources {
+                let Amount::Scalar(milli) = item.amount else { continue };
+                if totals.scalars.is_some() && Totals::place(item.kind.name()).is_some() {
+                    continue;
                 }
-                None => continue,
-            };
-            sums[at] = sums[at].wrapping_add(milli);
+                if let Some(at) = self.place(item.kind.name()) {
+                    sums[at] = sums[at].wrapping_add(milli);
+                }
+            }
         }
         sums
     }
+    /// Where a name stands; none if it does not count.
+    fn place(&mut self, name: &Name) -> Option<usize> {
+        if let Some(at) = self.names.iter().position(|known| known == name) {
+            return Some(at);
+        }
+        if self.names.len() == SHARE_KINDS_MAX || self.excluded.contains(name.as_str()) {
+            return None;
+        }
+        self.names.push(name.clone());
+        Some(self.names.len() - 1)
+    }
     /// As `sums`, for kinds that were seen before.
     pub(super) fn known_sums(&self, resources: &Resources) -> Sums {
-        Self { names: self.names.clone(), excluded: self.excluded.clone() }.sums(resources)
+        Self { names: self.names.clone(), excluded: self.excluded.clone(), usual: self.usual }.sums(resources)
     }
     fn share(&self, sums: &Sums, total: &Sums, weight: f64) -> u64 {
         let mut share = 0.0_f64;
@@ -101,11 +149,11 @@ impl Kinds {
     }
 }
 
-pub(super) fn add(sums: &mut Sums, more: &Sums) {
+pub(super) fn add(sums: &mut [i64], more: &Sums) {
     sums.iter_mut().zip(more).for_each(|(sum, more)| *sum = sum.wrapping_add(*more));
 }
 
-pub(super) fn sub(sums: &mut Sums, less: &Sums) {
+pub(super) fn sub(sums: &mut [i64], less: &Sums) {
     sums.iter_mut().zip(less).for_each(|(sum, less)| *sum = sum.wrapping_sub(*less));
 }
 
@@ -122,12 +170,14 @@ impl Tree {
     /// A client was given something.
     pub(super) fn charge(&mut self, client: ClientIx, resources: &Resources, counts: bool) {
         let sums = self.kinds.sums(resources);
-        self.shift(client, |mine| add(mine, &sums), u64::from(counts), true);
+        let kinds = self.kinds.names.len();
+        self.shift(client, |mine| add(&mut mine[..kinds], &sums), u64::from(counts), true);
     }
     /// A client gave something back. Many do in one go: their places are found when somebody looks.
     pub(super) fn release(&mut self, client: ClientIx, resources: &Resources) {
         let sums = self.kinds.sums(resources);
-        self.shift(client, |mine| sub(mine, &sums), 0, false);
+        let kinds = self.kinds.names.len();
+        self.shift(client, |mine| sub(&mut mine[..kinds], &sums), 0, false);
     }
     fn shift(&mut self, ix: ClientIx, change: impl Fn(&mut Sums), allocations: u64, at_once: bool) {
         let Some(client) = self.clients.get_mut(ix.0) else { return };
@@ -186,7 +236,12 @@ impl Tree {
         let before = std::mem::replace(&mut client.key, key);
         if client.seated && before != key {
             let waiting = &mut self.nodes[client.node].waiting;
-            waiting.remove(&(before, ix));
+            // Mostly it was the first, and to take the first nothing is compared.
+            if waiting.first() == Some(&(before, ix)) {
+                waiting.pop_first();
+            } else {
+                waiting.remove(&(before, ix));
+            }
             waiting.insert((key, ix));
         }
     }
@@ -233,14 +288,36 @@ impl Tree {
             self.rekey_path(ix);
         }
     }
-    /// The first client in the order of fairness that `takes` says yes to.
-    pub(super) fn first(&self, takes: &mut impl FnMut(ClientIx) -> bool) -> Option<ClientIx> {
-        self.first_below(&self.nodes[Self::ROOT], takes)
+    /// The first client in the order of fairness that `takes` says yes to, of roles that are open.
+    pub(super) fn first(
+        &self,
+        open: &impl Fn(&Node) -> bool,
+        takes: &mut impl FnMut(ClientIx) -> bool,
+    ) -> Option<ClientIx> {
+        self.first_below(&self.nodes[Self::ROOT], open, takes)
     }
-    fn first_below(&self, node: &Node, takes: &mut impl FnMut(ClientIx) -> bool) -> Option<ClientIx> {
+    /// As `first`, of these top-level roles alone.
+    pub(super) fn first_among<'a>(
+        &self,
+        roles: impl Iterator<Item = &'a str>,
+        open: &impl Fn(&Node) -> bool,
+        takes: &mut impl FnMut(ClientIx) -> bool,
+    ) -> Option<ClientIx> {
+        let nodes = roles.filter_map(|role| self.node_of(role)).map(|ix| (self.nodes[ix].key, ix));
+        let mut order: Vec<_> = nodes.collect();
+        order.sort_unstable();
+        order.iter().find_map(|(_, ix)| self.first_below(&self.nodes[*ix], open, takes))
+    }
+    fn first_below(
+        &self,
+        node: &Node,
+        open: &impl Fn(&Node) -> bool,
+        takes: &mut impl FnMut(ClientIx) -> bool,
+    ) -> Option<ClientIx> {
         node.order.iter().find_map(|(_, branch)| match branch {
+            Branch::Own if !open(node) => None,
             Branch::Own => node.waiting.iter().map(|(_, client)| *client).find(|client| takes(*client)),
-            Branch::Role(child) => self.first_below(&self.nodes[*child], takes),
+            Branch::Role(child) => self.first_below(&self.nodes[*child], open, takes),
         })
     }
     /// Whether some order is drawn and not kept.
@@ -310,6 +387,13 @@ fn draw<T: Clone>(items: &mut Vec<T>, rng: &mut Rng, weight: impl Fn(&T) -> f64)
 
 /// Keeps a branch at its place in a sorted list, or out of it. Few siblings change places often, so a list it is.
 fn place(order: &mut Vec<(Key, Branch)>, branch: Branch, before: Key, now: Key, wanted: bool) {
+    if let [only] = order.as_mut_slice()
+        && *only == (before, branch)
+        && wanted
+    {
+        only.0 = now;
+        return;
+    }
     let at = order.binary_search(&(before, branch));
     match (at, wanted) {
         (Ok(at), true) => {

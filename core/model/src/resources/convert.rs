@@ -98,7 +98,7 @@ impl Resources {
     }
     /// Whether something can be used by several at once.
     pub fn has_shared(&self) -> bool {
-        self.iter().any(|item| item.kind.is_shared())
+        self.totals().shared
     }
     /// What an agent has to remember of itself: dynamic reservations and volumes.
     #[must_use]

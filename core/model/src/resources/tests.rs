@@ -30,6 +30,25 @@ fn thousandths_add_up_exactly() {
 }
 
 #[test]
+fn totals_are_those_of_the_items_whatever_happens_to_a_copy() {
+    let mut all = parse("cpus:4;cpus(x):2;mem:100;ports:[1-9];widgets:3");
+    let copy = all.clone();
+    assert_eq!(all.totals(), &super::Totals { scalars: Some([6_000, 0, 100_000, 0]), others: true, shared: false });
+    all.cut(&parse("cpus:1;widgets:3"));
+    assert_eq!(all.totals().scalars, Some([5_000, 0, 100_000, 0]));
+    assert!(!all.totals().others && copy.totals().others, "a copy keeps what it has");
+    all += &parse("disk:7");
+    assert_eq!((all.milli_of(&"disk".into()), all.milli_of(&"cpus".into())), (7_000, 5_000));
+    assert_eq!(Resources::new().totals(), &super::Totals { scalars: Some([0; 4]), ..Default::default() });
+    let most = |role: &str| {
+        let kind = parse(&format!("cpus({role}):1")).iter().next().unwrap().kind.clone();
+        Item::new(kind, Amount::Scalar(i64::MAX))
+    };
+    let absurd: Resources = [most("x"), most("y")].into_iter().collect();
+    assert_eq!((absurd.totals().scalars, absurd.milli_of(&"cpus".into())), (None, i64::MAX));
+}
+
+#[test]
 fn says_and_reads_what_mesos_says() {
     let text = "cpus:4; mem:4096.25; ports:[31000-32000, 33000-33001]; bugs:{a, b}";
     assert_eq!(parse(text).to_string(), text);
