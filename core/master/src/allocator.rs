@@ -14,9 +14,11 @@ mod invariants;
 mod later;
 mod marks;
 mod members;
+mod queue;
 mod quota;
 mod reads;
 mod roles;
+mod shares;
 mod sorter;
 mod terms;
 

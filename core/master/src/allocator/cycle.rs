@@ -293,7 +293,9 @@ impl Allocator {
         } else {
             let role = &self.tree.nodes[seat.node].path;
             match &framework.terms.constraints {
-                Some(constraints) if !constraints.admit(role, &agent.more.traits) => Err(Stage::ConstraintsUnmet),
+                Some(constraints) if !constraints.admit(role, &agent.more.traits) => {
+                    Err(Stage::ConstraintsUnmet)
+                }
                 _ => Ok(()),
             }
         }

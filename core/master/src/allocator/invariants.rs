@@ -3,7 +3,8 @@
 use super::{
     Allocator, quota,
     roles::Tree,
-    sorter::{self, Branch, ClientIx, SHARE_KINDS_MAX},
+    shares::{self, SHARE_KINDS_MAX},
+    sorter::{Branch, ClientIx},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,17 +12,17 @@ impl Allocator {
     /// Panics if a stated invariant is broken: no agent's resources promised twice, sums equal by agent, client and
     /// role, nobody waiting who may not, everything that is free known to be.
     pub fn check(&self) {
-        let mut holds: BTreeMap<ClientIx, (u32, sorter::Sums)> = BTreeMap::new();
+        let mut holds: BTreeMap<ClientIx, (u32, shares::Sums)> = BTreeMap::new();
         let mut total = [0; SHARE_KINDS_MAX];
         for (ix, agent) in self.agents.iter() {
             agent.check();
             assert_eq!(self.agent_of(&agent.id), Some(ix));
             assert_eq!(self.with_free.contains(ix), agent.active && !agent.free.is_empty(), "{}", agent.id);
-            sorter::add(&mut total, &self.tree.kinds.known_sums(&agent.total));
+            shares::add(&mut total, &self.tree.kinds.known_sums(&agent.total));
             for (client, held) in agent.held() {
                 let entry = holds.entry(*client).or_insert((0, [0; SHARE_KINDS_MAX]));
                 entry.0 += 1;
-                sorter::add(&mut entry.1, &self.tree.kinds.known_sums(held));
+                shares::add(&mut entry.1, &self.tree.kinds.known_sums(held));
             }
         }
         assert_eq!(total, self.tree.total, "the cluster is the sum of its agents");
@@ -95,14 +96,14 @@ impl Tree {
             let mut waiting = BTreeSet::new();
             let mut members = 0;
             for (client_ix, client) in self.clients.iter().filter(|(_, client)| client.node == ix) {
-                sorter::add(&mut own, &client.sums);
+                shares::add(&mut own, &client.sums);
                 members += 1;
                 if client.seated {
                     waiting.insert((client.key, ClientIx(client_ix)));
                 }
             }
             assert_eq!((own, members), (node.own_sums, node.members), "{}", node.path);
-            assert_eq!(waiting, node.waiting, "{}", node.path);
+            assert!(waiting.iter().eq(node.waiting.iter()), "{}", node.path);
             let mut seated = waiting.len() as u32;
             let mut order = BTreeSet::new();
             if seated > 0 {
@@ -110,7 +111,7 @@ impl Tree {
             }
             let mut children = 0;
             for (child_ix, child) in self.nodes.iter().filter(|(_, child)| child.parent == Some(ix)) {
-                sorter::add(&mut own, &child.sums);
+                shares::add(&mut own, &child.sums);
                 children += 1;
                 seated += child.seated;
                 if child.seated > 0 {

@@ -205,8 +205,9 @@ impl Quotas {
     }
     /// Whether what is held back for guarantees may cut what is free on some agent.
     pub(super) fn tight(&self) -> bool {
-        (0..self.names.len())
-            .any(|at| self.required[at] > 0 && self.available[at].saturating_sub(self.required[at]) < self.largest[at])
+        (0..self.names.len()).any(|at| {
+            self.required[at] > 0 && self.available[at].saturating_sub(self.required[at]) < self.largest[at]
+        })
     }
     /// Roles that have less than they are guaranteed.
     pub(super) fn short(&self) -> impl Iterator<Item = &str> {

@@ -4,10 +4,12 @@
 
 use super::{
     Order,
-    sorter::{Branch, Client, ClientIx, Key, Kinds, SHARE_KINDS_MAX, Sums},
+    queue::Queue,
+    shares::{Kinds, SHARE_KINDS_MAX, Sums},
+    sorter::{Branch, Client, ClientIx, Key},
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     ops::{Index, IndexMut},
     sync::Arc,
 };
@@ -89,7 +91,7 @@ pub(super) struct Node {
     pub own_allocations: u64,
     pub own_key: Key,
     /// Its own clients that take part, the neediest first.
-    pub waiting: BTreeSet<(Key, ClientIx)>,
+    pub waiting: Queue,
     /// Its child roles and its own clients, where somebody takes part, the neediest first.
     pub order: Vec<(Key, Branch)>,
 }
@@ -242,7 +244,7 @@ fn node(path: Arc<str>, parent: Option<NodeIx>, weight: f64, rank: u64) -> Node 
         own_sums: [0; SHARE_KINDS_MAX],
         own_allocations: 0,
         own_key: Key::default(),
-        waiting: BTreeSet::new(),
+        waiting: Queue::default(),
         order: Vec::new(),
     }
 }

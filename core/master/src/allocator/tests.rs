@@ -1,6 +1,7 @@
 //! The allocator by example; `tests/model.rs` holds it to a slow reference.
 
 mod model;
+mod rules;
 
 use super::{AgentTerms, Allocator, FrameworkCaps, FrameworkTerms, Offerable, Options, Stage};
 use ::model::resources::Resources;

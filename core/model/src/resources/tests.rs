@@ -33,7 +33,10 @@ fn thousandths_add_up_exactly() {
 fn totals_are_those_of_the_items_whatever_happens_to_a_copy() {
     let mut all = parse("cpus:4;cpus(x):2;mem:100;ports:[1-9];widgets:3");
     let copy = all.clone();
-    assert_eq!(all.totals(), &super::Totals { scalars: Some([6_000, 0, 100_000, 0]), others: true, shared: false });
+    assert_eq!(
+        all.totals(),
+        &super::Totals { scalars: Some([6_000, 0, 100_000, 0]), others: true, shared: false }
+    );
     all.cut(&parse("cpus:1;widgets:3"));
     assert_eq!(all.totals().scalars, Some([5_000, 0, 100_000, 0]));
     assert!(!all.totals().others && copy.totals().others, "a copy keeps what it has");
