@@ -12,6 +12,7 @@ mod footprint;
 mod launch;
 mod lists;
 mod machine;
+mod place;
 mod probes;
 mod reads;
 mod report;
@@ -70,7 +71,7 @@ pub struct Row {
 }
 
 /// All rows.
-pub const ROWS: [Row; 10] = [
+pub const ROWS: [Row; 11] = [
     Row { name: "L1", about: "short tasks on one agent without isolation", run: launch::plain },
     Row {
         name: "L2",
@@ -87,6 +88,11 @@ pub const ROWS: [Row; 10] = [
         name: "S1",
         about: "allocation cycles as Mesos' DeclineOffers benchmark does them",
         run: alloc::cycles,
+    },
+    Row {
+        name: "S2",
+        about: "placements through the pure cores, with ports, attributes and constraints",
+        run: place::placements,
     },
     Row { name: "A1M", about: "Marathon's list of 10,000 apps with 100,000 tasks, polled", run: lists::apps },
     Row { name: "A1", about: "the master's large documents while many poll them", run: reads::reads },

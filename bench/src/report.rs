@@ -11,6 +11,8 @@ pub enum Target {
     Ratio(f64),
     /// The figure is at most this.
     AtMost(f64),
+    /// The figure is at least this.
+    AtLeast(f64),
     /// Nothing: it is printed because it explains another.
     None,
 }
@@ -64,6 +66,7 @@ impl Figure {
         match self.target {
             Target::Ratio(least) => Some(self.ratio.is_some_and(|ratio| ratio >= least)),
             Target::AtMost(most) => Some(self.value <= most),
+            Target::AtLeast(least) => Some(self.value >= least),
             Target::None => None,
         }
     }
@@ -79,6 +82,7 @@ impl Figure {
         match self.target {
             Target::Ratio(least) => format!(">= {least} of the limit"),
             Target::AtMost(most) => format!("<= {} {}", number(most), self.unit),
+            Target::AtLeast(least) => format!(">= {} {}", number(least), self.unit),
             Target::None => String::new(),
         }
     }
@@ -122,7 +126,7 @@ impl Report {
                 "real: tasks, agent, master (processes of their own), client, disk; simulated: nothing"
             }
             (false, false) => {
-                "real: tasks, agent and master (`mesolite dev`), client, disk; simulated: nothing but in S1 (agents and frameworks)"
+                "real: tasks, agent and master (`mesolite dev`), client, disk; simulated: nothing but in S1 and S2 (agents, frameworks and tasks)"
             }
         };
         writeln!(text, "{said}").unwrap_or_default();
