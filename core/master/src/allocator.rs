@@ -74,6 +74,8 @@ pub struct Allocator {
     /// Active agents where something is free.
     with_free: Marks,
     dirty: Dirty,
+    /// Counts the allocations before which clients changed.
+    changes: u32,
     /// What is looked at when the interval is over.
     later: Later,
 }
@@ -97,6 +99,7 @@ impl Allocator {
             filters: Filters::default(),
             with_free: Marks::default(),
             dirty: Dirty::default(),
+            changes: 0,
             later: Later::default(),
         }
     }

@@ -33,6 +33,11 @@ pub(super) struct Agent {
     held: SmallVec<[(ClientIx, Resources); HOLDERS_INSIDE]>,
     /// Who declined something of it, by client (see `filters`).
     pub refusals: Vec<Refusal>,
+    /// What was free when everyone had been asked and nobody took it: until clients or refusals change, nobody takes a
+    /// part of it either.
+    pub left: Resources,
+    /// After which changes among clients that was.
+    pub left_after: u32,
     /// Whether more is held than there is, so that `free` is not simply the rest.
     over: bool,
 }
@@ -60,6 +65,8 @@ impl Agent {
             shared: false,
             held: SmallVec::new(),
             refusals: Vec::new(),
+            left: Resources::new(),
+            left_after: 0,
             over: false,
         };
         agent.set_total(terms.total);
@@ -70,6 +77,7 @@ impl Agent {
         self.gpus = total.milli("gpus") > 0;
         self.shared = total.has_shared() || self.held.iter().any(|(_, held)| held.has_shared());
         self.total = total;
+        self.left = Resources::new();
         self.reckon();
     }
     fn reckon(&mut self) {

@@ -13,6 +13,7 @@ impl Allocator {
             return false;
         }
         self.count_quotas();
+        self.changes = self.changes.wrapping_add(1);
         // Refusals stay, as upstream: of what a quota leaves, less than was declined is refused, and more is not.
         for ix in self.agents.indexes() {
             self.free_changed(ix);

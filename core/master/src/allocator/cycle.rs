@@ -75,6 +75,9 @@ impl Allocator {
         }
         let clients = std::mem::take(&mut self.dirty.clients);
         let pairs = std::mem::take(&mut self.dirty.pairs);
+        if !clients.is_empty() {
+            self.changes = self.changes.wrapping_add(1);
+        }
         // Each agent once, with whether everyone is to be asked.
         let mut agents: Vec<(AgentIx, bool)> = Vec::new();
         let seldom = |agent: &AgentIx| !self.dirty.agents.contains(*agent);
@@ -109,6 +112,9 @@ impl Allocator {
                 few.extend(clients.iter().copied().chain(pairs).take(FEW + 1));
             }
             let few = (!everyone && few.len() <= FEW).then_some(few);
+            if few.is_none() && self.is_left(ix) {
+                continue;
+            }
             self.give_out(ix, few, Round::Shares, rng, &mut given);
         }
         given
@@ -124,6 +130,13 @@ impl Allocator {
             seen += agent.refusals.first().map_or(0, |refusal| usize::from(refusal.is_of(ClientIx(0))));
         }
         std::hint::black_box(seen);
+    }
+
+    /// Whether everyone was asked before and nobody took what is free now, or more of it.
+    fn is_left(&self, ix: AgentIx) -> bool {
+        let agent = &self.agents[ix];
+        let same = agent.left_after == self.changes && self.quotas.is_empty();
+        same && !agent.shared && agent.left.contains(&agent.free)
     }
 
     /// Gives away what is free on one agent, to one client after the other as long as there are takers.
@@ -169,7 +182,13 @@ impl Allocator {
                     next.filter(|client| takes(*client))
                 }
             };
-            let Some(client) = next else { break };
+            let Some(client) = next else {
+                if few.is_none() && round == Round::Shares {
+                    let agent = &mut self.agents[ix];
+                    (agent.left, agent.left_after) = (agent.free.clone(), self.changes);
+                }
+                break;
+            };
             // Mostly it is all that is free: that changes hands as it is.
             let part = match taken {
                 Cow::Borrowed(_) => None,

@@ -45,6 +45,7 @@ impl Allocator {
         (agent.more.traits, agent.hierarchical_roles, agent.remote_region) =
             (terms.traits, terms.hierarchical_roles, terms.remote_region);
         self.filters.drop_agent(&mut self.agents, ix);
+        // Its new total makes everyone be asked again.
         self.update_agent(id, terms.total)
     }
     /// What a client holds on an agent becomes something else, and the agent with it: a reservation, a volume, the way

@@ -119,6 +119,7 @@ impl Filters {
         let declined = same.map_or(declined, |refusal| &refusal.declined).clone();
         let Range { start, mut end } = of(on_agent, client);
         let known = start < end;
+        let mut dropped = false;
         if on_agent[start..end].iter().any(|old| old.until >= until && old.declined.contains(&declined)) {
             return;
         }
@@ -133,8 +134,12 @@ impl Filters {
         {
             drop_end(&mut self.ends, on_agent.remove(first).until);
             end -= 1;
+            dropped = true;
         }
         on_agent.insert(end, Refusal { client, until, declined });
+        if dropped {
+            agents[agent].left = Resources::new();
+        }
         self.ends.entry(until).or_default().add((agent, client));
         let at = client.0 as usize;
         if self.clients.len() <= at {
@@ -172,6 +177,9 @@ impl Filters {
                     if on_agent[at].until <= now {
                         on_agent.remove(at);
                     }
+                }
+                if let Some(agent) = agents.get_mut(agent) {
+                    agent.left = Resources::new();
                 }
                 if holds == 0 {
                     self.forgotten(client);
