@@ -224,8 +224,7 @@ fn what_is_excluded_from_shares_does_not_count() {
 fn other_regions_are_for_those_who_ask_and_zones_for_those_who_want_them() {
     use ac::selector::PseudoattributeType as Pseudo;
     let wanting = |pseudo: Pseudo, value: &str| {
-        let mut selector = ac::Selector::default();
-        selector.pseudoattribute_type = Some(pseudo.into());
+        let selector = ac::Selector { pseudoattribute_type: Some(pseudo.into()), ..Default::default() };
         let text_equals = Some(ac::predicate::TextEquals { value: value.into() });
         let predicate = ac::Predicate { text_equals, ..Default::default() };
         let attribute_constraints = vec![AttributeConstraint { selector, predicate }];
