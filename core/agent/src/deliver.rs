@@ -71,7 +71,7 @@ impl Agent {
         if let Some(why) = self
             .tasks
             .get(key)
-            .and_then(|task| launch::unfit(task.info.command.as_ref(), task.info.container.as_ref()))
+            .and_then(|task| launch::unfit(task.info.command.as_ref(), task.info.container.as_deref()))
         {
             self.report(now, key, |s| s.set_state(TaskState::TaskStarting));
             self.conclude(now, key, TaskState::TaskFailed, |s| {
@@ -95,12 +95,12 @@ impl Agent {
         spec.user = self.config.users.choose(Some(user));
         spec.fetch = command.uris.iter().map(launch::fetch).collect();
         spec.limits = launch::task_limits(&task.info, self.config.cpu_quota);
-        spec.io = crate::guests::io(task.info.container.as_ref(), Io::Files);
+        spec.io = crate::guests::io(task.info.container.as_deref(), Io::Files);
         // Unless it says otherwise a task may use what its group has together.
         spec.shares_memory =
-            task.info.limits.is_empty() && launch::shares_cgroups(task.info.container.as_ref());
+            task.info.limits.is_empty() && launch::shares_cgroups(task.info.container.as_deref());
         spec.links.push((format!("{}/tasks/{}", executor.directory, task.id()), task.directory.clone()));
-        let container = task.info.container.as_ref();
+        let container = task.info.container.as_deref();
         launch::volumes(&mut spec, &task.info.resources, container, Some(&executor.directory), self);
         out.push(Effect::Launch(Box::new(spec)));
     }

@@ -212,7 +212,7 @@ impl Agent {
         spec.fetch = command.uris.iter().map(launch::fetch).collect();
         spec.limits = self.executor_limits(key);
         spec.group = executor.is_default();
-        launch::volumes(&mut spec, &executor.info.resources, executor.info.container.as_ref(), None, self);
+        launch::volumes(&mut spec, &executor.info.resources, executor.info.container.as_deref(), None, self);
         out.push(Effect::Launch(Box::new(spec)));
     }
 

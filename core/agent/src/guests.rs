@@ -482,7 +482,7 @@ impl Agent {
             return Attachable::Unknown;
         }
         let task = self.containers.get(container).and_then(|k| self.tasks.get(k));
-        of(io(task.and_then(|t| t.info.container.as_ref()), Io::Files))
+        of(io(task.and_then(|t| t.info.container.as_deref()), Io::Files))
     }
 }
 

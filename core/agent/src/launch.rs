@@ -181,8 +181,8 @@ impl Agent {
         spec.fetch = command.uris.iter().map(fetch).collect();
         spec.limits = task_limits(&task.info, self.config.cpu_quota);
         spec.fails_inside = true;
-        spec.io = crate::guests::io(task.info.container.as_ref(), Io::Files);
-        volumes(&mut spec, &task.info.resources, task.info.container.as_ref(), None, self);
+        spec.io = crate::guests::io(task.info.container.as_deref(), Io::Files);
+        volumes(&mut spec, &task.info.resources, task.info.container.as_deref(), None, self);
         out.push(Effect::Launch(Box::new(spec)));
     }
 
@@ -439,7 +439,7 @@ pub(crate) fn unsupported(info: &TaskInfo, played: bool) -> Option<&'static str>
     if !played {
         return None;
     }
-    unfit(info.command.as_ref(), info.container.as_ref())
+    unfit(info.command.as_ref(), info.container.as_deref())
 }
 
 /// The same for an executor.
@@ -447,7 +447,7 @@ pub(crate) fn unsupported_executor(info: &ExecutorInfo, is_default: bool) -> Opt
     if !is_default && info.command.is_none() {
         return Some("The executor has no command");
     }
-    unfit(info.command.as_ref(), info.container.as_ref())
+    unfit(info.command.as_ref(), info.container.as_deref())
 }
 
 pub(crate) fn unfit(

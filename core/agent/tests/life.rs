@@ -160,14 +160,14 @@ fn a_failed_launch_and_a_lack_of_memory_say_so() {
         let image = Image { r#type: image::Type::Docker as i32, ..Default::default() };
         let mesos = container_info::MesosInfo { image: Some(image) };
         let kind = container_info::Type::Mesos as i32;
-        t.container = Some(ContainerInfo { r#type: kind, mesos: Some(mesos), ..Default::default() });
+        t.container = Some(Box::new(ContainerInfo { r#type: kind, mesos: Some(mesos), ..Default::default() }));
     });
     let status = w.next();
     let why = "Failed to launch container: Unsupported container image type: DOCKER";
     assert_eq!((status.reason(), status.message()), (Reason::ContainerLaunchFailed, why));
     w.run("docker", |t| {
         let kind = container_info::Type::Docker as i32;
-        t.container = Some(ContainerInfo { r#type: kind, ..Default::default() });
+        t.container = Some(Box::new(ContainerInfo { r#type: kind, ..Default::default() }));
     });
     let status = w.next();
     let why = "Abnormal executor termination: unknown container";
@@ -222,7 +222,7 @@ fn an_unhealthy_task_is_killed() {
             ..Default::default()
         };
         check.set_type(health_check::Type::Tcp);
-        task.health_check = Some(check);
+        task.health_check = Some(Box::new(check));
     });
     w.step(Input::Launched { container: container.clone(), pid: 1 });
     w.pass(Duration::from_millis(1));

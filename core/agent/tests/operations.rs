@@ -30,7 +30,7 @@ fn a_volume(id: &str, amount: f64) -> Resource {
     volume.set_mode(volume::Mode::Rw);
     let persistence = Some(Persistence { id: id.into(), ..Default::default() });
     let disk = DiskInfo { persistence, volume: Some(volume), ..Default::default() };
-    Resource { disk: Some(disk), ..reserved("disk", amount) }
+    Resource { disk: Some(Box::new(disk)), ..reserved("disk", amount) }
 }
 
 fn reserve(resources: Vec<Resource>) -> Operation {

@@ -160,7 +160,7 @@ fn a_kill_goes_on_after_a_restart_with_its_deadline_and_its_cause() {
             ..Default::default()
         };
         check.set_type(health_check::Type::Tcp);
-        task.health_check = Some(check);
+        task.health_check = Some(Box::new(check));
     });
     for container in [&killed, &sick] {
         w.step(Input::Launched { container: container.clone(), pid: 7 });
@@ -292,7 +292,7 @@ fn checks_without_a_pause_and_their_words_are_bounded() {
             ..Default::default()
         };
         check.set_type(health_check::Type::Tcp);
-        task.health_check = Some(check);
+        task.health_check = Some(Box::new(check));
     });
     w.step(Input::Launched { container, pid: 7 });
     let until = w.now + Duration::from_secs(10);

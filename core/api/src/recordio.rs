@@ -13,6 +13,11 @@ pub fn frame(record: &[u8]) -> Vec<u8> {
     out
 }
 
+/// What stands before a record of so many bytes.
+pub fn head(length: usize) -> Vec<u8> {
+    format!("{length}\n").into_bytes()
+}
+
 /// The stream is not RecordIO, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Broken(pub String);

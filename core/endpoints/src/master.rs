@@ -27,12 +27,9 @@ use crate::{
 use api::{call, recordio};
 use bytes::Bytes;
 use http::Method;
-use master::{Input, Master, VERSION};
+use master::{Input, Master, Told, VERSION};
 use model::{
-    mesos::{
-        master::Event as Said,
-        scheduler::{Call, Event, call::Type},
-    },
+    mesos::scheduler::{Call, Event, call::Type},
     request::{Answer, Codec},
 };
 
@@ -136,6 +133,6 @@ pub fn frame(event: &Event, codec: Codec) -> Bytes {
 }
 
 /// One event as a record of an operator's stream.
-pub fn operator_event(event: &std::sync::Arc<Said>, codec: Codec) -> Bytes {
-    operator::frame(event, codec)
+pub fn operator_event(told: &Told, codec: Codec) -> Bytes {
+    operator::frame(told, codec)
 }

@@ -7,7 +7,7 @@ use model::{
     mesos::{self, Attribute, ExecutorInfo, Resource, Task, TaskStatus, value},
     resources::{Amount, Format, Resources, to_float},
 };
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// Writes one member of an object.
 pub(crate) fn text(w: &mut Writer, key: &str, value: &str) {
@@ -65,16 +65,20 @@ pub(crate) fn object(write: impl FnOnce(&mut Writer)) -> String {
 
 /// Sums by name: `cpus gpus mem disk` always, ranges as text `[31000-31001, 31005-31005]`, what is revocable apart.
 pub(crate) fn resources(w: &mut Writer, key: &str, all: &Resources) {
-    let mut scalars: BTreeMap<String, i64> =
-        ["cpus", "gpus", "mem", "disk"].map(|name| (name.to_owned(), 0)).into();
-    let mut others: BTreeMap<String, String> = BTreeMap::new();
+    // By name, as long as there are few: a map of texts would cost more than all else of a task.
+    let mut scalars: Vec<(Cow<'_, str>, i64)> =
+        ["cpus", "disk", "gpus", "mem"].map(|name| (name.into(), 0)).into();
+    let mut others: BTreeMap<Cow<'_, str>, String> = BTreeMap::new();
     for item in all {
-        let mut name = item.kind.name().as_str().to_owned();
+        let mut name = Cow::from(item.kind.name().as_str());
         if item.kind.is_revocable() {
-            name.push_str("_revocable");
+            name.to_mut().push_str("_revocable");
         }
         match &item.amount {
-            Amount::Scalar(milli) => *scalars.entry(name).or_default() += milli,
+            Amount::Scalar(milli) => match scalars.binary_search_by(|(known, _)| known.cmp(&name)) {
+                Ok(at) => scalars[at].1 += milli,
+                Err(at) => scalars.insert(at, (name, *milli)),
+            },
             Amount::Ranges(_) => {
                 let text = ranges(all.ranges(item.kind.name().as_str()).as_slice().iter().copied());
                 others.insert(name, text);

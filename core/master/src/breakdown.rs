@@ -2,7 +2,7 @@
 
 use crate::{Master, Tables, is_terminal, operator::Quantities};
 use model::{
-    mesos::{FrameworkId, Role},
+    mesos::{FrameworkId, Resource, Role, Task},
     resources::allocation_role,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,6 +18,52 @@ pub struct Breakdown {
     pub reserved: Quantities,
     /// What counts against its quota: what is used, and what is reserved and not used.
     pub consumed: Quantities,
+}
+
+/// What tasks and executors hold, in amounts.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    /// By the role that it is allocated to.
+    allocated: BTreeMap<String, Quantities>,
+    /// What of it is reserved, by the role that it is reserved to.
+    reserved: BTreeMap<String, Quantities>,
+}
+
+impl Held {
+    /// What those of these tasks hold that have not ended.
+    pub fn of<'a>(tasks: impl Iterator<Item = &'a Task>) -> Self {
+        let mut held = Self::default();
+        for task in tasks.filter(|t| !is_terminal(t.state())) {
+            held.add(crate::agents::role_of(task), &task.resources);
+        }
+        held
+    }
+    fn add(&mut self, role: &str, resources: &[Resource]) {
+        at(&mut self.allocated, role).add_messages(resources);
+        for resource in resources {
+            let reserved = resource.reservations.last().and_then(|r| r.role.as_deref());
+            let reserved = reserved.or(resource.role.as_deref()).filter(|r| *r != "*");
+            if let Some(reserved) = reserved {
+                at(&mut self.reserved, reserved).add_messages(std::slice::from_ref(resource));
+            }
+        }
+    }
+    /// Adds what others hold.
+    pub fn add_all(&mut self, others: &Self) {
+        for (role, more) in &others.allocated {
+            at(&mut self.allocated, role).add_all(more);
+        }
+        for (role, more) in &others.reserved {
+            at(&mut self.reserved, role).add_all(more);
+        }
+    }
+}
+
+fn at<'a, V: Default>(all: &'a mut BTreeMap<String, V>, role: &str) -> &'a mut V {
+    if !all.contains_key(role) {
+        all.insert(role.to_owned(), V::default());
+    }
+    all.entry(role.to_owned()).or_default()
 }
 
 /// Whether a role is another one, or lies below it.
@@ -51,23 +97,22 @@ pub fn known_roles(tables: &impl Tables) -> BTreeSet<String> {
 
 /// What all these roles have: one walk over tasks, offers and agents.
 pub fn breakdowns(tables: &impl Tables, roles: &BTreeSet<String>) -> BTreeMap<String, Breakdown> {
-    let mut found: BTreeMap<String, Breakdown> = BTreeMap::new();
-    let mut used_reserved: BTreeMap<String, Quantities> = BTreeMap::new();
     let tasks = tables.frameworks().values().flat_map(|f| f.tasks.values());
-    let tasks = tasks.filter(|t| !is_terminal(t.state()));
-    let executors = tables.agents().values().flat_map(|agent| agent.executors.values());
-    let executors = executors.map(|e| (allocation_role(&e.resources).unwrap_or("*"), &e.resources));
-    for (role, resources) in tasks.map(|t| (crate::agents::role_of(t), &t.resources)).chain(executors) {
-        found.entry(role.to_owned()).or_default().allocated.add_messages(resources);
-        for resource in resources {
-            let reserved = resource.reservations.last().and_then(|r| r.role.as_deref());
-            let reserved = reserved.or(resource.role.as_deref()).filter(|r| *r != "*");
-            if let Some(reserved) = reserved {
-                let used = used_reserved.entry(reserved.to_owned()).or_default();
-                used.add_messages(std::slice::from_ref(resource));
-            }
-        }
+    breakdowns_with(tables, roles, Held::of(tasks))
+}
+
+/// The same, where it is known what tasks hold.
+pub fn breakdowns_with(
+    tables: &impl Tables,
+    roles: &BTreeSet<String>,
+    mut held: Held,
+) -> BTreeMap<String, Breakdown> {
+    for executor in tables.agents().values().flat_map(|agent| agent.executors.values()) {
+        held.add(allocation_role(&executor.resources).unwrap_or("*"), &executor.resources);
     }
+    let used_reserved = held.reserved;
+    let with = |(role, allocated)| (role, Breakdown { allocated, ..Breakdown::default() });
+    let mut found: BTreeMap<String, Breakdown> = held.allocated.into_iter().map(with).collect();
     for offer in tables.offers().values() {
         found.entry(offer.role.to_string()).or_default().offered.add(&offer.resources);
     }
@@ -98,57 +143,41 @@ pub fn breakdowns(tables: &impl Tables, roles: &BTreeSet<String>) -> BTreeMap<St
 }
 
 impl Master {
-    /// Every role that somebody is in, or that has a weight, quota or reservation, with all that lie above them.
-    pub fn known_roles(&self) -> BTreeSet<String> {
-        known_roles(self)
-    }
-
-    /// What all these roles have: one walk over tasks, offers and agents.
-    pub fn breakdowns(&self, roles: &BTreeSet<String>) -> BTreeMap<String, Breakdown> {
-        breakdowns(self, roles)
-    }
-
     /// What one role has.
     pub fn breakdown(&self, role: &str) -> Breakdown {
-        self.breakdowns(&BTreeSet::from([role.to_owned()])).remove(role).unwrap_or_default()
+        breakdowns(self, &BTreeSet::from([role.to_owned()])).remove(role).unwrap_or_default()
     }
+}
 
-    /// The weight of a role.
-    pub fn weight(&self, role: &str) -> f64 {
-        self.policy.weights.get(role).copied().unwrap_or(1.0)
-    }
-
-    /// Roles as GET_ROLES lists them.
-    pub fn role_messages(&self) -> Vec<Role> {
-        let known = self.known_roles();
-        let found = self.breakdowns(&known);
-        let mut members: BTreeMap<String, Vec<FrameworkId>> = BTreeMap::new();
-        for framework in self.frameworks.values() {
-            for role in framework.roles() {
-                let id = FrameworkId { value: framework.id().to_owned() };
-                members.entry(role).or_default().push(id);
-            }
+/// Roles as GET_ROLES lists them, where it is known what tasks hold.
+pub fn role_messages(tables: &impl Tables, held: Held) -> Vec<Role> {
+    let known = known_roles(tables);
+    let found = breakdowns_with(tables, &known, held);
+    let mut members: BTreeMap<String, Vec<FrameworkId>> = BTreeMap::new();
+    for framework in tables.frameworks().values() {
+        for role in framework.roles() {
+            let id = FrameworkId { value: framework.id().to_owned() };
+            members.entry(role).or_default().push(id);
         }
-        let role = |name: &String| {
-            let breakdown = found.get(name).cloned().unwrap_or_default();
-            let mut sum = breakdown.allocated;
-            sum.add_all(&breakdown.offered);
-            // A range has no place in this answer.
-            sum.0.remove("ports");
-            let resources = sum.0.iter().map(|(name, milli)| {
-                let scalar = model::mesos::value::Scalar { value: model::resources::to_float(*milli) };
-                let mut resource =
-                    model::mesos::Resource { name: name.clone(), scalar: Some(scalar), ..Default::default() };
-                resource.set_type(model::mesos::value::Type::Scalar);
-                resource
-            });
-            Role {
-                weight: self.weight(name),
-                frameworks: members.remove(name).unwrap_or_default(),
-                resources: resources.collect(),
-                name: name.clone(),
-            }
-        };
-        known.iter().map(role).collect()
     }
+    let role = |name: &String| {
+        let breakdown = found.get(name).cloned().unwrap_or_default();
+        let mut sum = breakdown.allocated;
+        sum.add_all(&breakdown.offered);
+        // A range has no place in this answer.
+        sum.0.remove("ports");
+        let resources = sum.0.iter().map(|(name, milli)| {
+            let scalar = model::mesos::value::Scalar { value: model::resources::to_float(*milli) };
+            let mut resource = Resource { name: name.clone(), scalar: Some(scalar), ..Default::default() };
+            resource.set_type(model::mesos::value::Type::Scalar);
+            resource
+        });
+        Role {
+            weight: tables.policy().weight(name),
+            frameworks: members.remove(name).unwrap_or_default(),
+            resources: resources.collect(),
+            name: name.clone(),
+        }
+    };
+    known.iter().map(role).collect()
 }

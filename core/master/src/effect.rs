@@ -1,12 +1,12 @@
 //! Everything that a master asks for.
 
+use crate::Told;
 use model::{
     link::{Envelope, Upid},
-    mesos::{master, scheduler},
+    mesos::scheduler,
     request::Http,
     save::{Change, SaveId},
 };
-use std::sync::Arc;
 
 /// What a master asks of the shell.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub enum Effect {
     /// Something on its HTTP surface.
     Http(Http<scheduler::Event>),
     /// Something on the operator's event streams.
-    Operator(Http<Arc<master::Event>>),
+    Operator(Http<Told>),
     /// A message to an agent.
     Send(Box<Envelope>),
     /// Hold a connection to this agent, and say when it breaks.

@@ -35,7 +35,7 @@ mod updates;
 mod validate;
 mod view;
 
-pub use breakdown::{Breakdown, breakdowns, known_roles};
+pub use breakdown::{Breakdown, Held, breakdowns, breakdowns_with, known_roles, role_messages};
 pub use config::{Config, HEARTBEAT_INTERVAL, VERSION};
 pub use counters::{Counters, EventCounts};
 pub use effect::Effect;
@@ -44,7 +44,7 @@ pub use messages::{Tables, usage};
 pub use operator::{OperatorCall, Quantities};
 pub use policy::Policy;
 pub use state::{Agent, Framework, OperationUuid, Outstanding, Session, Stream, is_terminal, roles};
-pub use subscribers::Subscribers;
+pub use subscribers::{Subscribers, Told};
 pub use validate::call as validate_call;
 pub use view::View;
 

@@ -46,6 +46,10 @@ pub fn same_machine(a: &MachineId, b: &MachineId) -> bool {
 }
 
 impl Policy {
+    /// The weight of a role.
+    pub fn weight(&self, role: &str) -> f64 {
+        self.weights.get(role).copied().unwrap_or(1.0)
+    }
     /// Takes in one durable record. False if it is none of this.
     pub(crate) fn read(&mut self, key: &str, value: &[u8]) -> Option<bool> {
         let text = || std::str::from_utf8(value).ok();

@@ -1,8 +1,9 @@
-//! The operator API's event stream: who listens, and what they hear. A slow reader is cut by the shell.
+//! The operator API's event stream: who listens, and what they hear. A slow reader is cut by the shell, which also writes
+//! what there was when a stream was opened: with many tasks that takes long, and a copy of the tables waits for it.
 //!
 //! Which events there are: apache/mesos@c1b42f79:src/master/master.cpp (`Master::Subscribers`).
 
-use crate::{Effect, Framework, Master, Tables as _, config::HEARTBEAT_INTERVAL, timers::Timer};
+use crate::{Effect, Framework, Master, Tables as _, View, config::HEARTBEAT_INTERVAL, timers::Timer};
 use base::{Effects, Time};
 use model::{
     mesos::{
@@ -30,6 +31,26 @@ impl Subscribers {
     }
 }
 
+/// What is put on such a stream.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// SUBSCRIBED: all that there was at that instant.
+    Everything(Arc<View>),
+    /// Something that happened.
+    Event(Arc<Event>),
+}
+
+impl View {
+    /// SUBSCRIBED, as a message.
+    pub fn subscribed(&self) -> Event {
+        let subscribed = event::Subscribed {
+            get_state: Some(self.state_message()),
+            heartbeat_interval_seconds: Some(HEARTBEAT_INTERVAL.as_secs_f64()),
+        };
+        Event { subscribed: Some(subscribed), ..of(event::Type::Subscribed) }
+    }
+}
+
 fn of(kind: event::Type) -> Event {
     Event { r#type: Some(kind.into()), ..Default::default() }
 }
@@ -44,13 +65,9 @@ impl Master {
     ) {
         let stream = StreamId(request.0);
         out.push(Effect::Operator(Http::Open { request, headers: Vec::new(), codec }));
-        let subscribed = event::Subscribed {
-            get_state: Some(self.state_message()),
-            heartbeat_interval_seconds: Some(HEARTBEAT_INTERVAL.as_secs_f64()),
-        };
-        let event = Event { subscribed: Some(subscribed), ..of(event::Type::Subscribed) };
-        for event in [event, of(event::Type::Heartbeat)] {
-            out.push(Effect::Operator(Http::Send { stream, event: Arc::new(event) }));
+        let beat = Told::Event(Arc::new(of(event::Type::Heartbeat)));
+        for event in [Told::Everything(Arc::new(self.view())), beat] {
+            out.push(Effect::Operator(Http::Send { stream, event }));
         }
         self.subscribers.streams.push_back(stream);
         self.timers.set(Timer::OperatorHeartbeat(stream), now + HEARTBEAT_INTERVAL);
@@ -62,7 +79,8 @@ impl Master {
     }
 
     pub(crate) fn operator_heartbeat(&mut self, stream: StreamId, now: Time, out: &mut Effects<Effect>) {
-        out.push(Effect::Operator(Http::Send { stream, event: Arc::new(of(event::Type::Heartbeat)) }));
+        let event = Told::Event(Arc::new(of(event::Type::Heartbeat)));
+        out.push(Effect::Operator(Http::Send { stream, event }));
         self.timers.set(Timer::OperatorHeartbeat(stream), now + HEARTBEAT_INTERVAL);
     }
 
@@ -77,7 +95,8 @@ impl Master {
             return;
         }
         let streams = self.subscribers.streams.iter().copied().collect();
-        out.push(Effect::Operator(Http::SendAll { streams, event: Arc::new(make()) }));
+        let event = Told::Event(Arc::new(make()));
+        out.push(Effect::Operator(Http::SendAll { streams, event }));
     }
 
     pub(crate) fn publish_framework(&self, id: &str, added: bool, out: &mut Effects<Effect>) {

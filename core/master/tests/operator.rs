@@ -2,7 +2,7 @@
 //! stream. The disk answers when the test says so.
 
 use base::{Effects, Machine as _, Now, Rng, Time};
-use master::{Config, Effect, Input, Master, OperatorCall};
+use master::{Config, Effect, Input, Master, OperatorCall, Told};
 use model::{
     link::{Envelope, Message, Upid},
     mesos::{
@@ -23,6 +23,14 @@ use model::{
 use std::{sync::Arc, time::Duration};
 
 const ME: &str = "127.0.0.1:5050";
+
+/// What a stream is told, as a message.
+fn event_of(told: Told) -> Arc<model::mesos::master::Event> {
+    match told {
+        Told::Everything(view) => Arc::new(view.subscribed()),
+        Told::Event(event) => event,
+    }
+}
 
 struct World {
     master: Master,
@@ -83,8 +91,11 @@ impl World {
                 match effect {
                     Effect::Http(Http::Reply { request, answer }) => self.answers.push((request, answer)),
                     Effect::Http(Http::Send { stream, event }) => self.events.push((stream, event)),
-                    Effect::Operator(Http::Send { stream, event }) => self.said.push((stream, event)),
+                    Effect::Operator(Http::Send { stream, event }) => {
+                        self.said.push((stream, event_of(event)))
+                    }
                     Effect::Operator(Http::SendAll { streams, event }) => {
+                        let event = event_of(event);
                         self.said.extend(streams.into_iter().map(|stream| (stream, event.clone())));
                     }
                     Effect::Operator(Http::Close { stream }) => self.closed.push(stream),
@@ -309,7 +320,7 @@ fn a_decision_is_said_when_it_is_durable_and_survives_a_restart() {
     let third = world.ask(OperatorCall::Deactivate(agent.value.clone()));
     let fourth = world.ask(OperatorCall::UpdateSchedule(schedule()));
     assert!([first, second, third, fourth].iter().all(|r| world.answer(*r).is_none()), "not durable yet");
-    assert_eq!(world.master.weight("a"), 1.0, "and so it does not count yet");
+    assert_eq!(world.master.policy().weight("a"), 1.0, "and so it does not count yet");
     assert_eq!(world.waiting.len(), 1, "calls are decided one after another");
     world.disk();
     for request in [first, second, third, fourth] {
@@ -317,7 +328,7 @@ fn a_decision_is_said_when_it_is_durable_and_survives_a_restart() {
     }
     let again = World::from(world.records.clone(), world.now);
     let policy = again.master.policy();
-    assert_eq!(again.master.weight("a"), 2.0);
+    assert_eq!(again.master.policy().weight("a"), 2.0);
     assert_eq!(policy.quotas["a"], limit("a", 1.0));
     assert!(policy.is_deactivated(&agent.value));
     assert_eq!(policy.schedule, schedule());
@@ -350,7 +361,7 @@ fn what_the_store_refuses_is_answered_and_changes_nothing() {
     let (status, why) = world.answer(first).expect("an answer");
     assert_eq!((status, why.contains("full")), (503, true), "{why}");
     assert_eq!(world.answer(second), Some((200, String::new())), "the next one is decided all the same");
-    assert_eq!((world.master.weight("a"), world.master.weight("b")), (1.0, 3.0));
+    assert_eq!((world.master.policy().weight("a"), world.master.policy().weight("b")), (1.0, 3.0));
 }
 
 #[test]

@@ -62,14 +62,14 @@ pub fn task_info(spec: &Spec, site: Site<'_>, taken: Taken) -> TaskInfo {
         name: name.clone(),
         task_id: TaskId { value: site.task.to_owned() },
         agent_id: AgentId { value: site.agent.to_owned() },
-        discovery: Some(discovery_of(spec, name, &ports)),
+        discovery: Some(Box::new(discovery_of(spec, name, &ports))),
         resources: taken.resources,
         command: Some(command),
-        health_check,
+        health_check: health_check.map(Box::new),
         labels: labels_of(&spec.labels),
         kill_policy: grace,
         check: spec.check.as_ref().map(|check| check_of(check, &ports)),
-        container: container_of(spec),
+        container: container_of(spec).map(Box::new),
         limits: spec
             .limits
             .iter()

@@ -5,16 +5,16 @@ use crate::driver::Driven;
 use endpoints::master::{Artist, Ask};
 use http::{Response, StatusCode};
 use master::{Master, View};
-use model::document::Parts;
+use model::{document::Parts, request::Codec};
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
-use web::Reply;
+use web::{Promise, Reply};
 
 /// Documents that are kept; when more are asked for, those that nobody waits for are forgotten.
 const KEPT_MAX: usize = 32;
@@ -33,6 +33,16 @@ struct Drawn {
 
 type Room = Arc<tokio::sync::Mutex<Option<Drawn>>>;
 
+/// Waits until nobody else draws.
+fn free(artist: &Mutex<Artist>) -> MutexGuard<'_, Artist> {
+    artist.lock().unwrap_or_else(|poisoned| {
+        // What broke in the middle of a drawing is not gone on with.
+        let mut artist = poisoned.into_inner();
+        artist.forget();
+        artist
+    })
+}
+
 /// All documents of a master.
 #[derive(Clone)]
 pub struct Documents {
@@ -44,13 +54,8 @@ pub struct Documents {
 
 impl Documents {
     /// None is drawn yet.
-    pub fn of(driven: Driven<Master>) -> Self {
-        let all = Self {
-            driven,
-            artist: Arc::default(),
-            rooms: Arc::default(),
-            numbers: Arc::new(AtomicU64::new(1)),
-        };
+    pub fn of(driven: Driven<Master>, artist: Arc<Mutex<Artist>>) -> Self {
+        let all = Self { driven, artist, rooms: Arc::default(), numbers: Arc::new(AtomicU64::new(1)) };
         let (numbers, artist, rooms) =
             (Arc::downgrade(&all.numbers), all.artist.clone(), Arc::downgrade(&all.rooms));
         tokio::spawn(async move {
@@ -66,6 +71,15 @@ impl Documents {
             }
         });
         all
+    }
+
+    /// Begins a stream of the operator's with all that there was when it was opened.
+    pub fn begin(artist: &Arc<Mutex<Artist>>, view: Arc<View>, promise: Promise, codec: Codec) {
+        let artist = artist.clone();
+        tokio::spawn(web::reading::work(move || {
+            let parts = free(&artist).everything(&view, codec);
+            promise.keep(parts.iter().map(|part| part.plain.clone()).collect());
+        }));
     }
 
     /// Answers with a document that shows everything that had happened when it was asked for.
@@ -89,15 +103,7 @@ impl Documents {
             return Reply::Parts(drawn.sheet.clone());
         }
         let (artist, seen) = (self.artist.clone(), view.clone());
-        let sheet = tokio::task::spawn_blocking(move || {
-            let mut artist = artist.lock().unwrap_or_else(|poisoned| {
-                // What broke in the middle of a drawing is not gone on with.
-                let mut artist = poisoned.into_inner();
-                artist.forget();
-                artist
-            });
-            artist.draw(&ask, &seen).map(Arc::new)
-        });
+        let sheet = web::reading::work(move || free(&artist).draw(&ask, &seen).map(Arc::new));
         let Ok(sheet) = sheet.await else {
             let mut failed = Response::new(Arc::default());
             *failed.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;

@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::{mpsc, oneshot};
-use web::{Reply, SendError, StreamHandle};
+use web::{Promise, Reply, SendError, StreamHandle};
 
 /// Bytes that may wait for one slow reader; then it is cut.
 const STREAM_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -123,6 +123,11 @@ impl<E: 'static> Hub<E> {
         if to.len() > 1 {
             relieve(&mut streams);
         }
+    }
+
+    /// What is sent on a stream from now on waits for something that is not there yet.
+    pub fn promise(&self, stream: StreamId) -> Option<(Promise, Codec)> {
+        locked(&self.streams).get(&stream).map(|(handle, codec)| (handle.promise(), *codec))
     }
 
     /// Sends bytes that mean nothing to all streams, so that proxies keep them and clients that have gone are noticed.

@@ -5,7 +5,7 @@ use crate::{
     chronicle::{self, Chronicle},
     closed,
     documents::Documents,
-    driver::{Driven, Saver, drive_observed, now, system_rng},
+    driver::{Driven, Saver, drive_apart, now, system_rng},
     flags::{Refused, Values},
     hub::{Hub, Style},
     measure::{StoreDir, Timings},
@@ -14,8 +14,8 @@ use crate::{
 };
 use base::Now;
 use endpoints::{Arrived, Perform, Routed};
-use master::{Config, Effect, Input, Master, OperatorCall};
-use model::link::Upid;
+use master::{Config, Effect, Input, Master, OperatorCall, Told};
+use model::{link::Upid, request::Http};
 use std::{path::Path, sync::Arc};
 use web::{
     Limits, Reply,
@@ -67,13 +67,16 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let operator_style =
         Style { frame: endpoints::master::operator_event, media_type: api::call::media_type };
     let (operator, mut operator_closed) = Hub::new(operator_style);
+    let artist = Arc::default();
+    let drawing = Arc::clone(&artist);
     let performing = (hub.clone(), operator.clone(), link.clone());
     let chronicle = Chronicle::default();
     let telling = chronicle.clone();
     let (allocations, commits) = (Timings::default(), Timings::default());
     let (timed, committed) = (allocations.clone(), commits.clone());
     let mut runs = 0;
-    let (driven, task) = drive_observed(
+    let (driven, task) = drive_apart(
+        "master",
         machine,
         rng,
         || Input::Tick,
@@ -89,6 +92,12 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                 telling.of(&effect).iter().for_each(|line| tracing::info!("{line}"));
                 match effect {
                     Effect::Http(http) => hub.perform(http),
+                    // It takes long: what happens meanwhile waits for it on that stream.
+                    Effect::Operator(Http::Send { stream, event: Told::Everything(view) }) => {
+                        if let Some((promise, codec)) = operator.promise(stream) {
+                            Documents::begin(&drawing, view, promise, codec);
+                        }
+                    }
                     Effect::Operator(http) => operator.perform(http),
                     Effect::Send(envelope) => link.send(*envelope),
                     Effect::Link(Upid { address, .. }) => link.link(address),
@@ -103,7 +112,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                 timed.note(took);
             }
         },
-    );
+    )?;
     let tools = Tools { more: more(&driven, allocations, commits, fetched, dir), meter: None };
     let inbox = driven.clone();
     let mut in_process = here.register(advertised);
@@ -127,7 +136,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
             inbox.send(input).await;
         }
     });
-    let documents = Documents::of(driven.clone());
+    let documents = Documents::of(driven.clone(), artist);
     let attached: Arc<[_]> = crate::levels::attached(values.get("log_dir"), "master").into();
     let handler = move |incoming: web::Incoming| {
         let (driven, hub, operator) = (driven.clone(), hub.clone(), operator.clone());

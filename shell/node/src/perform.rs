@@ -36,7 +36,7 @@ impl Tools {
             Perform::Metrics(ask) => {
                 let mut measured = measure::system();
                 measured.named = (self.more)();
-                let rendered = tokio::task::spawn_blocking(move || {
+                let rendered = web::reading::work(move || {
                     let mut ask = ask;
                     ask.read_tables();
                     render_measured(ask, &measured)

@@ -7,9 +7,10 @@ pub mod client;
 mod connection;
 pub mod link;
 mod parts;
+pub mod reading;
 pub mod scheduler;
 mod server;
 mod stream;
 
 pub use server::{BindError, Incoming, Limits, Reply, Upload, bind, serve};
-pub use stream::{SendError, StreamBody, StreamHandle, stream};
+pub use stream::{Promise, SendError, StreamBody, StreamHandle, stream};

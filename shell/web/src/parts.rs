@@ -2,6 +2,7 @@
 //!
 //! Never: what is in them, nor who shares them.
 
+use crate::reading;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use flate2::{Compress, Compression, FlushCompress};
 use http::{HeaderValue, Response, header};
@@ -14,6 +15,7 @@ use std::{
     task::{Context, Poll},
     vec,
 };
+use tokio::sync::watch;
 
 /// After so much the others that wait for this thread come first: a client that reads as fast as it can would hold it up
 /// for as long as its body is.
@@ -31,12 +33,24 @@ pub struct PartsBody {
     pieces: vec::IntoIter<Bytes>,
     left: u64,
     turn: usize,
+    /// Tells where it is sent from that it is over.
+    sending: Option<Sending>,
+}
+
+/// True while a large body is sent on a connection.
+#[derive(Debug)]
+struct Sending(watch::Sender<bool>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
 }
 
 impl PartsBody {
     fn new(all: impl Iterator<Item = Bytes>) -> Self {
         let (mut pieces, mut small, mut left) = (Vec::new(), BytesMut::new(), 0);
-        for piece in all {
+        for mut piece in all {
             left += piece.len() as u64;
             if piece.len() < ALONE_BYTES_MIN {
                 small.extend_from_slice(&piece);
@@ -44,14 +58,32 @@ impl PartsBody {
                 if !small.is_empty() {
                     pieces.push(small.split().freeze());
                 }
+                while piece.len() > TURN_BYTES {
+                    pieces.push(piece.split_to(TURN_BYTES));
+                }
                 pieces.push(piece);
             }
         }
         if !small.is_empty() {
             pieces.push(small.freeze());
         }
-        Self { pieces: pieces.into_iter(), left, turn: 0 }
+        Self { pieces: pieces.into_iter(), left, turn: 0, sending: None }
     }
+    /// The same; where it is large, `large` is true until it has been handed over or dropped, and nothing is handed over
+    /// before who waits for that has had its turn.
+    pub fn telling(mut self, large: &watch::Sender<bool>) -> Self {
+        if self.left >= reading::LARGE_BYTES_MIN as u64 {
+            large.send_replace(true);
+            self.sending = Some(Sending(large.clone()));
+            self.turn = TURN_BYTES;
+        }
+        self
+    }
+}
+
+/// A body that stands in one piece.
+pub fn one(body: Bytes) -> PartsBody {
+    PartsBody::new(std::iter::once(body))
 }
 
 impl Body for PartsBody {
@@ -70,6 +102,9 @@ impl Body for PartsBody {
         let next = self.pieces.next();
         self.turn += next.as_ref().map_or(0, Bytes::len);
         self.left -= next.as_ref().map_or(0, |piece| piece.len() as u64);
+        if self.left == 0 {
+            self.sending = None;
+        }
         Poll::Ready(next.map(|piece| Ok(Frame::data(piece))))
     }
     fn is_end_stream(&self) -> bool {

@@ -6,20 +6,24 @@ use crate::{
     body::{self, Unread},
     connection::{Socket, Watch},
     parts::{self, PartsBody},
+    reading,
     stream::StreamBody,
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::{server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
+};
 use model::{document::Part, request::RequestId};
 use std::{
     collections::VecDeque,
     convert::Infallible,
     io,
     net::SocketAddr,
-    pin::pin,
+    pin::Pin,
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -229,7 +233,7 @@ async fn converse<H, F>(
     stream: TcpStream,
     peer: SocketAddr,
     limits: Limits,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
     handler: H,
     watch: Arc<Watch>,
 ) where
@@ -241,96 +245,160 @@ async fn converse<H, F>(
         Err(error) => return tracing::debug!(%error, "a connection went away at once"),
     };
     let cut = Arc::new(Notify::new());
-    let stopping = stop.clone();
-    let service = service_fn(|request: Request<hyper::body::Incoming>| {
-        watch.busy();
-        let (watch, cut, handler, stopping) = (watch.clone(), cut.clone(), handler.clone(), stopping.clone());
-        async move {
-            let records = |value: &HeaderValue| value.as_bytes() == RECORDS;
-            let whole = async {
-                if request.headers().get(header::CONTENT_TYPE).is_some_and(records) {
-                    let (head, body) = request.into_parts();
-                    return Ok((Request::from_parts(head, Bytes::new()), false, Some(Upload(body))));
-                }
-                whole(request, limits).await.map(|(request, gzip)| (request, gzip, None))
-            };
-            let reply = match tokio::time::timeout(limits.body_timeout, whole).await {
-                Ok(Ok((request, gzip, upload))) => {
-                    let reply = handler(Incoming { id: next_id(), peer, local, request, upload }).await;
-                    match reply {
-                        Reply::Full(answer) if gzip => Said::Full(body::compress(answer)),
-                        // It takes long for parts that nobody has asked for yet.
-                        Reply::Parts(answer) if gzip => {
-                            match tokio::task::spawn_blocking(|| parts::gzip(answer)).await {
-                                Ok(answer) => Said::Parts(answer),
-                                Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, String::new()),
-                            }
-                        }
-                        Reply::Full(answer) => Said::Full(answer),
-                        Reply::Parts(answer) => Said::Parts(parts::plain(answer)),
-                        Reply::Stream(head, stream) => Said::Stream(head, stream),
+    let (large, sends_large) = watch::channel(false);
+    let service = {
+        let (watch, cut, stopping) = (watch.clone(), cut.clone(), stop.clone());
+        service_fn(move |request: Request<hyper::body::Incoming>| {
+            watch.busy();
+            let (watch, cut, handler) = (watch.clone(), cut.clone(), handler.clone());
+            let (mut stopping, large) = (stopping.clone(), large.clone());
+            async move {
+                let said = answer(request, peer, local, limits, &cut, handler).await;
+                Ok::<_, Infallible>(match said {
+                    Said::Full(answer) => {
+                        watch.idle();
+                        answer.map(|bytes| Either::Left(Either::Left(Full::new(bytes))))
                     }
-                }
-                Ok(Err(Unread::Refuse(status, text))) => refused(status, text),
-                Ok(Err(Unread::Broken)) => {
-                    cut.notify_one();
-                    refused(StatusCode::BAD_REQUEST, String::new())
-                }
-                Err(_) => {
-                    refused(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time".to_owned())
-                }
-            };
-            Ok::<_, Infallible>(match reply {
-                Said::Full(answer) => {
-                    watch.idle();
-                    answer.map(|bytes| Either::Left(Either::Left(Full::new(bytes))))
-                }
-                Said::Parts(answer) => {
-                    watch.idle();
-                    answer.map(|body| Either::Left(Either::Right(body)))
-                }
-                // what arrives during a stream is not looked at
-                Said::Stream(head, stream) => {
-                    stream.cut_by(cut.clone());
-                    let cut_on_stop = cut;
-                    let mut stopping = stopping;
-                    let ended = stream.ended();
-                    tokio::spawn(async move {
-                        tokio::select! {
-                            _ = stopping.wait_for(|stop| *stop) => cut_on_stop.notify_one(),
-                            () = ended => {}
-                        }
-                    });
-                    head.map(|()| Either::Right(stream))
-                }
-            })
-        }
-    });
+                    Said::Parts(answer) => {
+                        watch.idle();
+                        answer.map(|body| Either::Left(Either::Right(body.telling(&large))))
+                    }
+                    // what arrives during a stream is not looked at
+                    Said::Stream(head, stream) => {
+                        stream.cut_by(cut.clone());
+                        stream.telling(large);
+                        let ended = stream.ended();
+                        tokio::spawn(async move {
+                            tokio::select! {
+                                _ = stopping.wait_for(|stop| *stop) => cut.notify_one(),
+                                () = ended => {}
+                            }
+                        });
+                        head.map(|()| Either::Right(stream))
+                    }
+                })
+            }
+        })
+    };
     let mut http = http1::Builder::new();
     // Not pipeline_flush: with it hyper buffers a stream without bound for a client that does not read.
     http.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(128 * 1024);
-    let mut connection =
-        pin!(http.serve_connection(TokioIo::new(Socket::new(stream, watch.clone())), service));
-    let mut graceful = false;
-    loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(%peer, %error, "a connection broke");
+    let connection = http.serve_connection(TokioIo::new(Socket::new(stream, watch.clone())), service);
+    let connection = Box::pin(connection);
+    let mut talk =
+        Talk { connection, peer, limits, stop, watch, cut, sends_large, aside: false, graceful: false };
+    // Large bodies are sent by threads that stand behind all others; the next request is read here again.
+    while let Some(moved) = talk.go_on().await {
+        match reading::go_on(moved.go_on()).await {
+            Ok(Some(back)) => talk = back,
+            Ok(None) => return,
+            Err(error) => return tracing::debug!(%peer, %error, "a connection broke while it was read"),
+        }
+    }
+}
+
+/// A connection that is talked on.
+struct Talk<C> {
+    connection: Pin<Box<C>>,
+    peer: SocketAddr,
+    limits: Limits,
+    stop: watch::Receiver<bool>,
+    watch: Arc<Watch>,
+    cut: Arc<Notify>,
+    sends_large: watch::Receiver<bool>,
+    /// Whether it is where large bodies are sent.
+    aside: bool,
+    graceful: bool,
+}
+
+impl<C: GracefulConnection<Error = hyper::Error>> Talk<C> {
+    /// Talks until it is over, or is to go on at the other place: then it comes back.
+    async fn go_on(mut self) -> Option<Self> {
+        let peer = self.peer;
+        loop {
+            tokio::select! {
+                biased;
+                ended = self.connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%peer, %error, "a connection broke");
+                    }
+                    return None;
                 }
-                return;
-            }
-            () = cut.notified() => return,
-            () = watch.was_cut() => return tracing::debug!(%peer, "a silent connection made room for others"),
-            () = watch.head_overdue(limits.head_timeout) => {
-                return tracing::debug!(%peer, "a request head did not arrive in time");
-            }
-            _ = stop.wait_for(|stop| *stop), if !graceful => {
-                graceful = true;
-                connection.as_mut().graceful_shutdown();
+                true = turned(&mut self.sends_large, !self.aside) => {
+                    self.aside = !self.aside;
+                    return Some(self);
+                }
+                () = self.cut.notified() => return None,
+                () = self.watch.was_cut() => {
+                    tracing::debug!(%peer, "a silent connection made room for others");
+                    return None;
+                }
+                () = self.watch.head_overdue(self.limits.head_timeout) => {
+                    tracing::debug!(%peer, "a request head did not arrive in time");
+                    return None;
+                }
+                _ = turned(&mut self.stop, true), if !self.graceful => {
+                    self.graceful = true;
+                    self.connection.as_mut().graceful_shutdown();
+                }
             }
         }
+    }
+}
+
+/// Waits until this is so; false if it will never be.
+async fn turned(it: &mut watch::Receiver<bool>, so: bool) -> bool {
+    it.wait_for(|is| *is == so).await.is_ok()
+}
+
+/// What one request is answered.
+async fn answer<H, F>(
+    request: Request<hyper::body::Incoming>,
+    peer: SocketAddr,
+    local: SocketAddr,
+    limits: Limits,
+    cut: &Notify,
+    handler: H,
+) -> Said
+where
+    H: Fn(Incoming) -> F,
+    F: Future<Output = Reply>,
+{
+    let records = |value: &HeaderValue| value.as_bytes() == RECORDS;
+    let whole = async {
+        if request.headers().get(header::CONTENT_TYPE).is_some_and(records) {
+            let (head, body) = request.into_parts();
+            return Ok((Request::from_parts(head, Bytes::new()), false, Some(Upload(body))));
+        }
+        whole(request, limits).await.map(|(request, gzip)| (request, gzip, None))
+    };
+    match tokio::time::timeout(limits.body_timeout, whole).await {
+        Ok(Ok((request, gzip, upload))) => {
+            match handler(Incoming { id: next_id(), peer, local, request, upload }).await {
+                Reply::Full(answer) if answer.body().len() >= reading::LARGE_BYTES_MIN => {
+                    said(move || if gzip { body::compress(answer) } else { answer }.map(parts::one)).await
+                }
+                Reply::Full(answer) if gzip => Said::Full(body::compress(answer)),
+                // It takes long for parts that nobody has asked for yet.
+                Reply::Parts(answer) if gzip => said(|| parts::gzip(answer)).await,
+                Reply::Full(answer) => Said::Full(answer),
+                Reply::Parts(answer) => Said::Parts(parts::plain(answer)),
+                Reply::Stream(head, stream) => Said::Stream(head, stream),
+            }
+        }
+        Ok(Err(Unread::Refuse(status, text))) => refused(status, text),
+        Ok(Err(Unread::Broken)) => {
+            cut.notify_one();
+            refused(StatusCode::BAD_REQUEST, String::new())
+        }
+        Err(_) => refused(StatusCode::REQUEST_TIMEOUT, "The request body did not arrive in time".to_owned()),
+    }
+}
+
+async fn said(make: impl FnOnce() -> Response<PartsBody> + Send + 'static) -> Said {
+    match reading::work(make).await {
+        Ok(answer) => Said::Parts(answer),
+        Err(_) => refused(StatusCode::INTERNAL_SERVER_ERROR, String::new()),
     }
 }
 

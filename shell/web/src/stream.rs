@@ -2,6 +2,7 @@
 //!
 //! A client that reads too slowly is cut. Never: what is sent.
 
+use crate::reading;
 use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use std::{
@@ -11,7 +12,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Why bytes were not taken. The stream is over in both cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +27,9 @@ pub enum SendError {
 
 #[derive(Debug, Default)]
 struct State {
+    /// What goes out before everything else, in pieces; not there yet = the queue waits for it.
+    first: VecDeque<Bytes>,
+    awaited: bool,
     queue: VecDeque<Bytes>,
     bytes: usize,
     /// No more is put in; what is queued still goes out.
@@ -43,14 +47,22 @@ struct Shared {
     ended: Notify,
     taken: Notify,
     cut: Mutex<Option<Arc<Notify>>>,
+    /// True while what goes out first is large.
+    large: Mutex<Option<watch::Sender<bool>>>,
 }
 
 impl Shared {
+    fn large(&self, so: bool) {
+        if let Some(large) = &*self.large.lock().unwrap_or_else(PoisonError::into_inner) {
+            large.send_replace(so);
+        }
+    }
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
     fn end(&self, mut state: MutexGuard<'_, State>) {
         state.over = true;
+        state.first = VecDeque::new();
         state.queue = VecDeque::new();
         state.bytes = 0;
         let waker = state.waker.take();
@@ -85,11 +97,47 @@ pub fn stream(bytes_max: usize, events_max: usize) -> (StreamHandle, StreamBody)
         ended: Notify::new(),
         taken: Notify::new(),
         cut: Mutex::new(None),
+        large: Mutex::new(None),
     });
     (StreamHandle(shared.clone()), StreamBody(shared))
 }
 
+/// What a stream begins with, once it is there. What is dropped without it cuts the stream.
+#[derive(Debug)]
+pub struct Promise(Option<Arc<Shared>>);
+
+impl Promise {
+    /// Here it is, in pieces. However large, it is one event.
+    pub fn keep(mut self, pieces: Vec<Bytes>) {
+        let Some(shared) = self.0.take() else { return };
+        shared.large(pieces.iter().map(Bytes::len).sum::<usize>() >= reading::LARGE_BYTES_MIN);
+        let mut state = shared.state();
+        state.awaited = false;
+        if !state.over {
+            state.first = pieces.into();
+        }
+        if let Some(waker) = state.waker.take() {
+            drop(state);
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.take() {
+            shared.end(shared.state());
+            shared.cut();
+        }
+    }
+}
+
 impl StreamHandle {
+    /// What is put in from now on waits for something that is not there yet.
+    pub fn promise(&self) -> Promise {
+        self.0.state().awaited = true;
+        Promise(Some(self.0.clone()))
+    }
     /// Events that wait for the client.
     pub fn waiting(&self) -> usize {
         self.0.state().queue.len()
@@ -176,6 +224,13 @@ impl StreamBody {
     }
 }
 
+impl StreamBody {
+    /// Who is told that it is large what is sent now.
+    pub(crate) fn telling(&self, large: watch::Sender<bool>) {
+        *self.0.large.lock().unwrap_or_else(PoisonError::into_inner) = Some(large);
+    }
+}
+
 impl Drop for StreamBody {
     fn drop(&mut self) {
         self.0.end(self.0.state());
@@ -190,6 +245,18 @@ impl Body for StreamBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let mut state = self.0.state();
+        if let Some(bytes) = state.first.pop_front() {
+            let last = state.first.is_empty();
+            drop(state);
+            if last {
+                self.0.large(false);
+            }
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        if state.awaited && !state.over {
+            state.waker = Some(context.waker().clone());
+            return Poll::Pending;
+        }
         if let Some(bytes) = state.queue.pop_front() {
             state.bytes -= bytes.len();
             drop(state);

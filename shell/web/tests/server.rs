@@ -268,3 +268,66 @@ async fn a_port_in_use_is_named_with_its_flag() {
     assert!(error.contains(&server.address.to_string()) && error.contains("--master-port"), "{error}");
     eventually("the first one goes on", || !server.task.is_finished()).await;
 }
+
+/// How far the threads of that name stand behind.
+fn nice_of(name: &str) -> Vec<i32> {
+    let mut found = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        let Some((head, rest)) = stat.rsplit_once(')') else { continue };
+        if head.ends_with(&format!("({name}")) {
+            found.extend(rest.split_whitespace().nth(16).and_then(|nice| nice.parse::<i32>().ok()));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_large_body_is_sent_by_threads_that_stand_behind_and_the_next_request_is_answered_as_ever() {
+    let server = served(Limits::default()).await;
+    let large = vec![b'x'; 6 * 1024 * 1024];
+    let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", large.len());
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    for _ in 0..2 {
+        socket.write_all(head.as_bytes()).await.unwrap();
+        socket.write_all(&large).await.unwrap();
+        let mut answer = Vec::new();
+        while answer.len() < large.len() || !answer.ends_with(&large) {
+            assert_ne!(socket.read_buf(&mut answer).await.unwrap(), 0, "it ends early");
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 200"));
+    }
+    let own: i32 = rustix::process::nice(0).unwrap();
+    let behind = nice_of("reading");
+    assert!(!behind.is_empty() && behind.iter().all(|nice| *nice > own || *nice == 19), "{behind:?}");
+    socket.write_all(b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn what_a_stream_begins_with_comes_first_however_late_and_large() {
+    let mut server = served(Limits::default()).await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let handle = server.streams.recv().await.unwrap();
+    let promise = handle.promise();
+    handle.send(Bytes::from("later")).unwrap();
+    let piece = Bytes::from(vec![b'p'; STREAM_BYTES_MAX]);
+    promise.keep(vec![piece.clone(), piece]);
+    handle.send(Bytes::from("last")).unwrap();
+    drop(handle);
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    let said: String = String::from_utf8(answer).unwrap();
+    let whole = said.find("later").unwrap();
+    assert_eq!(said[..whole].matches('p').count(), 2 * STREAM_BYTES_MAX);
+    assert!(said[whole..].find("last").is_some());
+    // One that is not kept ends its stream.
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let handle = server.streams.recv().await.unwrap();
+    drop(handle.promise());
+    assert_eq!(handle.send(Bytes::from("x")), Err(SendError::Gone));
+}

@@ -9,7 +9,7 @@ use api::json::Writer;
 use base::{Page, Table};
 use bytes::Bytes;
 use http::{HeaderValue, Response, header};
-use master::{Agent, Tables as _, View, usage};
+use master::{Agent, Held, Tables as _, View, usage};
 use model::{
     document::{self, Part, Parts},
     mesos::{Task, master::call::Type as Of},
@@ -39,6 +39,8 @@ pub(super) enum What {
     Slaves(Option<String>),
     /// `/frameworks`: all of them, or one.
     Frameworks(Option<String>),
+    /// `/roles`.
+    Roles,
     /// `/tasks` with its query.
     Tasks(Option<String>),
     /// A large answer of the operator API.
@@ -47,11 +49,12 @@ pub(super) enum What {
     Page,
 }
 
-/// Tasks that stand together: what is said of them, and what those that run use, by role.
+/// What of tasks that stand together those hold that run.
 #[derive(Debug)]
-pub(super) struct Tasks {
-    part: Arc<Part>,
-    pub used: BTreeMap<String, Resources>,
+struct Sums {
+    /// By role.
+    used: BTreeMap<String, Resources>,
+    held: Held,
 }
 
 /// Agents that stand together, and where in the text each one ends.
@@ -100,8 +103,8 @@ impl<K, V, T> Drawn<K, V, T> {
 /// One way to say tasks.
 #[derive(Debug, Default)]
 pub(super) struct OfTasks {
-    live: Drawn<String, Task, Tasks>,
-    ended: Drawn<u64, Task, Tasks>,
+    live: Drawn<String, Task, Arc<Part>>,
+    ended: Drawn<u64, Task, Arc<Part>>,
 }
 
 /// Writes documents, and keeps what it wrote of pages that did not change since.
@@ -109,6 +112,7 @@ pub(super) struct OfTasks {
 pub struct Artist {
     pub(super) tasks: OfTasks,
     pub(super) tasks_v1: OfTasks,
+    sums: Drawn<String, Task, Sums>,
     state_agents: Drawn<String, Agent, Agents>,
     full_agents: Drawn<String, Agent, Agents>,
     agents_v1: Drawn<String, Agent, Agents>,
@@ -159,41 +163,17 @@ fn items<'a, T: 'a>(all: impl Iterator<Item = &'a T>, write: Write<T>) -> Arc<Pa
 }
 
 impl OfTasks {
-    /// A list of tasks that are not forgotten. What those that run use is added to `used`.
-    pub(super) fn list(
-        &mut self,
-        sheet: &mut Sheet,
-        all: &Table<String, Task>,
-        write: Write<Task>,
-        used: &mut BTreeMap<String, Resources>,
-    ) {
+    /// A list of tasks that are not forgotten.
+    pub(super) fn list(&mut self, sheet: &mut Sheet, all: &Table<String, Task>, write: Write<Task>) {
         for page in all.pages() {
-            let drawn = self.live.of(page, |page| draw(page, write));
-            sheet.items(&drawn.part);
-            for (role, more) in &drawn.used {
-                *used.entry(role.clone()).or_default() += more;
-            }
+            sheet.items(self.live.of(page, |page| items(page.iter().map(|(_, task)| task), write)));
         }
     }
     /// A list of ended tasks.
     pub(super) fn ended(&mut self, sheet: &mut Sheet, all: &Table<u64, Task>, write: Write<Task>) {
         for page in all.pages() {
-            sheet.items(&self.ended.of(page, |page| draw(page, write)).part);
+            sheet.items(self.ended.of(page, |page| items(page.iter().map(|(_, task)| task), write)));
         }
-    }
-    /// What the tasks that run use, by role: none is written for it but those that changed.
-    pub(super) fn used(
-        &mut self,
-        all: &Table<String, Task>,
-        write: Write<Task>,
-    ) -> BTreeMap<String, Resources> {
-        let mut used = BTreeMap::new();
-        for page in all.pages() {
-            for (role, more) in &self.live.of(page, |page| draw(page, write)).used {
-                *used.entry(role.clone()).or_default() += more;
-            }
-        }
-        used
     }
     fn turn(&mut self) {
         self.live.turn();
@@ -201,9 +181,9 @@ impl OfTasks {
     }
 }
 
-fn draw<K>(page: &Page<K, Task>, write: Write<Task>) -> Tasks {
+fn sums(page: &Page<String, Task>) -> Sums {
     let tasks = || page.iter().map(|(_, task)| task);
-    Tasks { part: items(tasks(), write), used: usage(tasks()) }
+    Sums { used: usage(tasks()), held: Held::of(tasks()) }
 }
 
 fn draw_agents(
@@ -253,9 +233,33 @@ impl Artist {
         }
         self.agents_v1.turn();
     }
+    /// What the tasks that run use, by role.
+    pub(super) fn used(&mut self, all: &Table<String, Task>) -> BTreeMap<String, Resources> {
+        let mut used: BTreeMap<String, Resources> = BTreeMap::new();
+        for page in all.pages() {
+            for (role, more) in &self.sums.of(page, sums).used {
+                *used.entry(role.clone()).or_default() += more;
+            }
+        }
+        used
+    }
+    /// What all tasks hold.
+    pub(super) fn held(&mut self, view: &View) -> Held {
+        let mut held = Held::default();
+        for page in view.frameworks().values().flat_map(|framework| framework.tasks.pages()) {
+            held.add_all(&self.sums.of(page, sums).held);
+        }
+        self.sums.turn();
+        held
+    }
+    /// What the tasks of all frameworks use was asked for.
+    pub(super) fn used_done(&mut self) {
+        self.sums.turn();
+    }
     /// All tasks were come by.
     pub(super) fn tasks_done(&mut self) {
         self.tasks.turn();
+        self.used_done();
     }
     /// All tasks were come by, in the operator API's way to say them.
     pub(super) fn tasks_v1_done(&mut self) {
@@ -276,7 +280,16 @@ impl Artist {
             What::Frameworks(id) => {
                 state::frameworks(&mut sheet, &mut Self::default(), view, id.as_deref());
             }
+            What::Roles => {
+                let held = self.held(view);
+                state::roles(&mut sheet.w, view, held);
+            }
             What::Tasks(query) => reads::tasks(&mut sheet.w, view, query.as_deref()),
+            What::Large(Of::GetRoles, codec) => {
+                media = api::call::media_type(*codec);
+                let roles = operator::roles_message(view, self.held(view));
+                return with(vec![Part::new(api::call::encode(&roles, *codec))], media);
+            }
             What::Large(kind, Codec::Json) => messages::large(&mut sheet, self, view, kind.as_str_name()),
             What::Large(kind, codec @ Codec::Protobuf) => {
                 media = api::call::media_type(*codec);
@@ -294,11 +307,25 @@ impl Artist {
         with(parts, media)
     }
 
+    /// SUBSCRIBED as the first record of an operator's stream.
+    pub fn everything(&mut self, view: &View, codec: Codec) -> Parts {
+        let record = match codec {
+            Codec::Json => {
+                let mut sheet = Sheet::new();
+                messages::subscribed(&mut sheet, self, view);
+                sheet.finish()
+            }
+            Codec::Protobuf => vec![Part::new(api::call::encode(&view.subscribed(), codec))],
+        };
+        let length: usize = record.iter().map(|part| part.plain.len()).sum();
+        [vec![Part::new(api::recordio::head(length))], record].concat()
+    }
+
     /// Panics unless what is kept says the same as what is drawn anew: of one document at a time, the next at each look.
     pub fn check(&mut self, view: &View, look: u64) {
-        let v1 = [Of::GetState, Of::GetTasks, Of::GetAgents, Of::GetFrameworks];
+        let v1 = [Of::GetState, Of::GetTasks, Of::GetAgents, Of::GetFrameworks, Of::GetRoles];
         let v1 = v1.map(|of| What::Large(of, Codec::Json));
-        let v0 = [What::State, What::Summary, What::Slaves(None), What::Frameworks(None)];
+        let v0 = [What::State, What::Summary, What::Slaves(None), What::Frameworks(None), What::Roles];
         let all = v0.len() + v1.len();
         for what in v0.into_iter().chain(v1).skip(look as usize % all).take(1) {
             let ask = Ask { what, jsonp: None };

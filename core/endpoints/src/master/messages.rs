@@ -6,22 +6,11 @@
 use super::documents::{Artist, Sheet};
 use crate::nouns::{self, message};
 use api::json::{ToJson as _, Writer};
-use master::{Tables as _, View};
+use master::{HEARTBEAT_INTERVAL, Tables as _, View};
 use model::mesos::{
     AgentInfo, Task,
-    master::{
-        Event, event,
-        response::{GetExecutors, GetState, get_agents, get_executors, get_frameworks},
-    },
+    master::response::{GetExecutors, get_agents, get_executors},
 };
-use std::collections::BTreeMap;
-
-fn part(w: &mut Writer, key: &str, write: impl FnOnce(&mut Writer)) {
-    w.key(key);
-    w.open();
-    write(w);
-    w.close();
-}
 
 /// An answer of the operator API whose payload is one of these parts, or all of them.
 pub(super) fn large(sheet: &mut Sheet, artist: &mut Artist, view: &View, kind: &str) {
@@ -35,24 +24,26 @@ pub(super) fn large(sheet: &mut Sheet, artist: &mut Artist, view: &View, kind: &
         "GET_EXECUTORS" => executors(&mut sheet.w, &view.executors_message()),
         "GET_FRAMEWORKS" => frameworks(sheet, artist, view),
         "GET_AGENTS" => agents(sheet, artist, view),
-        _ => {
-            for part in ["get_tasks", "get_executors", "get_frameworks", "get_agents"] {
-                sheet.w.key(part);
-                sheet.w.open();
-                match part {
-                    "get_tasks" => tasks(sheet, artist, view),
-                    "get_executors" => executors(&mut sheet.w, &view.executors_message()),
-                    "get_frameworks" => frameworks(sheet, artist, view),
-                    _ => agents(sheet, artist, view),
-                }
-                sheet.w.close();
-            }
-        }
+        _ => state(sheet, artist, view),
     }
     sheet.w.close();
     sheet.w.close();
     if matches!(kind, "GET_TASKS" | "GET_STATE") {
         artist.tasks_v1_done();
+    }
+}
+
+fn state(sheet: &mut Sheet, artist: &mut Artist, view: &View) {
+    for part in ["get_tasks", "get_executors", "get_frameworks", "get_agents"] {
+        sheet.w.key(part);
+        sheet.w.open();
+        match part {
+            "get_tasks" => tasks(sheet, artist, view),
+            "get_executors" => executors(&mut sheet.w, &view.executors_message()),
+            "get_frameworks" => frameworks(sheet, artist, view),
+            _ => agents(sheet, artist, view),
+        }
+        sheet.w.close();
     }
 }
 
@@ -68,10 +59,10 @@ fn tasks(sheet: &mut Sheet, artist: &mut Artist, view: &View) {
         sheet.w.list();
     };
     key(sheet, "tasks");
-    live().for_each(|f| pages.list(sheet, &f.tasks, task, &mut BTreeMap::new()));
+    live().for_each(|f| pages.list(sheet, &f.tasks, task));
     sheet.w.end();
     key(sheet, "unreachable_tasks");
-    live().for_each(|f| pages.list(sheet, &f.unreachable_tasks, task, &mut BTreeMap::new()));
+    live().for_each(|f| pages.list(sheet, &f.unreachable_tasks, task));
     sheet.w.end();
     key(sheet, "completed_tasks");
     let all = live().chain(view.completed_frameworks().iter().map(|f| &**f));
@@ -86,12 +77,13 @@ fn executors(w: &mut Writer, all: &GetExecutors) {
 fn frameworks(sheet: &mut Sheet, artist: &mut Artist, view: &View) {
     let live = view.frameworks().values();
     nouns::list(&mut sheet.w, "frameworks", live, |w, framework| {
-        let used = artist.tasks_v1.used(&framework.tasks, task);
+        let used = artist.used(&framework.tasks);
         w.message(&view.framework_using(framework, used));
     });
     nouns::list(&mut sheet.w, "completed_frameworks", view.completed_frameworks(), |w, framework| {
         w.message(&view.framework_shown(framework));
     });
+    artist.used_done();
 }
 
 fn agents(sheet: &mut Sheet, artist: &mut Artist, view: &View) {
@@ -100,30 +92,6 @@ fn agents(sheet: &mut Sheet, artist: &mut Artist, view: &View) {
     artist.agents_v1(sheet, view);
     sheet.w.end();
     nouns::list(&mut sheet.w, "recovered_agents", view.recovering().values(), info);
-}
-
-/// The whole state as an event has it.
-fn state(w: &mut Writer, state: &GetState) {
-    let (tasks, all) = (state.get_tasks.as_ref(), state.get_frameworks.as_ref());
-    part(w, "get_tasks", |w| {
-        nouns::list(w, "tasks", tasks.into_iter().flat_map(|t| &t.tasks), task);
-        nouns::list(w, "unreachable_tasks", tasks.into_iter().flat_map(|t| &t.unreachable_tasks), task);
-        nouns::list(w, "completed_tasks", tasks.into_iter().flat_map(|t| &t.completed_tasks), task);
-    });
-    part(w, "get_executors", |w| match &state.get_executors {
-        Some(all) => executors(w, all),
-        None => executors(w, &GetExecutors::default()),
-    });
-    part(w, "get_frameworks", |w| {
-        let write = |w: &mut Writer, f: &get_frameworks::Framework| w.message(f);
-        nouns::list(w, "frameworks", all.into_iter().flat_map(|f| &f.frameworks), write);
-        nouns::list(w, "completed_frameworks", all.into_iter().flat_map(|f| &f.completed_frameworks), write);
-    });
-    part(w, "get_agents", |w| {
-        let all = state.get_agents.as_ref();
-        nouns::list(w, "agents", all.into_iter().flat_map(|a| &a.agents), agent);
-        nouns::list(w, "recovered_agents", all.into_iter().flat_map(|a| &a.recovered_agents), info);
-    });
 }
 
 /// An agent as the operator API has it.
@@ -173,45 +141,57 @@ fn info(w: &mut Writer, info: &AgentInfo) {
     }
 }
 
-/// An event of the operator's stream as JSON.
-pub(super) fn event(event: &Event) -> String {
-    let subscribed = event.subscribed.as_ref().filter(|_| event.r#type() == event::Type::Subscribed);
-    let Some((subscribed, state)) = subscribed.and_then(|s| Some((s, s.get_state.as_ref()?))) else {
-        return event.to_json();
-    };
-    nouns::object(|w| {
-        nouns::text(w, "type", "SUBSCRIBED");
-        part(w, "subscribed", |w| {
-            part(w, "get_state", |w| self::state(w, state));
-            nouns::number(w, "heartbeat_interval_seconds", subscribed.heartbeat_interval_seconds());
-        });
-    })
+/// SUBSCRIBED: the whole state as a new reader of the event stream gets it.
+pub(super) fn subscribed(sheet: &mut Sheet, artist: &mut Artist, view: &View) {
+    sheet.w.open();
+    nouns::text(&mut sheet.w, "type", "SUBSCRIBED");
+    sheet.w.key("subscribed");
+    sheet.w.open();
+    sheet.w.key("get_state");
+    sheet.w.open();
+    state(sheet, artist, view);
+    sheet.w.close();
+    nouns::number(&mut sheet.w, "heartbeat_interval_seconds", HEARTBEAT_INTERVAL.as_secs_f64());
+    sheet.w.close();
+    sheet.w.close();
+    artist.tasks_v1_done();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::mesos::master::response::{GetAgents, GetTasks};
+    use base::{Now, Rng, Time};
+    use master::{Config, Master};
+    use model::{document, request::Codec, save::Records};
     use serde_json::{Value, json};
 
     #[test]
-    fn the_snapshot_lists_what_is_empty_and_other_events_do_not() {
-        let mut agents = GetAgents::default();
-        let agent_info = AgentInfo { hostname: "h".into(), checkpoint: Some(true), ..Default::default() };
-        agents.agents.push(get_agents::Agent { agent_info, ..Default::default() });
-        let state =
-            GetState { get_tasks: Some(GetTasks::default()), get_agents: Some(agents), ..Default::default() };
-        let subscribed = event::Subscribed { get_state: Some(state), heartbeat_interval_seconds: Some(15.0) };
-        let mut said = Event { subscribed: Some(subscribed), ..Default::default() };
-        said.set_type(event::Type::Subscribed);
-        let got: Value = serde_json::from_str(&event(&said)).unwrap();
+    fn a_snapshot_lists_what_is_empty() {
+        let config = Config::at("127.0.0.1:5050".parse().unwrap());
+        let mut rng = Rng::from_number(1);
+        let master = Master::new(config, &Records::default(), Now::new(Time::EPOCH, &mut rng));
+        let record = document::whole(&Artist::default().everything(&master.view(), Codec::Json));
+        let text = std::str::from_utf8(&record).unwrap();
+        let (length, text) = text.split_once('\n').unwrap();
+        assert_eq!(length, text.len().to_string());
+        let got: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(got["type"], "SUBSCRIBED");
         let state = &got["subscribed"]["get_state"];
         assert_eq!(state["get_tasks"], json!({"tasks": [], "unreachable_tasks": [], "completed_tasks": []}));
+        assert_eq!(state["get_executors"], json!({"executors": []}));
         assert_eq!(state["get_frameworks"], json!({"frameworks": [], "completed_frameworks": []}));
-        assert_eq!(state["get_agents"]["agents"][0]["agent_info"]["checkpoint"], true);
+        assert_eq!(state["get_agents"], json!({"agents": [], "recovered_agents": []}));
         assert_eq!(got["subscribed"]["heartbeat_interval_seconds"], 15.0);
-        let mut beat = Event::default();
-        beat.set_type(event::Type::Heartbeat);
-        assert_eq!(event(&beat), "{\"type\":\"HEARTBEAT\"}");
+    }
+
+    #[test]
+    fn an_agent_says_checkpoint_which_only_the_oldest_api_has() {
+        let info = AgentInfo { hostname: "h".into(), checkpoint: Some(true), ..Default::default() };
+        let said = nouns::object(|w| {
+            w.key("agent");
+            agent(w, &get_agents::Agent { agent_info: info, ..Default::default() });
+        });
+        let got: Value = serde_json::from_str(&said).unwrap();
+        assert_eq!(got["agent"]["agent_info"]["checkpoint"], true);
     }
 }

@@ -1,8 +1,8 @@
 //! The master's operator API, `POST /api/v1`: which call is a read, what a change is handed to the machine as.
 
 use super::{
-    documents::{Ask, What},
-    messages, metrics, resources,
+    documents::{Artist, Ask, What},
+    metrics, resources,
 };
 use crate::{
     Arrived, Perform, Routed, Said,
@@ -13,12 +13,13 @@ use crate::{
 };
 use bytes::Bytes;
 use http::Response;
-use master::{Input, Master, OperatorCall, Tables as _, VERSION, View};
+use master::{Held, Input, Master, OperatorCall, Tables as _, Told, VERSION, View};
 use model::{
+    document,
     mesos::{
         DrainConfig, WeightInfo,
         master::{
-            Call, Event, Response as Said1,
+            Call, Response as Said1,
             call::Type as Of,
             response::{self, Type},
         },
@@ -35,7 +36,7 @@ pub(super) fn route(arrived: &Arrived, master: &Master, attached: &[Attached]) -
     };
     let kind = call.r#type();
     match kind {
-        Of::GetState | Of::GetAgents | Of::GetFrameworks | Of::GetExecutors | Of::GetTasks => {
+        Of::GetState | Of::GetAgents | Of::GetFrameworks | Of::GetExecutors | Of::GetTasks | Of::GetRoles => {
             Routed::Perform(Perform::Document(Ask { what: What::Large(kind, codec), jsonp: None }))
         }
         Of::GetMetrics => operator_metrics(master, codec),
@@ -94,10 +95,6 @@ fn read(kind: Of, master: &Master) -> Option<Said1> {
             let get_operations = Some(master.operations_message());
             of(Type::GetOperations, Said1 { get_operations, ..none() })
         }
-        Of::GetRoles => {
-            let get_roles = Some(response::GetRoles { roles: master.role_messages() });
-            of(Type::GetRoles, Said1 { get_roles, ..none() })
-        }
         Of::GetWeights => {
             let infos = weights(master);
             let get_weights = (!infos.is_empty()).then_some(response::GetWeights { weight_infos: infos });
@@ -133,6 +130,12 @@ fn read(kind: Of, master: &Master) -> Option<Said1> {
 pub(super) fn weights(master: &Master) -> Vec<WeightInfo> {
     let set = master.policy().weights.iter();
     set.map(|(role, weight)| WeightInfo { role: Some(role.clone()), weight: *weight }).collect()
+}
+
+/// All roles, where it is known what tasks hold.
+pub(super) fn roles_message(view: &View, held: Held) -> Said1 {
+    let get_roles = Some(response::GetRoles { roles: master::role_messages(view, held) });
+    operator::of_master(Type::GetRoles, Said1 { get_roles, ..Said1::default() })
 }
 
 /// A large answer as a message.
@@ -268,10 +271,10 @@ fn missing(call: &Call) -> Option<String> {
 }
 
 /// One event as a record of an operator's stream.
-pub(super) fn frame(event: &Event, codec: Codec) -> Bytes {
-    let record = match codec {
-        Codec::Json => messages::event(event).into_bytes(),
-        Codec::Protobuf => api::call::encode(event, codec),
+pub(super) fn frame(told: &Told, codec: Codec) -> Bytes {
+    let record = match told {
+        Told::Everything(view) => return document::whole(&Artist::default().everything(view, codec)),
+        Told::Event(event) => api::call::encode(&**event, codec),
     };
     api::recordio::frame(&record).into()
 }

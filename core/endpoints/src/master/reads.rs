@@ -50,6 +50,7 @@ pub(super) fn route(name: &str, rest: &str, query: Option<&str>, master: &Master
         "state-summary" => Some(What::Summary),
         "slaves" | "slaves.json" => Some(What::Slaves(named("slave_id"))),
         "frameworks" => Some(What::Frameworks(named("framework_id"))),
+        "roles" => Some(What::Roles),
         "tasks" | "tasks.json" => Some(What::Tasks(query.map(str::to_owned))),
         _ => None,
     };
@@ -58,7 +59,6 @@ pub(super) fn route(name: &str, rest: &str, query: Option<&str>, master: &Master
     }
     let text = match name {
         "health" => return Routed::Respond(empty()),
-        "roles" => state::roles(master),
         "flags" => nouns::object(|w| state::flags(w, &master.config().flags)),
         _ => return Routed::Respond(json(&why(master, query), query)),
     };

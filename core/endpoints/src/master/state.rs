@@ -7,7 +7,7 @@
 use super::documents::{Artist, Sheet};
 use crate::{nouns, operator};
 use api::json::Writer;
-use master::{Agent, Framework, Master, Quantities, Tables as _, VERSION, View};
+use master::{Agent, Framework, Held, Quantities, Tables as _, VERSION, View, breakdowns_with, known_roles};
 use model::{
     mesos::{AgentInfo, TaskState},
     resources::{Format, Resources, to_float},
@@ -138,8 +138,8 @@ fn framework_members(
 }
 
 fn framework(sheet: &mut Sheet, artist: &mut Artist, master: &View, framework: &Framework) {
+    let used = artist.used(&framework.tasks);
     let pages = &mut artist.tasks;
-    let used = pages.used(&framework.tasks, nouns::task);
     let w = &mut sheet.w;
     w.open();
     let (mut all, offered) = framework_members(w, master, framework, &used);
@@ -169,7 +169,7 @@ fn framework(sheet: &mut Sheet, artist: &mut Artist, master: &View, framework: &
     for (key, tasks) in [("tasks", &framework.tasks), ("unreachable_tasks", &framework.unreachable_tasks)] {
         sheet.w.key(key);
         sheet.w.list();
-        pages.list(sheet, tasks, nouns::task, &mut BTreeMap::new());
+        pages.list(sheet, tasks, nouns::task);
         sheet.w.end();
     }
     sheet.w.key("completed_tasks");
@@ -367,13 +367,14 @@ pub(super) fn summary(sheet: &mut Sheet, artist: &mut Artist, master: &View) {
     w.key("frameworks");
     w.list();
     for framework in master.frameworks().values() {
-        let used = artist.tasks.used(&framework.tasks, nouns::task);
+        let used = artist.used(&framework.tasks);
         w.item();
         w.open();
         framework_members(w, master, framework, &used);
         frameworks.get(framework.id()).unwrap_or(&none).write(w, "slave_ids");
         w.close();
     }
+    artist.used_done();
     w.end();
     w.close();
 }
@@ -388,38 +389,38 @@ fn quantities(w: &mut Writer, key: &str, all: &Quantities) {
 }
 
 /// `/roles`.
-pub(super) fn roles(master: &Master) -> String {
-    let known = master.known_roles();
-    let found = master.breakdowns(&known);
+pub(super) fn roles(w: &mut Writer, master: &View, held: Held) {
+    let known = known_roles(master);
+    let found = breakdowns_with(master, &known, held);
     let mut members: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for framework in master.frameworks().values() {
         for role in framework.roles() {
             members.entry(role).or_default().push(framework.id());
         }
     }
-    nouns::object(|w| {
-        nouns::list(w, "roles", &known, |w, name| {
-            let own = found.get(name).cloned().unwrap_or_default();
-            let quota = master.policy().quotas.get(name).cloned().unwrap_or_default();
-            w.open();
-            nouns::text(w, "name", name);
-            nouns::number(w, "weight", master.weight(name));
-            w.key("quota");
-            w.open();
-            nouns::text(w, "role", name);
-            quantities(w, "guarantee", &Quantities::of(&quota.guarantees));
-            quantities(w, "limit", &Quantities::of(&quota.limits));
-            quantities(w, "consumed", &own.consumed);
-            w.close();
-            let mut sum = own.allocated.clone();
-            sum.add_all(&own.offered);
-            quantities(w, "resources", &sum);
-            quantities(w, "allocated", &own.allocated);
-            quantities(w, "offered", &own.offered);
-            quantities(w, "reserved", &own.reserved);
-            let ids = members.get(name).map_or(&[][..], Vec::as_slice);
-            nouns::texts(w, "frameworks", ids.iter().copied());
-            w.close();
-        });
-    })
+    w.open();
+    nouns::list(w, "roles", &known, |w, name| {
+        let own = found.get(name).cloned().unwrap_or_default();
+        let quota = master.policy().quotas.get(name).cloned().unwrap_or_default();
+        w.open();
+        nouns::text(w, "name", name);
+        nouns::number(w, "weight", master.policy().weight(name));
+        w.key("quota");
+        w.open();
+        nouns::text(w, "role", name);
+        quantities(w, "guarantee", &Quantities::of(&quota.guarantees));
+        quantities(w, "limit", &Quantities::of(&quota.limits));
+        quantities(w, "consumed", &own.consumed);
+        w.close();
+        let mut sum = own.allocated.clone();
+        sum.add_all(&own.offered);
+        quantities(w, "resources", &sum);
+        quantities(w, "allocated", &own.allocated);
+        quantities(w, "offered", &own.offered);
+        quantities(w, "reserved", &own.reserved);
+        let ids = members.get(name).map_or(&[][..], Vec::as_slice);
+        nouns::texts(w, "frameworks", ids.iter().copied());
+        w.close();
+    });
+    w.close();
 }

@@ -51,7 +51,7 @@ pub fn task(task: &TaskInfo, place: &Place<'_>) -> Result<Resources, String> {
             let own = Allocated(&own, place.role);
             return Err(format!("Executor resources {own} should not contain any shared resources"));
         }
-        if share_cgroups(executor.container.as_ref()) == Some(true) {
+        if share_cgroups(executor.container.as_deref()) == Some(true) {
             return Err("The 'share_cgroups' field cannot be set to 'true' on executor containers".to_owned());
         }
         if let Some(fault) = together(task, executor) {
@@ -64,7 +64,7 @@ pub fn task(task: &TaskInfo, place: &Place<'_>) -> Result<Resources, String> {
     let total = take(&needed, place).map_err(|(total, left)| {
         format!("Total resources {total} required by task and its executor is more than available {left}")
     })?;
-    if share_cgroups(task.container.as_ref()) == Some(false) {
+    if share_cgroups(task.container.as_deref()) == Some(false) {
         return Err("Only tasks in a task group may have 'share_cgroups' set to 'false'".to_owned());
     }
     Ok(total)
@@ -150,7 +150,7 @@ fn common(task: &TaskInfo, place: &Place<'_>) -> Option<String> {
             task.check.as_ref().and_then(checks::check).map(|f| format!("Task uses invalid check: {f}"))
         })
         .or_else(|| {
-            let fault = task.health_check.as_ref().and_then(checks::health_check);
+            let fault = task.health_check.as_deref().and_then(checks::health_check);
             fault.map(|f| format!("Task uses invalid health check: {f}"))
         })
         .or_else(|| own_resources(&task.resources))
@@ -159,7 +159,7 @@ fn common(task: &TaskInfo, place: &Place<'_>) -> Option<String> {
             fault.map(|f| format!("Task's `CommandInfo` is invalid: {f}"))
         })
         .or_else(|| {
-            let fault = task.container.as_ref().and_then(checks::container);
+            let fault = task.container.as_deref().and_then(checks::container);
             fault.map(|f| format!("Task's `ContainerInfo` is invalid: {f}"))
         })
         .or_else(|| limits(task, place))
@@ -217,7 +217,7 @@ fn limits(task: &TaskInfo, place: &Place<'_>) -> Option<String> {
 
 fn executor(executor: &ExecutorInfo, place: &Place<'_>) -> Option<String> {
     let invalid = |text: &str| Some(text.to_owned());
-    let container = executor.container.as_ref();
+    let container = executor.container.as_deref();
     let image = container.and_then(|c| c.mesos.as_ref()).is_some_and(|m| m.image.is_some());
     let kind = match executor.r#type() {
         executor_info::Type::Default if executor.command.is_some() => {
@@ -316,7 +316,7 @@ fn together(task: &TaskInfo, executor: &ExecutorInfo) -> Option<String> {
 }
 
 fn in_group(task: &TaskInfo) -> Option<String> {
-    let container = task.container.as_ref();
+    let container = task.container.as_deref();
     if task.executor.is_none() {
         return Some("'TaskInfo.executor' must be set".to_owned());
     }
@@ -391,15 +391,15 @@ fn share_cgroups(container: Option<&ContainerInfo>) -> Option<bool> {
 }
 
 fn group_cgroups(group: &TaskGroupInfo, executor: &ExecutorInfo, place: &Place<'_>) -> Option<String> {
-    if share_cgroups(executor.container.as_ref()) == Some(true) {
+    if share_cgroups(executor.container.as_deref()) == Some(true) {
         return Some("The 'share_cgroups' field cannot be set to 'true' on executor containers".to_owned());
     }
-    let fresh = group.tasks.iter().map(|t| share_cgroups(t.container.as_ref()).unwrap_or(true));
+    let fresh = group.tasks.iter().map(|t| share_cgroups(t.container.as_deref()).unwrap_or(true));
     let same_executor = |t: &&model::mesos::Task| {
         Some(&t.agent_id) == place.agent.id.as_ref() && t.executor_id.as_ref() == Some(&executor.executor_id)
     };
     let running = place.framework.tasks.values().filter(same_executor);
-    let running = running.map(|t| share_cgroups(t.container.as_ref()).unwrap_or(true));
+    let running = running.map(|t| share_cgroups(t.container.as_deref()).unwrap_or(true));
     let all: std::collections::BTreeSet<bool> =
         if place.executor.is_some() { fresh.chain(running).collect() } else { fresh.collect() };
     (all.len() > 1).then(|| {

@@ -37,7 +37,7 @@ fn volume_of(size: f64, id: &str) -> Resource {
     volume.set_mode(volume::Mode::Rw);
     let persistence = Persistence { id: id.into(), principal: None };
     let disk = DiskInfo { persistence: Some(persistence), volume: Some(volume), source: None };
-    Resource { disk: Some(disk), ..scalar("disk", size, &["web"]) }
+    Resource { disk: Some(Box::new(disk)), ..scalar("disk", size, &["web"]) }
 }
 
 fn reserve(resources: Vec<Resource>) -> Operation {
@@ -381,5 +381,5 @@ fn flat_role(resource: &Resource) -> &str {
 #[allow(deprecated)] // The flat format is what is shown here.
 fn set_flat(resource: &mut Resource, role: &str) {
     resource.role = Some(role.into());
-    resource.reservation = Some(ReservationInfo::default());
+    resource.reservation = Some(Box::new(ReservationInfo::default()));
 }

@@ -54,7 +54,7 @@ impl From<&str> for Name {
 #[derive(Debug)]
 struct Meta {
     reservations: Vec<mesos::resource::ReservationInfo>,
-    disk: Option<mesos::resource::DiskInfo>,
+    disk: Option<Box<mesos::resource::DiskInfo>>,
     provider: Option<String>,
     revocable: bool,
     shared: bool,
@@ -76,6 +76,15 @@ impl Kind {
     }
     /// Of a message in the post-refinement format.
     pub(super) fn of(message: &mesos::Resource) -> Self {
+        // What most resources are: a name.
+        if message.disk.is_none()
+            && message.revocable.is_none()
+            && message.shared.is_none()
+            && message.provider_id.is_none()
+            && message.reservations.is_empty()
+        {
+            return Self::plain(message.name.as_str());
+        }
         let bare = mesos::Resource {
             disk: message.disk.clone(),
             revocable: message.revocable,
@@ -84,25 +93,23 @@ impl Kind {
             reservations: message.reservations.clone(),
             ..Default::default()
         };
-        let meta = (bare != mesos::Resource::default()).then(|| {
-            // How a volume is mounted and who made it is no part of what it is (upstream's operator== of DiskInfo).
-            let mut identity = bare.clone();
-            if let Some(disk) = &mut identity.disk {
-                disk.volume = None;
-                if let Some(persistence) = &mut disk.persistence {
-                    persistence.principal = None;
-                }
+        // How a volume is mounted and who made it is no part of what it is (upstream's operator== of DiskInfo).
+        let mut identity = bare.clone();
+        if let Some(disk) = &mut identity.disk {
+            disk.volume = None;
+            if let Some(persistence) = &mut disk.persistence {
+                persistence.principal = None;
             }
-            Arc::new(Meta {
-                order: identity.encode_to_vec().into(),
-                revocable: bare.revocable.is_some(),
-                shared: bare.shared.is_some(),
-                provider: bare.provider_id.map(|id| id.value),
-                disk: bare.disk,
-                reservations: bare.reservations,
-            })
+        }
+        let meta = Arc::new(Meta {
+            order: identity.encode_to_vec().into(),
+            revocable: bare.revocable.is_some(),
+            shared: bare.shared.is_some(),
+            provider: bare.provider_id.map(|id| id.value),
+            disk: bare.disk,
+            reservations: bare.reservations,
         });
-        Self { name: message.name.as_str().into(), meta }
+        Self { name: message.name.as_str().into(), meta: Some(meta) }
     }
     /// The message without amount, in the post-refinement format.
     pub(super) fn to_message(&self) -> mesos::Resource {
@@ -140,7 +147,7 @@ impl Kind {
     }
     /// Its disk.
     pub fn disk(&self) -> Option<&mesos::resource::DiskInfo> {
-        self.meta.as_ref().and_then(|meta| meta.disk.as_ref())
+        self.meta.as_ref().and_then(|meta| meta.disk.as_deref())
     }
     /// Whether it may be taken back at any time.
     pub fn is_revocable(&self) -> bool {

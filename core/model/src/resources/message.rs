@@ -96,11 +96,11 @@ fn flatten(message: &mut mesos::Resource, format: Format) {
         [one] => {
             message.role = Some(one.role().to_owned());
             if one.r#type() == reservation_info::Type::Dynamic {
-                message.reservation = Some(ReservationInfo {
+                message.reservation = Some(Box::new(ReservationInfo {
                     principal: one.principal.clone(),
                     labels: one.labels.clone(),
                     ..Default::default()
-                });
+                }));
             }
             if format == Format::Flat {
                 message.reservations.clear();
@@ -124,7 +124,7 @@ pub(super) fn item(message: &mesos::Resource) -> Result<Item, Invalid> {
 
 /// A flat reservation as a stacked one.
 fn stack(message: &mesos::Resource, role: &str) -> mesos::Resource {
-    let mut reservation = message.reservation.clone().unwrap_or_default();
+    let mut reservation = message.reservation.as_deref().cloned().unwrap_or_default();
     reservation.set_type(if message.reservation.is_some() {
         reservation_info::Type::Dynamic
     } else {

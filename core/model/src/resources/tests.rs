@@ -156,11 +156,11 @@ fn volume(id: &str, path: &str, size: f64) -> mesos::Resource {
     message.reservations = vec![reservation("eng")];
     let mut mounted = mesos::Volume { container_path: path.into(), ..Default::default() };
     mounted.set_mode(mesos::volume::Mode::Rw);
-    message.disk = Some(mesos::resource::DiskInfo {
+    message.disk = Some(Box::new(mesos::resource::DiskInfo {
         persistence: Some(mesos::resource::disk_info::Persistence { id: id.into(), principal: None }),
         volume: Some(mounted),
         source: None,
-    });
+    }));
     message
 }
 
@@ -288,7 +288,7 @@ fn whole_disks_are_neither_merged_nor_divided() {
     use mesos::resource::{DiskInfo, disk_info};
     let mut message = scalar("disk", 100.0);
     let persistence = disk_info::Persistence { id: "v1".into(), principal: None };
-    message.disk = Some(DiskInfo { persistence: Some(persistence), ..Default::default() });
+    message.disk = Some(Box::new(DiskInfo { persistence: Some(persistence), ..Default::default() }));
     let volume = Resources::from_messages([&message]).unwrap();
     message.scalar = Some(mesos::value::Scalar { value: 40.0 });
     let part = Resources::from_messages([&message]).unwrap();

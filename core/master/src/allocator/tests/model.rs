@@ -138,7 +138,7 @@ fn volume(item: &Item, shared: bool) -> Resources {
     let mut messages = one(item).to_messages();
     let persistence = mesos::resource::disk_info::Persistence { id: "v".into(), principal: None };
     messages[0].disk =
-        Some(mesos::resource::DiskInfo { persistence: Some(persistence), ..Default::default() });
+        Some(Box::new(mesos::resource::DiskInfo { persistence: Some(persistence), ..Default::default() }));
     messages[0].shared = shared.then(Default::default);
     Resources::from_messages(&messages).unwrap()
 }
