@@ -118,8 +118,22 @@ fn rows(options: &Options, cores: &Cores, runtime: &tokio::runtime::Runtime) -> 
     let packed = latencies(&scheduler, &mut offer, offers)?;
     let (times, _) = polls.end()?;
     figures.push(Figure::plain("20 pollers, gzip: /state p50", "ms", vec![median(&times)], Target::None));
-    for (what, all) in [("nobody polls", &quiet), ("20 poll /state", &polled), ("20 poll it, gzip", &packed)]
-    {
+    // What the same reading costs an offer where nothing of it is mesolite's: a plain server beside it, on its cores.
+    let plain = Plain::start(cores.server.clone(), bytes)?;
+    let polls = Polls::start(&plain.address.to_string(), options.count(POLLERS, 2), false);
+    thread::sleep(Duration::from_secs(options.count(2, 0) as u64));
+    let beside = latencies(&scheduler, &mut offer, offers)?;
+    let (times, rate) = polls.end()?;
+    plain.end();
+    let name = |what: &str| format!("20 pollers of a plain server: {what}");
+    figures.push(Figure::plain(name("p50"), "ms", vec![median(&times)], Target::None));
+    figures.push(Figure::plain(name("sent"), "MB/s", vec![rate / 1e6], Target::None));
+    for (what, all) in [
+        ("nobody polls", &quiet),
+        ("20 poll /state", &polled),
+        ("20 poll it, gzip", &packed),
+        ("20 poll a plain server", &beside),
+    ] {
         for (name, percent) in [("p50", 50.0), ("p99", 99.0)] {
             let value = percentile(all, percent);
             figures.push(Figure::plain(format!("offer {name}, {what}"), "ms", vec![value], Target::None));
@@ -342,6 +356,57 @@ fn loopback(bytes: usize) -> Result<f64, String> {
     }
     sent.join().map_err(|_| "the probe panicked".to_owned())?.map_err(|e| e.to_string())?;
     Ok(begun.elapsed().as_secs_f64() * 1e3)
+}
+
+/// A server that does nothing but send so many bytes, on as many threads as it has cores.
+struct Plain {
+    address: SocketAddr,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Plain {
+    fn start(cores: Vec<usize>, bytes: usize) -> Result<Self, String> {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let threads = cores.len();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .on_thread_start(move || {
+                if let Err(why) = Cores::bind(&cores) {
+                    eprintln!("   the plain server: {why}");
+                }
+            })
+            .enable_all()
+            .build()
+            .map_err(|e| format!("no runtime: {e}"))?;
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
+        let listener = listener.map_err(|e| e.to_string())?;
+        let address = listener.local_addr().map_err(|e| e.to_string())?;
+        runtime.spawn(async move {
+            let piece = Arc::new(vec![b'x'; PIECE_BYTES]);
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let piece = piece.clone();
+                tokio::spawn(async move {
+                    let mut buffer = vec![0; PIECE_BYTES];
+                    // Its clients send one small request at a time.
+                    while stream.read(&mut buffer).await? > 0 {
+                        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {bytes}\r\n\r\n");
+                        stream.write_all(head.as_bytes()).await?;
+                        let mut left = bytes;
+                        while left > 0 {
+                            let length = left.min(PIECE_BYTES);
+                            stream.write_all(&piece[..length]).await?;
+                            left -= length;
+                        }
+                    }
+                    std::io::Result::Ok(())
+                });
+            }
+        });
+        Ok(Self { address, runtime })
+    }
+    fn end(self) {
+        self.runtime.shutdown_background();
+    }
 }
 
 /// What one poller saw: milliseconds of every answer, and all their bytes.
