@@ -90,7 +90,7 @@ impl Agent {
             return;
         }
         let user = info.command.as_ref().and_then(|c| c.user.as_deref());
-        let refused = info.container.as_ref().and_then(of_other_containerizers).or_else(|| {
+        let refused = info.container.as_deref().and_then(of_other_containerizers).or_else(|| {
             let why = unsupported(&info, true).map(str::to_owned);
             Some((Reason::ContainerLaunchFailed, why.or_else(|| self.config.users.refuse(user))?))
         });
