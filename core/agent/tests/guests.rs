@@ -172,8 +172,11 @@ fn a_task_with_a_terminal_can_be_attached_to() {
     let mut w = World::fresh();
     let container = w.run("t", |t| {
         let r#type = model::mesos::container_info::Type::Mesos as i32;
-        t.container =
-            Some(Box::new(ContainerInfo { r#type, tty_info: Some(TtyInfo::default()), ..Default::default() }));
+        t.container = Some(Box::new(ContainerInfo {
+            r#type,
+            tty_info: Some(TtyInfo::default()),
+            ..Default::default()
+        }));
     });
     assert_eq!(w.launches[0].io, Io::Terminal { rows: 24, columns: 80 });
     assert_eq!(w.agent.attachable(&container), Attachable::Yes);

@@ -160,7 +160,8 @@ fn a_failed_launch_and_a_lack_of_memory_say_so() {
         let image = Image { r#type: image::Type::Docker as i32, ..Default::default() };
         let mesos = container_info::MesosInfo { image: Some(image) };
         let kind = container_info::Type::Mesos as i32;
-        t.container = Some(Box::new(ContainerInfo { r#type: kind, mesos: Some(mesos), ..Default::default() }));
+        t.container =
+            Some(Box::new(ContainerInfo { r#type: kind, mesos: Some(mesos), ..Default::default() }));
     });
     let status = w.next();
     let why = "Failed to launch container: Unsupported container image type: DOCKER";
