@@ -1,7 +1,7 @@
 //! Compiles `proto/*.proto` to Rust types, without `protoc`.
 
-/// Large messages that are absent for the most part: inline they would make a scalar resource 1.2 KiB and a task of three
-/// 6 KiB; so they are 0.3 and 1.2.
+/// Large messages that are absent for the most part: inline they make a scalar resource 1232 bytes and a task with three
+/// of them and two statuses 5.8 KiB; boxed these are 208 bytes and 1.7 KiB.
 const BOXED: [&str; 10] = [
     ".mesos.Resource.disk",
     ".mesos.Resource.reservation",
