@@ -86,6 +86,23 @@ fn a_nested_container_is_launched_waited_for_and_removed() {
 }
 
 #[test]
+fn a_container_of_its_own_is_removed_and_the_agent_lives() {
+    // Upstream's agent ends itself at the removal: its containerizer insists on a container around.
+    let mut w = World::fresh();
+    let lone = ContainerId("lone".into());
+    launch(&mut w, 1, &lone, "exit 2", false);
+    w.step(Input::Launched { container: lone.clone(), pid: 8 });
+    call(&mut w, 2, &lone, ContainerCall::Remove);
+    assert_eq!(answer(&w, 2).unwrap().0, 500, "it still runs");
+    w.step(Input::Terminated { container: lone.clone(), how: Termination::Exited(2) });
+    call(&mut w, 3, &lone, ContainerCall::Remove);
+    assert_eq!(answer(&w, 3).unwrap().0, 200);
+    wait(&mut w, 4, &lone);
+    assert_eq!(answer(&w, 4).unwrap().0, 404);
+    assert!(!w.agent.guests().contains_key(&lone));
+}
+
+#[test]
 fn what_can_not_be_is_said() {
     let mut w = World::fresh();
     let around = task(&mut w);

@@ -54,7 +54,8 @@ impl Master {
         let mut update = update;
         let mut status = update.status.clone();
         status.uuid = update.uuid.clone().filter(|u| !u.is_empty());
-        if status.agent_id.is_none() {
+        // Who says it is known; whom it says it is about is not to be believed.
+        if update.slave_id.is_some() {
             status.agent_id.clone_from(&update.slave_id);
         }
         if status.executor_id.is_none() {

@@ -10,6 +10,8 @@ mod calls;
 mod drivers;
 #[path = "life/faults.rs"]
 mod faults;
+#[path = "life/hostile.rs"]
+mod hostile;
 #[path = "life/inverse.rs"]
 mod inverse;
 #[path = "life/operations.rs"]

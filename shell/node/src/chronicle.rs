@@ -30,6 +30,12 @@ impl Chronicle {
                         format!("agent {} is back, at {peer}", m.slave_id.value)
                     }
                     Message::ShutdownMessage(_) => format!("agent at {peer} is told to shut down"),
+                    Message::FrameworkRegisteredMessage(m) => {
+                        format!("framework {} subscribed, by a driver at {peer}", m.framework_id.value)
+                    }
+                    Message::FrameworkReregisteredMessage(m) => {
+                        format!("framework {} subscribed anew, by a driver at {peer}", m.framework_id.value)
+                    }
                     _ => return Vec::new(),
                 };
                 vec![line]
@@ -130,6 +136,22 @@ mod tests {
         let batch = vec![put("agents/a-1"), put("unreachable/a-1"), gone, put("completed/f-1")];
         let said = chronicle.of(&master::Effect::Save { save: SaveId(1), batch });
         assert_eq!(said, ["agent a-1 is unreachable", "agent a-2 is gone for good", "framework f-1 removed"]);
+    }
+
+    #[test]
+    fn frameworks_with_drivers_come_too() {
+        use model::{link::Envelope, mesos::internal};
+        let driver = "scheduler-1@10.0.0.7:9000".parse::<model::link::Upid>().unwrap();
+        let master = "master@10.0.0.1:5050".parse::<model::link::Upid>().unwrap();
+        let said = |message: Message| {
+            let envelope = Envelope { from: master.clone(), to: driver.clone(), message };
+            Chronicle::default().of(&master::Effect::Send(Box::new(envelope)))
+        };
+        let framework_id = model::mesos::FrameworkId { value: "f-2".into() };
+        let m = internal::FrameworkRegisteredMessage { framework_id: framework_id.clone(), ..Default::default() };
+        assert_eq!(said(m.into()), ["framework f-2 subscribed, by a driver at 10.0.0.7:9000"]);
+        let m = internal::FrameworkReregisteredMessage { framework_id, ..Default::default() };
+        assert_eq!(said(m.into()), ["framework f-2 subscribed anew, by a driver at 10.0.0.7:9000"]);
     }
 
     #[test]
