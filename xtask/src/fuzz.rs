@@ -34,7 +34,8 @@ pub fn fuzz(arguments: &[String]) -> Result<(), String> {
         };
         let limit = format!("-max_total_time={seconds}");
         // Its last words: how many inputs, how many a second, how much memory.
-        let limits = ["--", &limit, "-timeout=10", "-rss_limit_mb=2000", "-print_final_stats=1"].map(AsRef::as_ref);
+        let limits =
+            ["--", &limit, "-timeout=10", "-rss_limit_mb=2000", "-print_final_stats=1"].map(AsRef::as_ref);
         let folders = [found.as_os_str(), corpus.as_os_str()];
         fuzz(&format!("fuzz {target}"), "run", &[&folders[..], &limits[..]].concat())?;
         let merge = ["--".as_ref(), "-merge=1".as_ref()];

@@ -1,18 +1,24 @@
 //! How a task is started: what runs, where, with which environment. The agent plays the command executor itself.
 
+mod environment;
+mod fit;
+
+pub(crate) use environment::{PATH, duration_text};
+pub(crate) use fit::{of_other_containerizers, unfit, unsupported, unsupported_executor};
+
 use crate::saves::Then;
 use crate::{
     Agent, Effect,
     executors::Order,
     records,
-    state::{Executor, Framework, Kill, Task},
+    state::{Framework, Kill, Task},
 };
 use base::{Duration, Effects, Now, Time};
 use model::{
     container::{ContainerId, ContainerSpec, Fetch, Io, Limits, Mount, Program},
     mesos::{
-        CommandInfo, ContainerInfo, ExecutorId, ExecutorInfo, FrameworkInfo, Resource, TaskInfo, TaskState,
-        TaskStatus, container_info, framework_info, internal, task_status::Reason, value, volume,
+        CommandInfo, ContainerInfo, ExecutorId, FrameworkInfo, Resource, TaskInfo, TaskState, TaskStatus,
+        framework_info, internal, task_status::Reason, value, volume,
     },
     resources::Resources,
 };
@@ -20,8 +26,6 @@ use std::collections::HashMap;
 
 type Key = (String, String);
 
-/// Where programs are looked for unless a task says otherwise.
-pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Ended tasks among which a repeated order is looked for.
 const REPEATS_MAX: usize = 1000;
 /// An order in the very words of a task that ended so short a time ago is a repetition on its way. Later it is a
@@ -204,89 +208,6 @@ impl Agent {
         self.launch_failed(now, &container, "", out);
         true
     }
-
-    /// What upstream hands to executors and tasks, then the agent's own additions, then the command's: the last of a
-    /// name counts.
-    pub(crate) fn environment(
-        &self,
-        task: &Task,
-        checkpoint: bool,
-        command: &CommandInfo,
-    ) -> Vec<(String, String)> {
-        let mut all = self.basic_environment(
-            (&task.framework, task.executor_id()),
-            &task.directory,
-            checkpoint,
-            self.config.executors.shutdown_grace_period,
-        );
-        let role = model::resources::allocation_role(&task.info.resources).unwrap_or("*").to_owned();
-        all.push(("MESOS_ALLOCATION_ROLE".into(), role));
-        all.push(("MESOS_CONTAINER_IP".into(), self.config.address.ip().to_string()));
-        self.with_own(all, command)
-    }
-
-    /// The same for an executor.
-    pub(crate) fn executor_environment(
-        &self,
-        executor: &Executor,
-        checkpoint: bool,
-        command: &CommandInfo,
-    ) -> Vec<(String, String)> {
-        let grace = executor.info.shutdown_grace_period.as_ref();
-        let grace = grace.and_then(|g| u64::try_from(g.nanoseconds).ok()).map(Duration::from_nanos);
-        let grace = grace.unwrap_or(self.config.executors.shutdown_grace_period);
-        let ids = (executor.framework.as_str(), executor.id());
-        let all = self.basic_environment(ids, &executor.directory, checkpoint, grace);
-        self.with_own(all, command)
-    }
-
-    fn basic_environment(
-        &self,
-        (framework, executor): (&str, &str),
-        directory: &str,
-        checkpoint: bool,
-        grace: Duration,
-    ) -> Vec<(String, String)> {
-        let address = self.config.address;
-        let agent_id = self.info.id.as_ref().map_or(String::new(), |id| id.value.clone());
-        let mut all: Vec<(String, String)> = vec![
-            ("PATH".into(), PATH.into()),
-            ("LIBPROCESS_IP".into(), address.ip().to_string()),
-            ("LIBPROCESS_PORT".into(), "0".into()),
-            ("MESOS_FRAMEWORK_ID".into(), framework.to_owned()),
-            ("MESOS_EXECUTOR_ID".into(), executor.to_owned()),
-            ("MESOS_DIRECTORY".into(), directory.to_owned()),
-            ("MESOS_SANDBOX".into(), directory.to_owned()),
-            ("MESOS_SLAVE_ID".into(), agent_id),
-            ("MESOS_SLAVE_PID".into(), self.me().to_string()),
-            ("MESOS_AGENT_ENDPOINT".into(), address.to_string()),
-            ("MESOS_CHECKPOINT".into(), if checkpoint { "1" } else { "0" }.into()),
-            (
-                "MESOS_HTTP_COMMAND_EXECUTOR".into(),
-                if self.policy_of_kills_counts() { "1" } else { "0" }.into(),
-            ),
-            ("MESOS_EXECUTOR_SHUTDOWN_GRACE_PERIOD".into(), duration_text(grace)),
-        ];
-        if checkpoint {
-            all.push(("MESOS_RECOVERY_TIMEOUT".into(), "15mins".into()));
-            all.push(("MESOS_SUBSCRIPTION_BACKOFF_MAX".into(), "2secs".into()));
-        }
-        all
-    }
-
-    pub(crate) fn with_own(
-        &self,
-        mut all: Vec<(String, String)>,
-        command: &CommandInfo,
-    ) -> Vec<(String, String)> {
-        let own = command.environment.iter().flat_map(|e| &e.variables);
-        let own = own.map(|v| (v.name.clone(), v.value.clone().unwrap_or_default()));
-        for (name, value) in self.config.environment.iter().cloned().chain(own) {
-            all.retain(|(n, _)| *n != name);
-            all.push((name, value));
-        }
-        all
-    }
 }
 
 /// Whether a framework knows more than TASK_LOST.
@@ -297,24 +218,6 @@ pub(crate) fn is_partition_aware(framework: &FrameworkInfo) -> bool {
 /// The state of a task that was never launched.
 pub(crate) fn dropped(framework: &FrameworkInfo) -> TaskState {
     if is_partition_aware(framework) { TaskState::TaskDropped } else { TaskState::TaskLost }
-}
-
-/// As stout prints a duration: the largest unit that gives a whole number.
-pub(crate) fn duration_text(duration: Duration) -> String {
-    let nanos = duration.as_nanos();
-    let units: [(u128, &str); 8] = [
-        (604_800_000_000_000, "weeks"),
-        (86_400_000_000_000, "days"),
-        (3_600_000_000_000, "hrs"),
-        (60_000_000_000, "mins"),
-        (1_000_000_000, "secs"),
-        (1_000_000, "ms"),
-        (1000, "us"),
-        (1, "ns"),
-    ];
-    let fits = units.iter().find(|(unit, _)| nanos >= *unit && nanos.is_multiple_of(*unit));
-    let (unit, name) = fits.unwrap_or(&(1, "ns"));
-    format!("{}{name}", nanos / unit)
 }
 
 pub(crate) fn program(command: &CommandInfo) -> Program {
@@ -417,73 +320,6 @@ pub(crate) fn persistent_path(work_dir: &str, resource: &Resource) -> Option<Str
             _ => return None,
         },
     })
-}
-
-/// A container that another containerizer would make, or an image: refused as upstream does without those.
-fn of_other_containerizers(container: &ContainerInfo) -> Option<(Reason, String)> {
-    if container.r#type == container_info::Type::Docker as i32 {
-        let why = "Abnormal executor termination: unknown container";
-        return Some((Reason::ExecutorTerminated, why.to_owned()));
-    }
-    let image = container.mesos.as_ref()?.image.as_ref()?;
-    let kind = image.r#type().as_str_name();
-    let why = format!("Failed to launch container: Unsupported container image type: {kind}");
-    Some((Reason::ContainerLaunchFailed, why))
-}
-
-/// What this agent can't run, said as people need it. `played`: the agent itself runs the task's command.
-pub(crate) fn unsupported(info: &TaskInfo, played: bool) -> Option<&'static str> {
-    if played && info.command.is_none() {
-        return Some("The task has no command");
-    }
-    if !played {
-        return None;
-    }
-    unfit(info.command.as_ref(), info.container.as_deref())
-}
-
-/// The same for an executor.
-pub(crate) fn unsupported_executor(info: &ExecutorInfo, is_default: bool) -> Option<&'static str> {
-    if !is_default && info.command.is_none() {
-        return Some("The executor has no command");
-    }
-    unfit(info.command.as_ref(), info.container.as_deref())
-}
-
-pub(crate) fn unfit(
-    command: Option<&CommandInfo>,
-    container: Option<&ContainerInfo>,
-) -> Option<&'static str> {
-    let variables = command.iter().flat_map(|c| &c.environment).flat_map(|e| &e.variables);
-    if variables.clone().any(|v| v.secret.is_some()) {
-        return Some("This agent does not resolve secrets yet");
-    }
-    let container = container?;
-    let image = container.docker.is_some() || container.mesos.as_ref().is_some_and(|m| m.image.is_some());
-    if image {
-        return Some("This agent does not run images yet");
-    }
-    if container.network_infos.iter().any(|n| n.name.is_some()) {
-        return Some("This agent does not join container networks yet");
-    }
-    for volume in &container.volumes {
-        let known = match &volume.source {
-            Some(source) => source.host_path.is_some() || source.sandbox_path.is_some(),
-            None => volume.host_path.is_some(),
-        };
-        if !known {
-            return Some("This agent mounts HOST_PATH and SANDBOX_PATH volumes only");
-        }
-        let sandbox_path = volume.source.as_ref().and_then(|s| s.sandbox_path.as_ref());
-        let leaves = |path: &str| path.starts_with('/') || path.split('/').any(|part| part == "..");
-        if sandbox_path.is_some_and(|p| leaves(&p.path)) {
-            return Some("The path of a SANDBOX_PATH volume must stay in the sandbox");
-        }
-        if volume.container_path.split('/').any(|part| part == "..") {
-            return Some("The container_path of a volume must not contain '..'");
-        }
-    }
-    None
 }
 
 #[cfg(test)]

@@ -33,7 +33,8 @@ fn words(w: &World) -> Vec<Message> {
         ..Default::default()
     };
     vec![
-        internal::RunTaskMessage { framework: framework.clone(), task: w.order("u"), ..Default::default() }.into(),
+        internal::RunTaskMessage { framework: framework.clone(), task: w.order("u"), ..Default::default() }
+            .into(),
         internal::RunTaskGroupMessage { framework, ..Default::default() }.into(),
         internal::KillTaskMessage {
             framework_id: framework_id.clone(),
@@ -108,7 +109,10 @@ fn a_master_that_names_others_changes_nothing_here() {
     let mut w = running();
     let dropped = w.agent.counters().messages_dropped;
     w.hear(internal::SlaveRegisteredMessage { slave_id: AgentId { value: "S9".into() }, connection: None });
-    w.hear(internal::SlaveReregisteredMessage { slave_id: AgentId { value: "S9".into() }, ..Default::default() });
+    w.hear(internal::SlaveReregisteredMessage {
+        slave_id: AgentId { value: "S9".into() },
+        ..Default::default()
+    });
     assert_eq!(w.agent.counters().messages_dropped, dropped + 2);
     assert_eq!(w.agent.info().id.as_ref().unwrap().value, "S0", "it keeps its id");
     w.hear(internal::ShutdownFrameworkMessage { framework_id: FrameworkId { value: "nobody".into() } });

@@ -125,7 +125,8 @@ fn what_is_reserved_becomes_a_volume_and_goes_back() {
         assert!((400..=409).contains(&status) && !why.is_empty(), "{path}: {status} {why}");
         assert!(surface.applied().is_empty());
     }
-    let (status, why) = surface.ask("POST", "/reserve", &form("resources", reserved).replace(&agent, "nobody"));
+    let (status, why) =
+        surface.ask("POST", "/reserve", &form("resources", reserved).replace(&agent, "nobody"));
     assert!(status == 400 && why.contains("No agent found with specified ID"), "{status} {why}");
     assert_eq!(surface.ask("GET", "/reserve", "").0, 405);
 }
@@ -143,7 +144,8 @@ fn weights_quotas_and_machines_are_set_and_shown() {
     assert!(status == 400 && why.contains("Role 'ads' has no quota set"), "the original ends itself: {why}");
     let machine = r#"{"hostname":"far","ip":"10.0.0.9"}"#;
     let unavailability = r#"{"start":{"nanoseconds":1}}"#;
-    let schedule = format!(r#"{{"windows":[{{"machine_ids":[{machine}],"unavailability":{unavailability}}}]}}"#);
+    let schedule =
+        format!(r#"{{"windows":[{{"machine_ids":[{machine}],"unavailability":{unavailability}}}]}}"#);
     assert_eq!(surface.ask("POST", "/machine/down", &format!("[{machine}]")).0, 400, "it is in no schedule");
     assert_eq!(surface.ask("POST", "/maintenance/schedule", &schedule).0, 200);
     assert!(surface.ask("GET", "/maintenance/status", "").1.contains("draining_machines"));

@@ -148,7 +148,8 @@ mod tests {
             Chronicle::default().of(&master::Effect::Send(Box::new(envelope)))
         };
         let framework_id = model::mesos::FrameworkId { value: "f-2".into() };
-        let m = internal::FrameworkRegisteredMessage { framework_id: framework_id.clone(), ..Default::default() };
+        let m =
+            internal::FrameworkRegisteredMessage { framework_id: framework_id.clone(), ..Default::default() };
         assert_eq!(said(m.into()), ["framework f-2 subscribed, by a driver at 10.0.0.7:9000"]);
         let m = internal::FrameworkReregisteredMessage { framework_id, ..Default::default() };
         assert_eq!(said(m.into()), ["framework f-2 subscribed anew, by a driver at 10.0.0.7:9000"]);

@@ -5,7 +5,8 @@ use base::Duration;
 use model::{
     link::{Message, Upid},
     mesos::{
-        AgentId, ExecutorId, FrameworkId, Offer, OperationStatus, TaskId, TaskState, TaskStatus, Uuid, internal,
+        AgentId, ExecutorId, FrameworkId, Offer, OperationStatus, TaskId, TaskState, TaskStatus, Uuid,
+        internal,
     },
 };
 
@@ -112,7 +113,8 @@ fn words_of_unknown_frameworks_and_tasks_end_nothing() {
     let mut w = World::new();
     let (pid, client, offer) = running(&mut w);
     let nobody = Client { id: FrameworkId { value: "nobody".into() }, uuid: String::new(), ..client };
-    let (last, rest) = words(&nobody, &offer.agent_id).split_last().map(|(l, r)| (l.clone(), r.to_vec())).unwrap();
+    let (last, rest) =
+        words(&nobody, &offer.agent_id).split_last().map(|(l, r)| (l.clone(), r.to_vec())).unwrap();
     for message in rest {
         w.agent_says(&pid, message);
     }
