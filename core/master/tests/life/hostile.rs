@@ -42,7 +42,7 @@ fn words(client: &Client, agent: &AgentId) -> Vec<Message> {
     let mut operation = internal::UpdateOperationStatusMessage {
         framework_id: Some(framework_id.clone()),
         slave_id: Some(slave_id.clone()),
-        operation_uuid: Uuid { value: vec![3; 16] },
+        operation_uuid: Some(Uuid { value: vec![3; 16] }),
         ..Default::default()
     };
     operation.status = OperationStatus::default();
