@@ -305,29 +305,6 @@ fn who_never_reads_its_events_is_cut_and_said_so() {
     let grown = dev.resident_kib().saturating_sub(before);
     assert!(grown < 96 * 1024, "{grown} KiB wait for a scheduler that does not read");
     assert!(dev.said().contains("STREAM_EVENTS_MAX"), "{}", dev.said());
-    // the operators' stream of the master: what happens to frameworks with long names
-    let ask = r#"{"type":"SUBSCRIBE"}"#;
-    let head =
-        "POST /api/v1 HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAccept: application/json\r\n";
-    let _deaf = sent(&dev.master, format!("{head}Content-Length: {}\r\n\r\n{ask}", ask.len()).as_bytes());
-    let before = dev.resident_kib();
-    for n in 0.. {
-        assert!(n < 200, "the operator is never cut");
-        let name = format!("{n}{}", "x".repeat(500_000));
-        let call =
-            json!({ "type": "SUBSCRIBE", "subscribe": { "framework_info": { "user": "u", "name": name } } });
-        let (mut comes, body) =
-            (TcpStream::connect(dev.master.trim_start_matches("http://")).unwrap(), call.to_string());
-        let request = head.replace("/api/v1", "/api/v1/scheduler");
-        comes.write_all(format!("{request}Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
-        comes.read_exact(&mut [0; 12]).expect("it subscribes");
-        drop(comes);
-        if cuts() == 3 {
-            break;
-        }
-    }
-    let grown = dev.resident_kib().saturating_sub(before);
-    assert!(grown < 160 * 1024, "{grown} KiB wait for an operator that does not read");
     dev.run_app(SLEEPER);
 }
 
