@@ -97,7 +97,7 @@ pub fn link(data: &[u8]) {
 pub fn definitions(data: &[u8]) {
     let _ = marathon::objects(data);
     let Ok(given) = marathon::object(data) else { return };
-    let _ = marathon::app(given.clone(), false);
+    let _ = marathon::app_part(given.clone(), &serde_json::Map::new());
     let _ = marathon::pod(given.clone());
     let _ = marathon::group_update(given.clone(), "/");
     let Ok(app) = marathon::normal(given) else { return };

@@ -10,10 +10,13 @@ mod defaults;
 mod errors;
 mod fields;
 mod group;
+mod holes;
+mod instant;
 mod look;
 mod normal;
 mod old;
 mod path;
+mod pattern;
 mod pod;
 mod pod_fields;
 pub mod sample;
@@ -22,9 +25,11 @@ mod validate;
 
 pub use context::Context;
 pub use defaults::{INHERITED, fill, inherit, own};
-pub use errors::{Violation, invalid_json, message, not_valid, wrong_shape};
+pub use errors::{Violation, invalid_json, message, named, not_valid, wrong_shape};
 pub use group::{GroupUpdate, group_update, patch_group};
+pub use instant::instant;
 pub use path::{app_id, canonical, is_below, parent, parents, top_level};
+pub use pattern::Pattern;
 pub use pod::{complete_pod, pod, violations_between_pods};
 pub use validate::violations_between;
 
@@ -41,26 +46,65 @@ pub fn app_fields() -> impl Iterator<Item = &'static str> {
 }
 
 /// An app's fields, each by itself: of the right type, in its bounds, spelt right, with the defaults that need nothing
-/// else. A `whole` one may lack nothing.
-pub fn app(fields: Map<String, Value>, whole: bool) -> Result<Map<String, Value>, Refusal> {
+/// else. If one is not, all that is wrong with the definition is said, as far as it can be known.
+pub fn app(fields: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
     let mut found = Found::default();
-    let read = shape::object(fields::APP, fields, whole, "/", &mut found);
-    readable(&read, found, whole)
+    let read = shape::object(fields::APP, fields, true, "/", &mut found);
+    if found.violations.is_empty() {
+        return Ok(read);
+    }
+    let more = wrong_anyhow(read, "/", &found.holes);
+    Err(refused(found, more))
 }
 
-/// Wrong values are said with everything else that is wrong, unless types are wrong too.
-fn readable(read: &Map<String, Value>, mut found: Found, whole: bool) -> Result<Map<String, Value>, Refusal> {
+/// The fields of an update, each by itself; `current` is what they change.
+pub fn app_part(
+    fields: Map<String, Value>,
+    current: &Map<String, Value>,
+) -> Result<Map<String, Value>, Refusal> {
+    let mut found = Found::default();
+    let read = shape::object(fields::APP, fields, false, "/", &mut found);
     if found.violations.is_empty() {
-        return Ok(read.clone());
+        return Ok(read);
     }
-    if !found.unreadable && whole {
-        let mut app = read.clone();
-        let context = Context::anything(&app);
-        found.violations.extend(wrong(&mut app, "/", &context));
-        found.violations.sort_by(|a, b| a.path.cmp(&b.path));
-        found.violations.dedup();
+    let mut whole = current.clone();
+    let more = match complete_update(read, &Context::anything(current)) {
+        Ok(read) => {
+            merge(&mut whole, read);
+            wrong_anyhow(whole, "/", &found.holes)
+        }
+        Err(more) => holes::without_followers(more, &found.holes),
+    };
+    Err(refused(found, more))
+}
+
+/// Puts an update that `complete_update` has read into a definition. Who names one way to run it means the other way to
+/// go, where upstream refuses both together.
+pub fn merge(whole: &mut Map<String, Value>, fields: Map<String, Value>) {
+    for (said, other) in [("cmd", "args"), ("args", "cmd")] {
+        if fields.contains_key(said) {
+            whole.remove(other);
+        }
     }
-    Err(wrong_shape(&found.violations))
+    whole.extend(fields);
+}
+
+fn refused(mut found: Found, more: Vec<V>) -> Refusal {
+    found.violations.extend(more);
+    found.violations.sort_by(|a, b| a.path.cmp(&b.path));
+    found.violations.dedup();
+    wrong_shape(&found.violations)
+}
+
+/// What is wrong with the values of an app whatever the settings are, and does not only follow from its holes.
+fn wrong_anyhow(mut app: Map<String, Value>, base: &str, holes: &[String]) -> Vec<V> {
+    let context = Context::anything(&app);
+    let mut holes = holes.to_vec();
+    if !app.contains_key("role") {
+        // its place and the settings say it
+        holes.push("/role".to_owned());
+    }
+    holes::without_followers(wrong(&mut app, base, &context), &holes)
 }
 
 fn wrong(app: &mut Map<String, Value>, base: &str, context: &Context) -> Vec<V> {
@@ -91,7 +135,7 @@ pub fn complete(
 
 /// The normal form of an app, as far as it depends on no setting: nothing is refused for its role or for a feature.
 pub fn normal(fields: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
-    let read = app(fields, true)?;
+    let read = app(fields)?;
     let context = Context::anything(&read);
     complete(read, "/", &context).map_err(|found| not_valid(&found))
 }

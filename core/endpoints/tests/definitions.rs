@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 use surface::{Said, Surface};
 
 const ROUNDS: u64 = 800;
+/// How many places of a right definition are made wrong, one at a time.
+const PLACES: usize = 6;
 /// What readers are told beside the definition.
 const READ_ONLY: [&str; 9] = [
     "why",
@@ -107,6 +109,69 @@ fn everything_that_is_wrong_is_named() {
         }
     }
     assert!(named > ROUNDS as usize, "only {named} faults were made");
+}
+
+/// All places of a value, with their paths.
+fn places(value: &Value, path: &str, pointer: &str, all: &mut Vec<(String, String)>) {
+    if !path.is_empty() {
+        all.push((path.to_owned(), pointer.to_owned()));
+    }
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| {
+            places(value, &format!("{path}/{key}"), &format!("{pointer}/{key}"), all)
+        }),
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .for_each(|(i, value)| places(value, &format!("{path}({i})"), &format!("{pointer}/{i}"), all)),
+        _ => {}
+    }
+}
+
+/// Whether one path is another or stands above or below it.
+fn near_by(one: &str, other: &str) -> bool {
+    let below = |upper: &str, path: &str| {
+        path.strip_prefix(upper).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '(']))
+    };
+    below(one, other) || below(other, one)
+}
+
+#[test]
+fn a_wrong_type_is_named_alone() {
+    let mut made_wrong = 0;
+    for round in rounds().step_by(3) {
+        let mut rng = Rng::from_number(round);
+        for (kind, route) in [(Kind::App, "/v2/apps"), (Kind::Pod, "/v2/pods")] {
+            let right = near(kind, &mut rng).value;
+            let config = configs()[1].clone();
+            if Surface::new(config.clone()).ask("POST", route, &right.to_string()).status != 201 {
+                continue;
+            }
+            let mut all = Vec::new();
+            places(&right, "", "", &mut all);
+            for _ in 0..PLACES {
+                let (path, pointer) = &all[rng.below(all.len() as u64) as usize];
+                let mut wrong = right.clone();
+                let place = wrong.pointer_mut(pointer).expect("a place");
+                *place = if place.is_array() || place.is_object() { json!(7) } else { json!([[]]) };
+                let said = Surface::new(config.clone()).ask("POST", route, &wrong.to_string());
+                // an id of another type is no id, and a number may be a number elsewhere
+                if said.status == 201 {
+                    continue;
+                }
+                assert_eq!(said.status, 422, "seed {round}, {path}: {} for {wrong}", said.text);
+                for other in paths(&said) {
+                    assert!(
+                        near_by(&other, path),
+                        "seed {round}: {other} is said to be wrong, and only {path} is: {} for {wrong}",
+                        said.text
+                    );
+                }
+                made_wrong += 1;
+            }
+        }
+    }
+    assert!(made_wrong > ROUNDS, "only {made_wrong} were made wrong");
 }
 
 #[test]

@@ -2,7 +2,14 @@
 
 mod surface;
 
-use orchestrator::Config;
+use model::{
+    mesos::{
+        self,
+        scheduler::{Event, event},
+    },
+    resources::{Format, Resources},
+};
+use orchestrator::{Config, Input};
 use serde_json::{Value, json};
 use surface::{Said, Surface};
 
@@ -98,7 +105,9 @@ fn every_route_has_its_status() {
         ("DELETE", "/v2/pods/p::instances/p.instance-1", "", 404),
         ("DELETE", "/v2/pods/p::instances/odd", "", 422),
         ("DELETE", "/v2/pods/p::instances", r#"["odd"]"#, 422),
-        ("DELETE", "/v2/pods/p::instances", r#"["p.instance-1"]"#, 200),
+        ("DELETE", "/v2/pods/p::instances", r#"["p.instance-1"]"#, 404),
+        ("DELETE", "/v2/pods/p::instances", "[]", 404),
+        ("GET", "/v2/pods/none::versions/2020-01-01T00:00:00.000Z", "", 404),
         ("DELETE", "/v2/deployments/none", "", 404),
         ("GET", "/v2/queue?embed=lastUnusedOffers", "", 200),
         ("DELETE", "/v2/queue/none/delay", "", 404),
@@ -349,7 +358,11 @@ fn what_is_wrong_with_a_group_is_said_with_its_place() {
             json!({ "apps": [{ "id": "/elsewhere", "cmd": "x" }] }),
             "/apps(0)/id Identifier is not child",
         ),
-        ("/v2/groups/g", json!({ "groups": [{ "id": "/elsewhere" }] }), "/groups/id Identifier is not child"),
+        (
+            "/v2/groups/g",
+            json!({ "groups": [{ "id": "/elsewhere" }] }),
+            "/groups(0)/id Identifier is not child",
+        ),
         ("/v2/groups/g", json!({ "groups": [{ "id": "restart" }] }), "/groups(0)/id must not end with"),
         ("/v2/groups/g", json!({ "scaleBy": 2, "apps": [] }), "/scaleBy not allowed in conjunction"),
         (
@@ -543,4 +556,209 @@ fn an_app_goes_back_to_a_version() {
     assert_eq!((&now["cmd"], &now["cpus"]), (&first["cmd"], &first["cpus"]));
     assert_ne!(now["version"], first["version"], "it is a new version of its own");
     assert_eq!(surface.ask("PUT", put, r#"{"version":"2001-01-01T00:00:00.000Z"}"#).status, 404);
+}
+
+#[test]
+fn all_elements_of_a_list_are_answered_with_their_numbers() {
+    let mut surface = new();
+    assert_eq!(surface.ask("POST", "/v2/apps", &app("/a").to_string()).status, 201);
+    let both = json!([{ "id": "/a", "cpus": "x" }, { "id": "/b", "cmd": "y", "mem": [] }, { "id": "/c", "cmd": "z" }]);
+    let said = surface.ask("PUT", "/v2/apps?force=true", &both.to_string());
+    assert_eq!(wrong(&said), ["(0)/cpus error.expected.jsnumber", "(1)/mem error.expected.jsnumber"]);
+    assert_eq!(said.body["message"], "Invalid JSON");
+    assert_eq!(surface.get("/v2/apps/c").status, 404, "all or nothing");
+    let values =
+        json!([{ "id": "/a", "args": ["x"], "cmd": "y" }, { "id": "/A_b", "cmd": "y" }, { "id": "/b" }]);
+    let said = surface.ask("PUT", "/v2/apps?force=true&partialUpdate=false", &values.to_string());
+    let said = wrong(&said);
+    for path in ["(0) AppDefinition must either", "(1)/id error.pattern", "(2) AppDefinition must either"] {
+        assert!(said.iter().any(|s| s.starts_with(path)), "{path} is not in {said:?}");
+    }
+    assert_eq!(surface.ask("POST", "/v2/apps", &app("/b").to_string()).status, 201);
+    let both =
+        json!([{ "id": "/a", "cpus": "x" }, { "id": "/b", "mem": "y", "constraints": [["a", "NEAR"]] }]);
+    let said = wrong(&surface.ask("PATCH", "/v2/apps?force=true", &both.to_string()));
+    assert_eq!(
+        said[..2],
+        [
+            "(0)/cpus error.expected.jsnumber",
+            "(1)/constraints(0) operator must be one of the following UNIQUE, CLUSTER, GROUP_BY, LIKE, MAX_PER, UNLIKE or IS"
+        ]
+    );
+    assert_eq!(said[2..], ["(1)/mem error.expected.jsnumber"]);
+    let odd = wrong(&surface.ask("PATCH", "/v2/apps", r#"[{"id":"/a"},{"id":"/A_b"},{"id":7}]"#));
+    assert!(odd[0].starts_with("(1)/id ") && odd[1].starts_with("(2)/id error.expected.jsstring"), "{odd:?}");
+    // one by its own path has no number
+    assert_eq!(
+        wrong(&surface.ask("PUT", "/v2/apps/a?force=true", r#"{"cpus":"x"}"#)),
+        ["/cpus error.expected.jsnumber"]
+    );
+}
+
+#[test]
+fn versions_are_instants_however_they_are_written() {
+    let mut surface = new();
+    surface.ask("POST", "/v2/apps", &json!({ "id": "/g/a", "cmd": "one" }).to_string());
+    let first = surface.get("/v2/apps/g/a/versions").body["versions"][0].as_str().unwrap().to_owned();
+    surface.ask("PUT", "/v2/apps/g/a?force=true", r#"{"cmd":"two"}"#);
+    let plain = first.trim_end_matches('Z');
+    for same in [first.clone(), format!("{plain}+00:00"), format!("{plain}000Z"), format!("{plain}%2B00:00")]
+    {
+        let app = surface.get(&format!("/v2/apps/g/a/versions/{same}"));
+        assert_eq!((app.status, &app.body["cmd"]), (200, &json!("one")), "{same}: {}", app.text);
+        let group = surface.get(&format!("/v2/groups/g/versions/{same}"));
+        assert_eq!(
+            (group.status, &group.body["apps"][0]["cmd"]),
+            (200, &json!("one")),
+            "{same}: {}",
+            group.text
+        );
+    }
+    for same in [format!("{plain}+00:00"), format!("{plain}000000Z")] {
+        for (path, reset) in [("/v2/apps/g/a", json!({ "cmd": "two" })), ("/v2/groups/g", Value::Null)] {
+            if !reset.is_null() {
+                assert_eq!(surface.ask("PUT", "/v2/apps/g/a?force=true", &reset.to_string()).status, 200);
+            }
+            let back =
+                surface.ask("PUT", &format!("{path}?force=true"), &json!({ "version": same }).to_string());
+            assert_eq!(back.status, 200, "{same}: {}", back.text);
+            assert_eq!(surface.get("/v2/apps/g/a").body["app"]["cmd"], "one", "{path} {same}");
+        }
+    }
+    assert_eq!(surface.get("/v2/apps/g/a/versions/2020-01-01T00:00:00%2B00:00").status, 404);
+    for (method, path, body, at) in [
+        (
+            "POST",
+            "/v2/apps",
+            r#"{"id":"/v","cmd":"x","version":"foo"}"#,
+            "/version error.expected.date.isoformat",
+        ),
+        ("PUT", "/v2/apps/g/a", r#"{"version":"foo"}"#, "/version error.expected.date.isoformat"),
+        (
+            "PUT",
+            "/v2/apps/v?partialUpdate=false",
+            r#"{"cmd":"x","version":"2020-01-01"}"#,
+            "/version error.expected.date.isoformat",
+        ),
+        ("PUT", "/v2/groups/g", r#"{"version":"bogus"}"#, "/version error.expected.date.isoformat"),
+        (
+            "POST",
+            "/v2/apps",
+            r#"{"id":"/v","cmd":"x","versionInfo":{}}"#,
+            "/versionInfo/lastConfigChangeAt error.path.missing",
+        ),
+        (
+            "POST",
+            "/v2/apps",
+            r#"{"id":"/v","cmd":"x","versionInfo":{"lastScalingAt":"x"}}"#,
+            "/versionInfo/lastScalingAt error.expected.date.isoformat",
+        ),
+        (
+            "POST",
+            "/v2/pods",
+            r#"{"id":"/v","version":"foo","containers":[{"name":"c","resources":{}}]}"#,
+            "/version error.expected.date.isoformat",
+        ),
+    ] {
+        let said = wrong(&surface.ask(method, path, body));
+        assert!(said.contains(&at.to_owned()), "{method} {path} {body}: {said:?}");
+    }
+    let pod = json!({ "id": "/p", "containers": [{ "name": "c", "resources": {}, "exec": { "command": { "shell": "x" } } }] });
+    assert_eq!(surface.ask("POST", "/v2/pods", &pod.to_string()).status, 201);
+    let version = surface.get("/v2/pods/p::versions").body[0].as_str().unwrap().replace('Z', "000Z");
+    assert_eq!(surface.get(&format!("/v2/pods/p::versions/{version}")).status, 200);
+    let bogus = surface.get("/v2/pods/p::versions/bogus");
+    let of_app = surface.get("/v2/apps/g/a/versions/bogus");
+    assert_eq!((bogus.status, bogus.body), (422, of_app.body));
+    // what a reader was shown is taken as it is
+    let shown = surface.get("/v2/apps/g/a").body["app"].clone();
+    assert_eq!(
+        surface.ask("PUT", "/v2/apps/g/a?partialUpdate=false&force=true", &shown.to_string()).status,
+        200
+    );
+}
+
+#[test]
+fn what_is_wrong_in_a_tree_is_named_where_it_is() {
+    let mut surface = new();
+    for (body, said) in [
+        (
+            json!({ "groups": [{ "id": "h" }, { "id": "/q/z" }] }),
+            "/groups(1)/id Identifier is not child of '/g1': '/q/z'",
+        ),
+        (
+            json!({ "apps": [{ "id": "/q", "cmd": "x" }] }),
+            "/apps(0)/id Identifier is not child of '/g1': '/q'",
+        ),
+        (
+            json!({ "groups": [{ "id": "h", "groups": [{ "id": "i", "apps": [{ "id": "a" }] }] }, { "id": "j", "apps": [{ "id": "b" }] }] }),
+            "/groups(0)/groups(0)/apps(0) AppDefinition must either",
+        ),
+        (
+            json!({ "groups": [{ "id": "h", "apps": [{ "id": "a" }] }, { "id": "j", "apps": [{ "id": "b" }] }] }),
+            "/groups(1)/apps(0) AppDefinition must either",
+        ),
+        (
+            json!({ "apps": [{ "id": "a", "cmd": "x" }, { "id": "/g1/a", "cmd": "y" }] }),
+            "/apps(1)/id '/g1/a' is defined twice",
+        ),
+        (
+            json!({ "groups": [{ "id": "a" }, { "id": "a", "dependencies": ["/g1/b"] }] }),
+            "/groups(1)/id '/g1/a' is defined twice",
+        ),
+        (
+            json!({ "groups": [{ "id": "h", "enforceRole": true }] }),
+            "/groups(0)/enforceRole enforceRole can only",
+        ),
+    ] {
+        let all = wrong(&surface.ask("PUT", "/v2/groups/g1", &body.to_string()));
+        assert!(all.iter().any(|one| one.starts_with(said)), "{body}: {all:?}");
+    }
+    let twice = json!({ "apps": [{ "id": "a", "cmd": "x" }, { "id": "/g1/a", "cmd": "x" }] });
+    assert_eq!(surface.ask("PUT", "/v2/groups/g1", &twice.to_string()).status, 200, "a set has it once");
+}
+
+/// Creates an app, and one of its tasks is staged.
+fn launch(surface: &mut Surface, app: &Value) {
+    assert_eq!(surface.ask("POST", "/v2/apps", &app.to_string()).status, 201);
+    let tell = |surface: &mut Surface, kind: event::Type, event: Event| {
+        surface.tell(Input::Event(Box::new(Event { r#type: Some(kind as i32), ..event })));
+    };
+    surface.tell(Input::Connected);
+    let framework_id = mesos::FrameworkId { value: "f".into() };
+    let subscribed = Some(event::Subscribed { framework_id: framework_id.clone(), ..Default::default() });
+    tell(surface, event::Type::Subscribed, Event { subscribed, ..Default::default() });
+    let all =
+        Resources::scalars([("cpus", 8.0), ("mem", 8192.0), ("disk", 1000.0)]).with_ports([(31000, 31999)]);
+    let offer = mesos::Offer {
+        id: mesos::OfferId { value: "o".into() },
+        framework_id,
+        agent_id: mesos::AgentId { value: "s".into() },
+        hostname: "h".into(),
+        resources: all.allocate("*", Format::Stacked),
+        allocation_info: Some(mesos::resource::AllocationInfo { role: Some("*".into()) }),
+        ..Default::default()
+    };
+    let offers = Some(event::Offers { offers: vec![offer] });
+    tell(surface, event::Type::Offers, Event { offers, ..Default::default() });
+}
+
+#[test]
+fn tasks_are_asked_for_by_their_state() {
+    let mut surface = new();
+    launch(&mut surface, &json!({ "id": "/a", "cmd": "sleep 1", "cpus": 0.1, "mem": 16, "role": "*" }));
+    for (query, count) in [
+        ("", 1),
+        ("?status=staging", 1),
+        ("?status=STAGING", 1),
+        ("?status=running", 0),
+        ("?status%5B%5D=Running", 0),
+        ("?status%5B%5D=running&status%5B%5D=staging", 1),
+        ("?status=bogus", 1),
+        ("?status=", 1),
+        ("?status=bogus&status%5B%5D=running", 0),
+    ] {
+        let tasks = surface.get(&format!("/v2/tasks{query}")).body["tasks"].as_array().unwrap().len();
+        assert_eq!(tasks, count, "{query}");
+    }
 }

@@ -8,7 +8,12 @@ mod tasks;
 
 pub use pods::shown;
 
-use crate::{App, Effect, Orchestrator, Refused, definitions::Draft, input::Client, when};
+use crate::{
+    App, Effect, Orchestrator, Refused,
+    definitions::{Draft, Faults},
+    input::Client,
+    when,
+};
 use api::marathon::{GroupUpdate, canonical, parent};
 use base::{Effects, Now};
 use model::request::{Answer, Body, Http, RequestId};
@@ -287,12 +292,15 @@ impl Orchestrator {
         let one = (single && updates.len() == 1).then(|| updates[0].id.clone());
         let made = one.as_ref().filter(|id| self.app(id).is_none()).map(|id| format!("/v2/apps{id}"));
         let mut draft = self.draft(now);
-        for update in updates {
+        let mut faults = Faults::default();
+        for (i, update) in updates.iter().enumerate() {
             if !create && self.app(&update.id).is_none() {
                 return Err(no_app(&update.id));
             }
-            self.updated(&update, force, &mut draft)?;
+            let at = if single { String::new() } else { format!("({i})") };
+            faults.note(&at, self.updated(update, force, &mut draft))?;
         }
+        faults.into_answer()?;
         self.say_post(now, client, &draft);
         self.deployed(now, one.as_deref().map_or("/", parent), draft, force, made)
     }

@@ -1,7 +1,7 @@
 //! Whether an agent may take one more instance of an app, by the app's constraints. Pure; counts are handed in.
 
+use api::marathon::Pattern;
 use model::mesos::{self, value};
-use regex::Regex;
 use std::collections::BTreeMap;
 
 /// How many instances have each value of a field.
@@ -20,8 +20,8 @@ enum Rule {
     Unique,
     Cluster(Option<String>),
     GroupBy(Option<u64>),
-    Like(Regex),
-    Unlike(Regex),
+    Like(Pattern),
+    Unlike(Pattern),
     MaxPer(u64),
     Is(String),
     Broken(String),
@@ -97,8 +97,7 @@ impl Constraint {
         let number = |value: &str| value.parse::<u64>().map_err(|_| format!("'{value}' is not a number"));
         let regex = |value: Option<&str>| {
             let value = value.unwrap_or_default();
-            Regex::new(&format!("^(?:{value})$"))
-                .map_err(|_| format!("'{value}' is not a valid regular expression"))
+            Pattern::new(value).ok_or_else(|| format!("'{value}' is not a valid regular expression"))
         };
         let rule = match operator.to_ascii_uppercase().as_str() {
             "UNIQUE" => Ok(Rule::Unique),
@@ -133,8 +132,9 @@ impl Constraint {
             Rule::Unique => here == 0,
             Rule::Cluster(Some(want)) => same(want, value),
             Rule::Cluster(None) => placed.is_empty() || here > 0,
-            Rule::Like(regex) => regex.is_match(value),
-            Rule::Unlike(regex) => !regex.is_match(value),
+            // what can't be found out refuses
+            Rule::Like(pattern) => pattern.fits(value) == Some(true),
+            Rule::Unlike(pattern) => pattern.fits(value) == Some(false),
             Rule::MaxPer(most) => here < *most,
             Rule::Is(want) => same(want, value),
             Rule::GroupBy(groups) => even(here, placed, *groups, wanted),
@@ -144,18 +144,14 @@ impl Constraint {
             Rule::Unique => format!("{field} {value} has an instance already (UNIQUE)"),
             Rule::Cluster(Some(want)) | Rule::Is(want) => format!("{field} is {value}, not {want}"),
             Rule::Cluster(None) => format!("{field} {value} is not where the others are (CLUSTER)"),
-            Rule::Like(regex) => format!("{field} {value} is not like {}", plain(regex)),
-            Rule::Unlike(regex) => format!("{field} {value} is like {}", plain(regex)),
+            Rule::Like(pattern) => format!("{field} {value} is not like {}", pattern.as_str()),
+            Rule::Unlike(pattern) => format!("{field} {value} is like {}", pattern.as_str()),
             Rule::MaxPer(most) => format!("{field} {value} has {here} instances of at most {most} (MAX_PER)"),
             Rule::GroupBy(_) => format!("{field} {value} has {here} instances, others have fewer (GROUP_BY)"),
             Rule::Broken(why) => why.clone(),
         };
         (!ok).then(why)
     }
-}
-
-fn plain(regex: &Regex) -> &str {
-    regex.as_str().trim_start_matches("^(?:").trim_end_matches(")$")
 }
 
 fn same(want: &str, value: &str) -> bool {
@@ -199,6 +195,8 @@ mod tests {
             ("GROUP_BY", Some("2"), Some("c"), &some, 4, false),
             ("LIKE", Some("a|b"), Some("b"), &none, 1, true),
             ("LIKE", Some("a|b"), Some("bb"), &none, 1, false),
+            ("LIKE", Some("(?!b).*"), Some("a"), &none, 1, true),
+            ("LIKE", Some("(?!b).*"), Some("b"), &none, 1, false),
             ("LIKE", Some("a.*"), None, &none, 1, false),
             ("UNLIKE", Some("a.*"), Some("ab"), &none, 1, false),
             ("UNLIKE", Some("a.*"), Some("b"), &none, 1, true),

@@ -7,7 +7,7 @@ use crate::{
     read::service_port_list,
 };
 use api::marathon::{self, INHERITED, Violation};
-use model::request::Answer;
+use model::request::{Answer, Body};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -53,6 +53,45 @@ fn without_rules(scheduling: Option<&Value>) -> Option<Value> {
     Some(scheduling)
 }
 
+/// What is wrong with several definitions that came in one request, each under its place in it.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    found: Vec<Violation>,
+    unreadable: bool,
+}
+
+impl Faults {
+    pub fn push(&mut self, path: String, error: String) {
+        self.found.push(Violation { path, error });
+    }
+    /// Keeps a refusal that names fields; another one stands for all, and is given back.
+    pub fn note(&mut self, at: &str, result: Result<(), Answer>) -> Result<(), Answer> {
+        let Err(refusal) = result else { return Ok(()) };
+        let named = match &refusal.body {
+            Body::Json(text) if refusal.status == 422 => marathon::named(text),
+            _ => None,
+        };
+        let Some((unreadable, found)) = named else { return Err(refusal) };
+        self.unreadable |= unreadable;
+        self.note_all(at, found);
+        Ok(())
+    }
+    pub fn note_all(&mut self, at: &str, found: Vec<Violation>) {
+        for Violation { path, error } in found {
+            let below = if path == "/" && !at.is_empty() { "" } else { &path };
+            self.push(format!("{at}{below}"), error);
+        }
+    }
+    /// The refusal of all, if anything is wrong.
+    pub fn into_answer(self) -> Result<(), Answer> {
+        match (self.found.is_empty(), self.unreadable) {
+            (true, _) => Ok(()),
+            (false, true) => Err(refuse(marathon::wrong_shape(&self.found))),
+            (false, false) => Err(not_valid(self.found)),
+        }
+    }
+}
+
 pub(crate) fn refuse((status, body): marathon::Refusal) -> Answer {
     Answer::json(status, body)
 }
@@ -63,7 +102,7 @@ pub(crate) fn not_valid(found: Vec<Violation>) -> Answer {
 
 /// Whether a definition can be read at all, and what is wrong with its fields.
 pub(crate) fn readable(app: Map<String, Value>) -> Result<(), Answer> {
-    marathon::app(app, true).map(drop).map_err(refuse)
+    marathon::app(app).map(drop).map_err(refuse)
 }
 
 impl Orchestrator {
@@ -78,7 +117,7 @@ impl Orchestrator {
         fields.insert("id".into(), id.into());
         let mut fields = self.with_defaults(id, fields, draft);
         let inherited = fields.remove(INHERITED);
-        let fields = marathon::app(fields, true).map_err(refuse)?;
+        let fields = marathon::app(fields).map_err(refuse)?;
         let mut app = marathon::complete(fields, "/", &self.context(id, None)).map_err(not_valid)?;
         app.extend(inherited.map(|inherited| (INHERITED.to_owned(), inherited)));
         self.put(id, app, draft)
@@ -98,25 +137,22 @@ impl Orchestrator {
                     "The 'version' field may only be combined with the 'id' field.",
                 )]));
             }
-            fields.remove("version");
             return self.replaced(id, fields, draft);
         };
         fields.remove("id");
-        let fields = marathon::app(fields, false).map_err(refuse)?;
-        if let Some(back) = fields.get("version").and_then(Value::as_str) {
+        let none = Map::new();
+        let current = state.app.as_object().unwrap_or(&none);
+        let fields = marathon::app_part(fields, current).map_err(refuse)?;
+        if let Some(back) = fields.get("version").and_then(Value::as_str).and_then(crate::version_of) {
             if fields.len() > 1 {
                 return Err(not_valid(vec![Violation::new(
                     "/",
                     "The 'version' field may only be combined with the 'id' field.",
                 )]));
             }
-            if !crate::is_version(back) {
-                let text = format!("'{back}' is not a version such as 2020-01-31T00:00:00.000Z");
-                return Err(not_valid(vec![Violation::new("/version", &text)]));
-            }
             let old = state
                 .versions
-                .get(back)
+                .get(&back)
                 .ok_or_else(|| message(404, format!("App '{id}' does not exist in version '{back}'")))?;
             return self.put(id, old.as_object().cloned().unwrap_or_default(), draft);
         }
@@ -128,14 +164,7 @@ impl Orchestrator {
         let fields = marathon::complete_update(fields, &context).map_err(not_valid)?;
         let mut whole = state.app.as_object().cloned().unwrap_or_default();
         marathon::own(&mut whole);
-        // who names one way to run it means the other way to go, where upstream refuses both together
-        if fields.contains_key("cmd") {
-            whole.remove("args");
-        }
-        if fields.contains_key("args") {
-            whole.remove("cmd");
-        }
-        whole.extend(fields);
+        marathon::merge(&mut whole, fields);
         let whole = self.with_defaults(id, whole, draft);
         let app = marathon::complete(whole, "/", &context).map_err(not_valid)?;
         self.put(id, app, draft)

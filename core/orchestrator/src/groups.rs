@@ -4,7 +4,12 @@
 
 mod edges;
 
-use crate::{App, Orchestrator, commands::message, definitions::Draft, plan::Edges};
+use crate::{
+    App, Orchestrator,
+    commands::message,
+    definitions::{Draft, Faults},
+    plan::Edges,
+};
 use api::marathon::{self, Context, GroupUpdate, Violation, canonical, is_below, parent, parents, top_level};
 use model::request::Answer;
 use serde::{Deserialize, Serialize};
@@ -194,8 +199,9 @@ impl Orchestrator {
         } else {
             None
         };
-        self.enforce_role_may_change(at, update)?;
-        self.tree(at, update, enforced, draft)?;
+        let mut faults = Faults::default();
+        self.tree((at, ""), update, enforced, draft, &mut faults)?;
+        faults.into_answer()?;
         self.pass_on(draft)
     }
 
@@ -272,13 +278,16 @@ impl Orchestrator {
         Ok(())
     }
 
+    /// `path` is where the update stands in the request. What is wrong with it is noted; another refusal ends it.
     fn tree(
         &self,
-        at: &str,
+        (at, path): (&str, &str),
         update: &GroupUpdate,
         enforced: Option<bool>,
         draft: &mut Draft,
+        faults: &mut Faults,
     ) -> Result<(), Answer> {
+        faults.note(path, self.enforce_role_may_change(at, update))?;
         let mut group = self.groups.get(at).cloned().unwrap_or_default();
         if let Some(on) = &update.dependencies {
             group.dependencies.clone_from(on);
@@ -294,47 +303,59 @@ impl Orchestrator {
         // before its apps, which have what it says
         draft.changes.groups.insert(at.to_owned(), Some(group));
         if let Some(apps) = &update.apps {
-            let mut named = BTreeSet::new();
-            let mut found = Vec::new();
+            let mut named = BTreeMap::new();
             for (i, fields) in apps.iter().enumerate() {
+                let path = format!("{path}/apps({i})");
                 let id = canonical(fields.get("id").and_then(|id| id.as_str()).unwrap_or_default(), at);
                 if parent(&id) != at || id == "/" {
-                    found.push(Violation::new(
-                        &format!("/apps({i})/id"),
-                        format!("Identifier is not child of '{at}'"),
-                    ));
+                    faults.push(format!("{path}/id"), format!("Identifier is not child of '{at}': '{id}'"));
                     continue;
                 }
-                named.insert(id.clone());
-                let fields = self.with_defaults(&id, fields.clone(), draft);
-                let read = marathon::complete(fields, at, &self.context(&id, enforced));
-                match read {
-                    Ok(app) => self.put(&id, app, draft)?,
-                    Err(wrong) => found.extend(wrong.into_iter().map(|v| {
-                        let path = if v.path == "/" { String::new() } else { v.path };
-                        Violation::new(&format!("/apps({i}){path}"), v.error)
-                    })),
+                // upstream reads a set, and lets one of those that differ win
+                if let Some(first) = named.insert(id.clone(), fields) {
+                    if first
+                        .iter()
+                        .filter(|(name, _)| *name != "id")
+                        .ne(fields.iter().filter(|(name, _)| *name != "id"))
+                    {
+                        faults.push(
+                            format!("{path}/id"),
+                            format!("'{id}' is defined twice, in different ways"),
+                        );
+                    }
+                    continue;
                 }
-            }
-            if !found.is_empty() {
-                return Err(not_valid(&found));
+                let fields = self.with_defaults(&id, fields.clone(), draft);
+                match marathon::complete(fields, at, &self.context(&id, enforced)) {
+                    Ok(app) => faults.note(&path, self.put(&id, app, draft))?,
+                    Err(wrong) => faults.note_all(&path, wrong),
+                }
             }
             let gone = self
                 .specs_below(at)
-                .filter(|(id, s)| s.spec.pod.is_none() && parent(id) == at && !named.contains(*id));
+                .filter(|(id, s)| s.spec.pod.is_none() && parent(id) == at && !named.contains_key(*id));
             gone.for_each(|(id, _)| drop(draft.changes.apps.insert(id.clone(), None)));
         }
         if let Some(groups) = &update.groups {
             let mut named = BTreeSet::new();
-            for group in groups {
+            for (i, group) in groups.iter().enumerate() {
+                let path = format!("{path}/groups({i})");
                 let id = canonical(group.id.as_deref().unwrap_or_default(), at);
                 if !is_below(&id, at) {
-                    let error = format!("Identifier is not child of '{at}'");
-                    return Err(not_valid(&[Violation::new("/groups/id", error)]));
+                    faults.push(format!("{path}/id"), format!("Identifier is not child of '{at}': '{id}'"));
+                    continue;
                 }
-                self.enforce_role_may_change(&id, group)?;
+                if named.contains(&id) {
+                    if !groups[..i].contains(group) {
+                        faults.push(
+                            format!("{path}/id"),
+                            format!("'{id}' is defined twice, in different ways"),
+                        );
+                    }
+                    continue;
+                }
                 let own = if parent(&id) == "/" { group.enforce_role } else { enforced };
-                self.tree(&id, group, own, draft)?;
+                self.tree((&id, &path), group, own, draft, faults)?;
                 named.insert(id);
             }
             let kept = |group: &str| named.iter().any(|id| id == group || is_below(id, group));

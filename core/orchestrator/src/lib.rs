@@ -379,17 +379,9 @@ pub fn millis(text: &str) -> Option<u64> {
     Some(days * 86_400_000 + hours * 3_600_000 + minutes * 60_000 + seconds * 1000 + rest)
 }
 
-/// Whether a text is a version, such as `2014-09-12T23:28:21.737Z`.
-pub fn is_version(text: &str) -> bool {
-    let digit = |(at, byte): (usize, &u8)| match at {
-        4 | 7 => *byte == b'-',
-        10 => *byte == b'T',
-        13 | 16 => *byte == b':',
-        19 => *byte == b'.',
-        23 => *byte == b'Z',
-        _ => byte.is_ascii_digit(),
-    };
-    text.len() == 24 && text.as_bytes().iter().enumerate().all(digit)
+/// A version as ours are written; clients may write the same instant in other ways. None = it is no instant.
+pub fn version_of(text: &str) -> Option<String> {
+    api::marathon::instant(text).map(when)
 }
 
 /// Milliseconds since 1970 as `2014-09-12T23:28:21.737Z`.

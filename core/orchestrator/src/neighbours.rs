@@ -4,7 +4,7 @@
 //! by that other too, whichever comes first.
 
 use crate::constraints::{Constraint, Counts, Place};
-use regex::Regex;
+use api::marathon::Pattern;
 use std::collections::BTreeMap;
 
 /// The field that means them.
@@ -14,7 +14,7 @@ pub const APP: &str = "@app";
 #[derive(Clone, Debug)]
 pub struct Beside {
     wanted: bool,
-    who: Result<Regex, String>,
+    who: Result<Pattern, String>,
 }
 
 impl Beside {
@@ -22,8 +22,9 @@ impl Beside {
     pub fn parse(operator: &str, value: Option<&str>) -> Self {
         let value = value.unwrap_or_default();
         let who = match operator.to_ascii_uppercase().as_str() {
-            "LIKE" | "UNLIKE" => Regex::new(&format!("^(?:{value})$"))
-                .map_err(|_| format!("'{value}' is not a valid regular expression")),
+            "LIKE" | "UNLIKE" => {
+                Pattern::new(value).ok_or_else(|| format!("'{value}' is not a valid regular expression"))
+            }
             other => Err(format!("{APP} takes LIKE or UNLIKE, not {other}")),
         };
         Self { wanted: operator.eq_ignore_ascii_case("LIKE"), who }
@@ -34,13 +35,17 @@ impl Beside {
             Ok(who) => who,
             Err(why) => return Some(why.clone()),
         };
-        let found = there.apps.keys().find(|other| *other != app && who.is_match(other));
-        let said = who.as_str().trim_start_matches("^(?:").trim_end_matches(")$");
+        let found = there.apps.keys().find(|other| *other != app && self.means(who, other));
+        let said = who.as_str();
         match (self.wanted, found) {
             (false, Some(other)) => Some(format!("{other} is on the agent, like {said} ({APP} UNLIKE)")),
             (true, None) => Some(format!("no app like {said} is on the agent ({APP} LIKE)")),
             _ => None,
         }
+    }
+    /// Where it can't be found out, the answer is the one that refuses.
+    fn means(&self, who: &Pattern, app: &str) -> bool {
+        who.fits(app).unwrap_or(!self.wanted)
     }
     /// Whether another placement can only make it worse.
     pub fn is_final(&self) -> bool {
@@ -70,7 +75,7 @@ impl Neighbours {
         let shy = self
             .shy
             .iter()
-            .find(|(other, rule)| other != app && rule.who.as_ref().is_ok_and(|who| who.is_match(app)));
+            .find(|(other, rule)| other != app && rule.who.as_ref().is_ok_and(|who| rule.means(who, app)));
         shy.map(|(other, _)| format!("{other} is on the agent, and keeps away from {app} ({APP} UNLIKE)"))
     }
 }

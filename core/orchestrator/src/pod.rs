@@ -2,8 +2,8 @@
 
 use crate::{
     read::{
-        flag, list, map, number, port, read_fetch, read_placement, read_preference, seconds, text, texts,
-        whole,
+        asked_path, flag, list, map, number, port, read_fetch, read_placement, read_preference, seconds,
+        text, texts, whole,
     },
     spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, FetchSpec, Spec},
 };
@@ -218,7 +218,7 @@ fn read_health(check: &Value, named: &[String]) -> CheckSpec {
     CheckSpec {
         by: CheckBy::Agent,
         protocol: protocol.into(),
-        path: http.and_then(|http| text(http, "path")).unwrap_or_else(|| "/".into()),
+        path: asked_path(http.and_then(|http| text(http, "path"))),
         port: None,
         port_index: http.or(tcp).and_then(|of| place(of, named)),
         command: match &program {
@@ -240,7 +240,7 @@ fn read_health(check: &Value, named: &[String]) -> CheckSpec {
 
 fn read_check(check: &Value, named: &[String]) -> Option<AgentCheck> {
     let kind = if let Some(http) = check.get("http") {
-        AgentCheckKind::Http(None, place(http, named)?, text(http, "path").unwrap_or_else(|| "/".into()))
+        AgentCheckKind::Http(None, place(http, named)?, asked_path(text(http, "path")))
     } else if let Some(tcp) = check.get("tcp") {
         AgentCheckKind::Tcp(None, place(tcp, named)?)
     } else {

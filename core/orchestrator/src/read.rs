@@ -16,6 +16,12 @@ use std::collections::BTreeMap;
 pub(crate) fn text(value: &Value, key: &str) -> Option<String> {
     value.get(key)?.as_str().map(str::to_owned)
 }
+/// The path that a check asks: with a slash at its beginning, whether it was written or not (HealthCheckWorker). Upstream
+/// leaves it out for Mesos' own checks, and then no such task can start.
+pub(crate) fn asked_path(said: Option<String>) -> String {
+    let said = said.unwrap_or_default();
+    if said.starts_with('/') { said } else { format!("/{said}") }
+}
 pub(crate) fn number(value: &Value, key: &str, default: f64) -> f64 {
     value.get(key).and_then(Value::as_f64).unwrap_or(default)
 }
@@ -149,7 +155,7 @@ fn read_readiness(app: &Value, check: &Value) -> ReadinessSpec {
     ReadinessSpec {
         name: text(check, "name").unwrap_or_default(),
         https: text(check, "protocol").is_some_and(|p| p == "HTTPS"),
-        path: text(check, "path").unwrap_or_else(|| "/".into()),
+        path: asked_path(text(check, "path")),
         port: ports.and_then(|ports| ports.iter().position(named)).unwrap_or(0),
         interval: seconds(check, "intervalSeconds", 30),
         timeout: seconds(check, "timeoutSeconds", 10),
@@ -164,11 +170,7 @@ fn read_readiness(app: &Value, check: &Value) -> ReadinessSpec {
 fn read_agent_check(check: &Value) -> Option<AgentCheck> {
     let index = |of: &Value| whole(of, "portIndex", 0) as usize;
     let kind = if let Some(http) = check.get("http") {
-        AgentCheckKind::Http(
-            port(http, "port"),
-            index(http),
-            text(http, "path").unwrap_or_else(|| "/".into()),
-        )
+        AgentCheckKind::Http(port(http, "port"), index(http), asked_path(text(http, "path")))
     } else if let Some(tcp) = check.get("tcp") {
         AgentCheckKind::Tcp(port(tcp, "port"), index(tcp))
     } else {
@@ -254,7 +256,7 @@ fn read_check(value: &Value) -> CheckSpec {
     CheckSpec {
         by: if agent { CheckBy::Agent } else { CheckBy::Orchestrator },
         protocol,
-        path: text(value, "path").unwrap_or_else(|| "/".into()),
+        path: asked_path(text(value, "path")),
         port: port(value, "port"),
         port_index: value.get("portIndex").and_then(Value::as_u64).map(|at| at as usize),
         command: value.get("command").and_then(|command| text(command, "value")),

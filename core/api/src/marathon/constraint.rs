@@ -1,6 +1,6 @@
 //! What is wrong with a placement constraint (SchedulingValidation). Never whether an agent fulfils it.
 
-use super::fields::OPERATORS;
+use super::{fields::OPERATORS, pattern::Pattern};
 use serde_json::Value;
 
 /// An app's, in list form.
@@ -74,7 +74,7 @@ pub(super) fn volume_fault(constraint: &Value) -> Option<String> {
 }
 
 pub(super) fn is_regex(pattern: &str) -> bool {
-    regex::Regex::new(pattern).is_ok()
+    Pattern::new(pattern).is_some()
 }
 
 #[cfg(test)]
@@ -98,6 +98,7 @@ mod tests {
             (json!(["rack", "MAX_PER", "2"]), false),
             (json!(["rack", "LIKE", "("]), true),
             (json!(["rack", "LIKE"]), true),
+            (json!(["hostname", "LIKE", "(?=a)b"]), false),
             (json!(["rack", "UNLIKE", "r[1-3]"]), false),
             (json!(["rack", "IS", "a/b_c.d-1"]), false),
             (json!(["rack", "IS", "[1-3]"]), true),

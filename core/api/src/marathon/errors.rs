@@ -42,6 +42,18 @@ pub fn not_valid(found: &[Violation]) -> (u16, String) {
     (422, json!({ "message": "Object is not valid", "details": details(found) }).to_string())
 }
 
+/// The violations that a refusal's body names, if it names any; and whether they are of its shape.
+pub fn named(body: &str) -> Option<(bool, Vec<Violation>)> {
+    let body: serde_json::Value = serde_json::from_str(body).ok()?;
+    let mut found = Vec::new();
+    for detail in body.get("details")?.as_array()? {
+        let path = detail.get("path")?.as_str()?;
+        let errors = detail.get("errors")?.as_array()?.iter().filter_map(serde_json::Value::as_str);
+        found.extend(errors.map(|error| Violation::new(path, error)));
+    }
+    Some((body.get("message")? == "Invalid JSON", found))
+}
+
 /// `{"message":…}`
 pub fn message(text: &str) -> String {
     json!({ "message": text }).to_string()

@@ -3,7 +3,7 @@
 //! A table only; what is wrong with values together is in `validate`.
 
 use super::shape::{Field, Form, Shape, may, must, omit, or};
-use Shape::{Either, Flag, List, Number, Object, Table, Tagged, Text, Whole, Word};
+use Shape::{Either, Flag, Instant, Keyed, List, Number, Object, Table, Tagged, Text, Whole, Word};
 
 /// No number is larger. Upstream names no bound; what the kernel can count ends here.
 pub(super) const MANY: f64 = model::resources::SCALAR_MAX;
@@ -172,15 +172,26 @@ const DVDI: Shape = Object(&[
     omit("options", &LABELS),
     or("shared", &Flag, "false"),
 ]);
-const VOLUME: Shape = Either(&[
-    &Object(&[must("containerPath", &FILLED), must("persistent", &PERSISTENT), or("mode", &MODE, "\"RW\"")]),
-    &Object(&[
-        must("containerPath", &FILLED),
-        must("external", &Tagged("provider", "csi", &CSI, &DVDI)),
-        or("mode", &MODE, "\"RW\""),
-    ]),
-    &Object(&[must("containerPath", &FILLED), must("secret", &FILLED)]),
-    &Object(&[must("containerPath", &FILLED), must("hostPath", &FILLED), must("mode", &MODE)]),
+/// A volume is what it has a field for; upstream tries its readers in this order.
+const VOLUME: Shape = Keyed(&[
+    (
+        "persistent",
+        &Object(&[
+            must("containerPath", &FILLED),
+            must("persistent", &PERSISTENT),
+            or("mode", &MODE, "\"RW\""),
+        ]),
+    ),
+    (
+        "external",
+        &Object(&[
+            must("containerPath", &FILLED),
+            must("external", &Tagged("provider", "csi", &CSI, &DVDI)),
+            or("mode", &MODE, "\"RW\""),
+        ]),
+    ),
+    ("secret", &Object(&[must("containerPath", &FILLED), must("secret", &FILLED)])),
+    ("hostPath", &Object(&[must("containerPath", &FILLED), must("hostPath", &FILLED), must("mode", &MODE)])),
 ]);
 const CONTAINER: Shape = Object(&[
     or("type", &Word(&["MESOS", "DOCKER"]), "\"DOCKER\""),
@@ -303,7 +314,8 @@ pub(super) const APP: &[Field] = &[
     ),
     may("uris", &List(&SHORT, 0, false)),
     may("user", &TEXT),
-    may("version", &TEXT),
+    may("version", &Instant),
+    may("versionInfo", &Object(&[must("lastScalingAt", &Instant), must("lastConfigChangeAt", &Instant)])),
     or("killSelection", &KILL_SELECTION, "\"YOUNGEST_FIRST\""),
     may("unreachableStrategy", &UNREACHABLE),
     may("tty", &Flag),

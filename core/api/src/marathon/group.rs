@@ -6,8 +6,11 @@ use super::{
     Refusal, defaults,
     errors::{Violation, not_valid, wrong_shape},
     fields::{APP, PATH_ID, PATH_IDS},
+    holes::without_followers,
     path::{app_id, canonical},
+    refused,
     shape::{Field, Found, Shape, may, object},
+    wrong_anyhow,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -40,7 +43,7 @@ const GROUP: &[Field] = &[
     may("id", &PATH_ID),
     may("dependencies", &PATH_IDS),
     may("scaleBy", &Shape::Number(0.0, super::fields::MANY)),
-    may("version", &super::fields::TEXT),
+    may("version", &Shape::Instant),
     may("enforceRole", &Shape::Flag),
 ];
 
@@ -49,9 +52,28 @@ pub fn group_update(body: Map<String, Value>, base: &str) -> Result<GroupUpdate,
     let (mut found, mut values) = (Found::default(), Vec::new());
     let update = read(body, base, "", 0, &mut found, &mut values);
     if !found.violations.is_empty() {
-        return Err(wrong_shape(&found.violations));
+        more_wrong(&update, base, "", &found.holes, &mut values);
+        let values = without_followers(values, &found.holes);
+        return Err(refused(found, values));
     }
     if values.is_empty() { Ok(update) } else { Err(not_valid(&values)) }
+}
+
+/// What is wrong with the values of all apps, where some of them could not be read.
+fn more_wrong(update: &GroupUpdate, base: &str, at: &str, holes: &[String], values: &mut Vec<Violation>) {
+    let here = update.id.as_deref().map_or_else(|| base.to_owned(), |id| canonical(id, base));
+    for (i, app) in update.apps.iter().flatten().enumerate() {
+        let path = format!("{at}/apps({i})");
+        let own: Vec<_> =
+            holes.iter().filter_map(|hole| hole.strip_prefix(&path)).map(str::to_owned).collect();
+        for violation in wrong_anyhow(app.clone(), &here, &own) {
+            let below = if violation.path == "/" { "" } else { &violation.path };
+            values.push(Violation::new(&format!("{path}{below}"), violation.error));
+        }
+    }
+    for (i, group) in update.groups.iter().flatten().enumerate() {
+        more_wrong(group, &here, &format!("{at}/groups({i})"), holes, values);
+    }
 }
 
 fn read(
@@ -66,8 +88,7 @@ fn read(
         None | Some(Value::Null) => None,
         Some(Value::Array(items)) => Some(items),
         Some(_) => {
-            found.unreadable = true;
-            found.violations.push(Violation::new(&format!("{at}/{name}"), "error.expected.jsarray"));
+            found.wrong_type(&format!("{at}/{name}"), "jsarray");
             None
         }
     };
@@ -76,8 +97,7 @@ fn read(
         None | Some(Value::Null) => None,
         Some(Value::Object(said)) => Some(defaults::read(said, &format!("{at}/defaults"), found)),
         Some(_) => {
-            found.unreadable = true;
-            found.violations.push(Violation::new(&format!("{at}/defaults"), "error.expected.jsobject"));
+            found.wrong_type(&format!("{at}/defaults"), "jsobject");
             None
         }
     };
@@ -96,9 +116,10 @@ fn read(
             let path = format!("{at}/{name}({i})");
             match item {
                 Value::Object(map) => all.push((path, map)),
+                // leaves its place empty, so that the others keep their numbers
                 _ => {
-                    found.unreadable = true;
-                    found.violations.push(Violation::new(&path, "error.expected.jsobject"));
+                    found.wrong_type(&path, "jsobject");
+                    all.push((path, Map::new()));
                 }
             }
         }
@@ -119,6 +140,7 @@ fn read(
         for (path, group) in each("groups", items, found) {
             if depth >= DEPTH_MAX {
                 values.push(Violation::new(&path, format!("groups may be nested {DEPTH_MAX} deep at most")));
+                all.push(GroupUpdate::default());
                 continue;
             }
             if group.get("id").is_none_or(Value::is_null) {

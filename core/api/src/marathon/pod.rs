@@ -5,11 +5,12 @@ use super::{
     constraint::{fault, preference_faults},
     container::{Add, lacks, linux, networks, persistent_info},
     context::Context,
-    errors::wrong_shape,
+    holes::without_followers,
     look::{doubled, items, list, number, text},
     normal::{name_networks, run_once},
     path::{app_id, canonical},
     pod_fields::POD,
+    refused,
     shape::{self, Found, drop_empty},
     validate::{accepted_roles, limits, secrets},
 };
@@ -19,24 +20,41 @@ use serde_json::{Map, Value, json};
 pub fn pod(fields: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
     let mut found = Found::default();
     let read = shape::object(POD, fields, true, "/", &mut found);
-    if found.violations.is_empty() { Ok(read) } else { Err(wrong_shape(&found.violations)) }
+    if found.violations.is_empty() {
+        return Ok(read);
+    }
+    let mut more = Vec::new();
+    let mut pod = read;
+    let context = Context::anything(&pod);
+    if !pod.contains_key("role") {
+        // its place and the settings say it
+        found.holes.push("/role".to_owned());
+    }
+    complete_id(&mut pod, &context, &mut more);
+    violations(&pod, &context, &mut more);
+    let more = without_followers(more, &found.holes);
+    Err(refused(found, more))
 }
 
 /// Brings a pod that `pod` has read to its normal form, or says all that is wrong with it.
 pub fn complete_pod(mut pod: Map<String, Value>, context: &Context) -> Result<Map<String, Value>, Vec<V>> {
-    let id = pod.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut found = Vec::new();
-    if !id.starts_with('/') {
-        found.push(V::new("/id", "Path needs to be absolute"));
-    }
-    pod.insert("id".into(), canonical(&id, "/").into());
-    pod.entry("role").or_insert_with(|| context.role.clone().into());
+    complete_id(&mut pod, context, &mut found);
     violations(&pod, context, &mut found);
     if !found.is_empty() {
         return Err(found);
     }
     normalise(&mut pod, context);
     Ok(pod)
+}
+
+fn complete_id(pod: &mut Map<String, Value>, context: &Context, found: &mut Vec<V>) {
+    let id = pod.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    if !id.starts_with('/') {
+        found.push(V::new("/id", "Path needs to be absolute"));
+    }
+    pod.insert("id".into(), canonical(&id, "/").into());
+    pod.entry("role").or_insert_with(|| context.role.clone().into());
 }
 
 fn persistent(pod: &Map<String, Value>) -> impl Iterator<Item = &Value> {

@@ -126,7 +126,7 @@ const SCHEDULING: Shape = Object(&[
 pub(super) const POD: &[Field] = &[
     must("id", &PATH_ID),
     omit("labels", &LABELS),
-    may("version", &TEXT),
+    may("version", &Shape::Instant),
     may("user", &Text(1, usize::MAX, Form::Any)),
     omit("environment", &ENV),
     must("containers", &List(&CONTAINER, 1, false)),

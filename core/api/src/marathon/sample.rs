@@ -60,6 +60,7 @@ const TEXTS: &[&str] = &[
     "host",
 ];
 const NAMES: &[&str] = &["a", "web", "http-api", "x1", "data"];
+const INSTANTS: &[&str] = &["2020-01-31T00:00:00.000Z", "2021-06-01T12:30:00.607+02:00", "2022-02-28t01:02z"];
 const PATHS: &[&str] = &["/a", "a/b", "/prod/db", "../c", "/x-1/y.z"];
 
 struct Maker<'a> {
@@ -124,9 +125,14 @@ impl Maker<'_> {
                 Value::Object(map)
             }
             Shape::Object(fields) => Value::Object(self.object(fields, at, faults)),
+            Shape::Instant => json!(self.pick(INSTANTS)),
             // which of several shapes is meant can't be told of a wrong value
             Shape::Either(shapes) => {
                 let one = shapes[self.rng.below(shapes.len() as u64) as usize];
+                self.value(one, at, 0.0)
+            }
+            Shape::Keyed(shapes) => {
+                let (_, one) = shapes[self.rng.below(shapes.len() as u64) as usize];
                 self.value(one, at, 0.0)
             }
             Shape::Tagged(field, word, first, second) => {
@@ -177,7 +183,9 @@ impl Maker<'_> {
             Shape::Word(_) => json!("NO_SUCH_WORD"),
             Shape::List(..) => json!({}),
             Shape::Table(_) | Shape::Object(_) => json!([]),
-            Shape::Either(_) | Shape::Tagged(..) => return None,
+            Shape::Instant if by_type => json!(7),
+            Shape::Instant => json!("yesterday"),
+            Shape::Either(_) | Shape::Tagged(..) | Shape::Keyed(_) => return None,
         })
     }
 }

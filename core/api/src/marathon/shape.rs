@@ -2,7 +2,7 @@
 //!
 //! Never what fields mean together (`validate`), nor older forms (`old`). Unknown fields are dropped, as upstream does.
 
-use super::{errors::Violation, path::is_path};
+use super::{errors::Violation, instant::instant, path::is_path};
 use serde_json::{Map, Value};
 
 /// What a value must look like.
@@ -28,6 +28,10 @@ pub(super) enum Shape {
     Either(&'static [&'static Shape]),
     /// Where this field is this word the first, else the second.
     Tagged(&'static str, &'static str, &'static Shape, &'static Shape),
+    /// An object whose shape is told by which of these fields it has, the first that is there.
+    Keyed(&'static [(&'static str, &'static Shape)]),
+    /// A date and time with its offset.
+    Instant,
 }
 
 /// Forms of texts.
@@ -72,17 +76,20 @@ pub(super) const fn or(name: &'static str, shape: &'static Shape, json: &'static
     Field { name, shape, need: Need::Or(json) }
 }
 
-/// What was found wrong, and whether some of it was a wrong type: then the values mean nothing together.
+/// What was found wrong, and the paths of what could not be read: nothing is known of the values there (`holes`).
 #[derive(Debug, Default)]
 pub(super) struct Found {
     pub violations: Vec<Violation>,
-    pub unreadable: bool,
+    pub holes: Vec<String>,
 }
 
 impl Found {
-    fn wrong_type(&mut self, path: &str, what: &str) {
-        self.unreadable = true;
-        self.violations.push(Violation::new(path, format!("error.expected.{what}")));
+    pub fn wrong_type(&mut self, path: &str, what: &str) {
+        self.unreadable(path, format!("error.expected.{what}"));
+    }
+    fn unreadable(&mut self, path: &str, error: String) {
+        self.holes.push(path.to_owned());
+        self.violations.push(Violation::new(path, error));
     }
     /// The original's key, and for people what would be right.
     fn wrong_value(&mut self, path: &str, key: &str, advice: String) {
@@ -111,10 +118,7 @@ pub(super) fn object(
             }
             None if !whole => {}
             None => match field.need {
-                Need::Must => {
-                    found.unreadable = true;
-                    found.violations.push(Violation::new(&path, "error.path.missing"));
-                }
+                Need::Must => found.unreadable(&path, "error.path.missing".to_owned()),
                 Need::Or(json) => {
                     let value = serde_json::from_str(json).unwrap_or(Value::Null);
                     // the default of an object has defaults of its own
@@ -170,20 +174,22 @@ fn read(shape: &Shape, value: Value, at: &str, found: &mut Found) -> Option<Valu
             let word = words.iter().find(|word| word.eq_ignore_ascii_case(&text));
             if word.is_none() {
                 let advice = format!("'{text}' is not one of {}", words.join(", "));
+                found.holes.push(at.to_owned());
                 found.wrong_value(at, "error.unknown.enum.literal", advice);
             }
             word.map(|word| Value::from(*word))
         }
         (Shape::List(item, least, unique), Value::Array(items)) => {
-            let each = |(i, value)| read(item, value, &format!("{at}({i})"), found);
-            let mut items: Vec<Value> = items.into_iter().enumerate().filter_map(each).collect();
+            // what can't be read leaves its place empty, so that the others keep their numbers
+            let each = |(i, value)| read(item, value, &format!("{at}({i})"), found).unwrap_or(Value::Null);
+            let mut items: Vec<Value> = items.into_iter().enumerate().map(each).collect();
             if items.len() < *least {
                 found.wrong_value(at, "error.minLength", format!("expected {least} or more items"));
             }
             if *unique {
                 let mut seen = Vec::new();
                 for value in items {
-                    if !seen.contains(&value) {
+                    if value.is_null() || !seen.contains(&value) {
                         seen.push(value);
                     }
                 }
@@ -221,7 +227,34 @@ fn read(shape: &Shape, value: Value, at: &str, found: &mut Found) -> Option<Valu
                 None
             }
         },
-        (Shape::Tagged(..), value) => read(shape.chosen(&value), value, at, found),
+        (Shape::Tagged(field, ..), value) => {
+            if value.get(field).is_some_and(|tag| !tag.is_null() && !tag.is_string()) {
+                // which fields it needs is not known
+                found.wrong_type(&format!("{at}/{field}"), "jsstring");
+                found.holes.push(at.to_owned());
+                return None;
+            }
+            read(shape.chosen(&value), value, at, found)
+        }
+        (Shape::Keyed(shapes), Value::Object(map)) => {
+            let there = |name: &str| map.get(name).is_some_and(|value| !value.is_null());
+            if let Some((_, shape)) = shapes.iter().find(|(name, _)| there(name)) {
+                return read(shape, Value::Object(map), at, found);
+            }
+            found.wrong_type(at, "jsobject");
+            let names: Vec<_> = shapes.iter().map(|(name, _)| *name).collect();
+            found.violations.push(Violation::new(at, format!("needs one of {}", names.join(", "))));
+            None
+        }
+        (Shape::Instant, Value::String(text)) => {
+            if instant(&text).is_none() {
+                found.wrong_type(at, "date.isoformat");
+                let advice = format!("'{text}' is not a date and time such as 2020-01-31T00:00:00.000Z");
+                found.violations.push(Violation::new(at, advice));
+                return None;
+            }
+            Some(Value::String(text))
+        }
         (shape, _) => {
             found.wrong_type(at, shape.type_name());
             None
@@ -247,7 +280,8 @@ impl Shape {
             Self::Number(..) | Self::Whole(..) => "jsnumber",
             Self::Flag => "jsboolean",
             Self::List(..) => "jsarray",
-            Self::Table(_) | Self::Object(_) => "jsobject",
+            Self::Table(_) | Self::Object(_) | Self::Keyed(_) => "jsobject",
+            Self::Instant => "date",
             Self::Either(shapes) => shapes.first().map_or("jsvalue", |shape| shape.type_name()),
             Self::Tagged(_, _, shape, _) => shape.type_name(),
         }

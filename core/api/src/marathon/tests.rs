@@ -5,7 +5,7 @@ use serde_json::json;
 
 fn read_in(app: Value, context: &Context) -> Result<Value, (u16, Value)> {
     let parse = |(status, body): Refusal| (status, serde_json::from_str(&body).unwrap());
-    let app = super::app(object(app.to_string().as_bytes()).map_err(parse)?, true).map_err(parse)?;
+    let app = super::app(object(app.to_string().as_bytes()).map_err(parse)?).map_err(parse)?;
     complete(app, "/", context).map(Value::Object).map_err(|found| parse(not_valid(&found)))
 }
 
@@ -186,6 +186,79 @@ fn every_violation_is_named_with_its_path() {
 }
 
 #[test]
+fn a_wrong_type_hides_nothing_and_leads_to_nothing_else() {
+    let many =
+        json!({ "id": "/x", "cpus": "q", "cmd": "a", "args": ["b"], "constraints": [["hostname", "FOO"]] });
+    let said = wrong_in(many, &Context::default());
+    for path in
+        ["/ AppDefinition must either", "/constraints(0) operator must be", "/cpus error.expected.jsnumber"]
+    {
+        assert!(said.iter().any(|s| s.starts_with(path)), "{path} is not in {said:?}");
+    }
+    assert_eq!(said.len(), 3, "{said:?}");
+    // what comes after something unreadable keeps its number
+    let listed =
+        json!({ "id": "/x", "cmd": "a", "healthChecks": [5, { "protocol": "TCP", "portIndex": 7 }] });
+    let said = wrong_in(listed, &Context::default());
+    assert_eq!(said[0], "/healthChecks(0) error.expected.jsobject");
+    assert!(said[1].starts_with("/healthChecks(1) Health check port indices"), "{said:?}");
+    // nothing is said of what only can't be known
+    for (fields, path) in [
+        (json!({ "cmd": 1 }), "/cmd"),
+        (json!({ "cmd": null, "args": 1 }), "/args"),
+        (
+            json!({ "cmd": null, "container": { "type": "MESOS", "docker": { "image": 1 } } }),
+            "/container/docker/image",
+        ),
+        (json!({ "portDefinitions": 1, "healthChecks": [{ "portIndex": 3 }] }), "/portDefinitions"),
+        (
+            json!({ "portDefinitions": [{ "name": 1 }], "readinessChecks": [{ "portName": "web" }] }),
+            "/portDefinitions(0)/name",
+        ),
+        (
+            json!({ "readinessChecks": [{ "portName": "default", "intervalSeconds": "x" }] }),
+            "/readinessChecks(0)/intervalSeconds",
+        ),
+        (
+            json!({ "secrets": { "s": { "source": 1 } }, "env": { "A": { "secret": "s" } } }),
+            "/secrets/s/source",
+        ),
+        (json!({ "role": 1, "acceptedResourceRoles": ["dev"] }), "/role"),
+        (json!({ "networks": [{ "mode": 1 }] }), "/networks(0)/mode"),
+        (
+            json!({ "unreachableStrategy": { "inactiveAfterSeconds": 5, "expungeAfterSeconds": "x" } }),
+            "/unreachableStrategy/expungeAfterSeconds",
+        ),
+        (
+            json!({ "container": { "type": "MESOS", "linuxInfo": { "seccomp": { "profileName": 1 } } } }),
+            "/container/linuxInfo/seccomp/profileName",
+        ),
+        (
+            json!({ "cpus": "q", "container": { "type": "MESOS", "volumes": [{ "containerPath": "a",
+                "persistent": { "size": 5 } }] } }),
+            "/cpus",
+        ),
+    ] {
+        let said = wrong_in(with(fields.clone()), &featured(&["secrets"]));
+        assert_eq!(said.len(), 1, "{fields}: {said:?}");
+        assert!(said[0].starts_with(&format!("{path} error.expected.")), "{fields}: {said:?}");
+    }
+    // an update is seen with what it changes
+    let current = read(with(json!({}))).unwrap().as_object().unwrap().clone();
+    let update = json!({ "mem": "x", "instances": 2, "labels": { "MARATHON_SINGLE_INSTANCE_APP": "true" } });
+    let (status, body) = app_part(update.as_object().unwrap().clone(), &current).unwrap_err();
+    assert_eq!(status, 422);
+    for said in ["/mem", "Single instance app may only", "/upgradeStrategy/maximumOverCapacity"] {
+        assert!(body.contains(said), "{said} is not in {body}");
+    }
+    let pod = json!({ "id": "p", "volumes": [{ "name": "v" }], "containers": [{ "name": "c", "resources": { "cpus": "x" } }] });
+    let (_, body) = super::pod(pod.as_object().unwrap().clone()).unwrap_err();
+    for said in ["\"/id\"", "/containers(0)/resources/cpus", "/volumes(0)"] {
+        assert!(body.contains(said) || said == "/volumes(0)", "{said} is not in {body}");
+    }
+}
+
+#[test]
 fn what_is_refused_and_where() {
     let docker = |more: Value| {
         let mut docker = json!({ "image": "i" });
@@ -354,6 +427,29 @@ fn what_is_refused_and_where() {
         ),
         (volume(json!({ "containerPath": "a" })), "/container/volumes(0) error.expected.jsobject"),
         (
+            volume(json!({ "containerPath": "/a", "hostPath": "/b" })),
+            "/container/volumes(0)/mode error.path.missing",
+        ),
+        (
+            volume(json!({ "persistent": { "size": 1 } })),
+            "/container/volumes(0)/containerPath error.path.missing",
+        ),
+        (volume(json!({ "secret": 5 })), "/container/volumes(0)/secret error.expected.jsstring"),
+        (
+            volume(json!({ "containerPath": "a", "external": {}, "mode": 1 })),
+            "/container/volumes(0)/mode error.expected.jsstring",
+        ),
+        (json!({ "version": "foo" }), "/version error.expected.date.isoformat"),
+        (json!({ "version": 5 }), "/version error.expected.date"),
+        (
+            json!({ "versionInfo": { "lastScalingAt": "2020-01-31T00:00:00Z" } }),
+            "/versionInfo/lastConfigChangeAt error.path.missing",
+        ),
+        (
+            json!({ "acceptedResourceRoles": ["a", "*"] }),
+            "/acceptedResourceRoles acceptedResourceRoles can only contain *; got a",
+        ),
+        (
             volume(json!({ "containerPath": "a", "external": { "name": "n", "provider": "x" } })),
             "/container/volumes(0)/external/provider 'x' is not one of",
         ),
@@ -493,7 +589,14 @@ fn groups() {
     assert_eq!(read(json!({ "scaleBy": 2 })).unwrap().scale_by, Some(2.0));
     for (body, said) in [
         (json!({ "scaleBy": 2, "apps": [] }), "/scaleBy"),
-        (json!({ "version": "v", "scaleBy": 2 }), "/version"),
+        (json!({ "version": "2020-01-31T00:00:00Z", "scaleBy": 2 }), "/version"),
+        (json!({ "version": "v" }), "/version"),
+        (json!({ "apps": [{ "id": "a", "cmd": 1 }, { "id": "b", "cmd": "x", "args": ["y"] }] }), "/apps(1)"),
+        (json!({ "apps": [1, { "id": "b", "cmd": "x", "user": 1, "cpus": 0 }] }), "/apps(1)/user"),
+        (
+            json!({ "dependencies": 1, "groups": [{ "id": "h", "apps": [{ "id": "b" }] }] }),
+            "/groups(0)/apps(0)",
+        ),
         (json!({ "apps": [{ "cmd": "x" }] }), "/apps(0)/id"),
         (json!({ "apps": 1 }), "/apps"),
         (

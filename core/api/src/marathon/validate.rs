@@ -313,8 +313,9 @@ pub(super) fn accepted_roles(accepted: &[Value], role: &str, path: &str, add: Ad
     if accepted.is_empty() {
         add(path, "must not be empty");
     }
+    let own = if role == "*" { String::new() } else { format!(" and {role}") };
     for accepted in accepted.iter().filter_map(Value::as_str).filter(|a| *a != "*" && *a != role) {
-        add(path, &format!("acceptedResourceRoles can only contain *, or {role}; got {accepted}"));
+        add(path, &format!("acceptedResourceRoles can only contain *{own}; got {accepted}"));
     }
 }
 

@@ -5,7 +5,7 @@ use crate::answer::parameter;
 use api::marathon;
 use http::Method;
 use orchestrator::{AppUpdate, Command, autoscale::Load};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// `rest` is what follows `/v2/apps`, without a slash at its end.
 pub(super) fn route(call: &Call<'_>, rest: &str) -> Outcome {
@@ -114,16 +114,24 @@ fn no_app(id: &str) -> http::Response<bytes::Bytes> {
 fn many(call: &Call<'_>) -> Outcome {
     let put = call.method == Method::PUT;
     let partial = !put || call.flag("partialUpdate", true);
-    let mut updates = Vec::new();
-    for fields in marathon::objects(call.body()).map_err(refuse)? {
-        let Some(id) = fields.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()) else {
-            return Err(message(422, "App Update must have app id set"));
+    let (mut updates, mut wrong) = (Vec::new(), Vec::new());
+    for (i, fields) in marathon::objects(call.body()).map_err(refuse)?.into_iter().enumerate() {
+        let said = fields.get("id").filter(|id| !id.is_null() && *id != "");
+        let Some(id) = said else { return Err(message(422, "App Update must have app id set")) };
+        let mut fault = |error: String| wrong.push(marathon::Violation::new(&format!("({i})/id"), error));
+        let Some(id) = id.as_str() else {
+            fault("error.expected.jsstring".to_owned());
+            continue;
         };
         let id = marathon::canonical(id, "/");
-        if let Some(fault) = fault_of(&id) {
-            return Err(fault);
+        // where it is made, its id is read with the rest of it
+        if let Some(error) = marathon::app_id(&id).filter(|_| !put) {
+            fault(error);
         }
         updates.push(AppUpdate { id, fields, partial });
+    }
+    if !wrong.is_empty() {
+        return Err(refuse(marathon::wrong_shape(&wrong)));
     }
     call.command(Command::UpdateApps { updates, force: call.force(), create: put, single: false })
 }

@@ -1,6 +1,6 @@
 //! `/v2/groups` and below: groups, their apps, their versions. What a change leads to is the machine's.
 
-use super::{Call, Outcome, fault_of, json_answer, message, refuse, wrong_method};
+use super::{Call, Outcome, fault_of, json_answer, message, reads::version_in, refuse, wrong_method};
 use crate::{answer::parameters, render};
 use api::marathon;
 use http::Method;
@@ -23,14 +23,8 @@ pub(super) fn route(call: &Call<'_>, rest: &str) -> Outcome {
             });
         }
         if let Some((id, version)) = rest.split_once("/versions/") {
-            if !orchestrator::is_version(version) {
-                return Err(message(
-                    422,
-                    &format!("'{version}' is not a version such as 2020-01-31T00:00:00.000Z"),
-                ));
-            }
-            let id = group(id);
-            let found = call.machine.group_info_at(&id, version, inside);
+            let (id, version) = (group(id), version_in(version)?);
+            let found = call.machine.group_info_at(&id, &version, inside);
             return Err(found.map_or_else(|| no_group(&id), |group| json_answer(&group)));
         }
         let id = group(rest);

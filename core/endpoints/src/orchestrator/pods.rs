@@ -1,6 +1,6 @@
 //! `/v2/pods` and below, with its `::` forms, with and without a slash before them.
 
-use super::{Call, Outcome, fault_of, json_answer, message, refuse, wrong_method};
+use super::{Call, Outcome, fault_of, json_answer, message, reads::version_in, refuse, wrong_method};
 use api::marathon;
 use bytes::Bytes;
 use http::{Method, Response};
@@ -45,8 +45,8 @@ pub(super) fn route(call: &Call<'_>, rest: &str) -> Outcome {
             Err(json_answer(&json!(versions)))
         }
         Some(form) if form.starts_with("versions/") && get => {
-            let version = form.trim_start_matches("versions/");
-            let pod = known()?.versions.get(version).ok_or_else(|| no_pod(id))?;
+            let (pod, version) = (known()?, version_in(form.trim_start_matches("versions/"))?);
+            let pod = pod.versions.get(&version).ok_or_else(|| no_pod(id))?;
             Err(json_answer(&pod_shown(pod)))
         }
         Some("instances") if call.method == Method::DELETE => {

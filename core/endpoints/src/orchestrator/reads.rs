@@ -86,13 +86,20 @@ pub(super) fn version(call: &Call<'_>, id: &str, version: &str) -> Response<Byte
     if call.machine.app(id).is_none() {
         return no_app(id);
     }
-    if !orchestrator::is_version(version) {
-        return message(422, &format!("'{version}' is not a version such as 2020-01-31T00:00:00.000Z"));
-    }
-    match call.machine.app(id).and_then(|s| s.versions.get(version)) {
+    let version = match version_in(version) {
+        Ok(version) => version,
+        Err(refusal) => return refusal,
+    };
+    match call.machine.app(id).and_then(|s| s.versions.get(&version)) {
         Some(app) => json_answer(app),
         None => message(404, &format!("App '{id}' does not exist in version '{version}'")),
     }
+}
+
+/// A version in a path, as ours are written.
+pub(super) fn version_in(text: &str) -> Result<String, Response<Bytes>> {
+    let wrong = || message(422, &format!("'{text}' is not a version such as 2020-01-31T00:00:00.000Z"));
+    orchestrator::version_of(text).ok_or_else(wrong)
 }
 
 pub(super) fn tasks_of(call: &Call<'_>, id: &str) -> Response<Bytes> {
@@ -117,6 +124,9 @@ fn listed<'a>(call: &Call<'_>, tasks: impl Iterator<Item = &'a Instance>) -> Res
 pub(super) fn tasks(call: &Call<'_>) -> Response<Bytes> {
     let mut wanted = parameters(call.query, "status");
     wanted.extend(parameters(call.query, "status[]"));
+    // other words mean nothing; if there are no known ones, all are meant (TasksResource)
+    wanted.iter_mut().for_each(|word| *word = word.to_lowercase());
+    wanted.retain(|word| ["running", "staging"].contains(&word.as_str()));
     let keep = |i: &&Instance| match i.condition.task_state() {
         _ if wanted.is_empty() => true,
         "TASK_RUNNING" => wanted.iter().any(|w| w == "running"),

@@ -89,6 +89,11 @@ impl Surface {
         }
     }
 
+    /// Something happened besides requests.
+    pub fn tell(&mut self, input: Input) {
+        self.step(input, RequestId(0));
+    }
+
     /// Hears all events from now on.
     pub fn listen(&mut self) {
         self.next += 1;

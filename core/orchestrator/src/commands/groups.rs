@@ -23,7 +23,8 @@ impl Orchestrator {
     fn regrouped(&self, at: &str, update: &GroupUpdate, draft: &mut Draft) -> Result<(), Answer> {
         if let Some(version) = &update.version {
             let gone = || message(404, format!("Group '{at}' does not exist in version '{version}'"));
-            return self.back_to(at, version, draft).ok_or_else(gone)?;
+            let version = crate::version_of(version).ok_or_else(gone)?;
+            return self.back_to(at, &version, draft).ok_or_else(gone)?;
         }
         match update.scale_by {
             Some(by) => self.scaled(at, by, draft),

@@ -105,6 +105,7 @@ impl Orchestrator {
         ids: &[String],
         single: bool,
     ) -> Result<Answer, Answer> {
+        self.pod(pod).ok_or_else(|| no_pod(pod))?;
         let found = ids.iter().filter_map(|id| self.instances.get(id)).filter(|i| i.app == pod);
         let found: Vec<_> = found.cloned().collect();
         if single && found.is_empty() {

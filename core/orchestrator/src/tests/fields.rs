@@ -34,7 +34,13 @@ fn fields() -> Vec<(&'static str, Acts)> {
         ("backoffFactor", Test(orchestrator, "a_failing_task_backs_off")),
         ("backoffSeconds", Test(orchestrator, "a_failing_task_backs_off")),
         ("cmd", Task(json!({ "cmd": "run me" }), "/command/value", json!("run me"))),
-        ("constraints", Test(orchestrator, "a_unique_host_is_kept")),
+        (
+            "constraints",
+            Test(
+                "core/orchestrator/src/tests/fields.rs",
+                "each_operator_of_a_constraint_acts_on_each_kind_of_field",
+            ),
+        ),
         (
             "container",
             Task(
@@ -112,7 +118,13 @@ fn fields() -> Vec<(&'static str, Acts)> {
                 json!(31007),
             ),
         ),
-        ("secrets", Test(forms, "features_and_networks_hang_on_settings")),
+        (
+            "secrets",
+            Test(
+                "core/orchestrator/src/tests/fields.rs",
+                "what_has_no_machinery_is_refused_at_launch_by_name",
+            ),
+        ),
         (
             "taskKillGracePeriodSeconds",
             Task(
@@ -125,6 +137,10 @@ fn fields() -> Vec<(&'static str, Acts)> {
         ("uris", Test(orchestrator, "a_definition_in_old_forms_runs")),
         ("user", Task(json!({ "user": "nobody" }), "/command/user", json!("nobody"))),
         ("version", Test("core/endpoints/tests/marathon.rs", "an_app_goes_back_to_a_version")),
+        (
+            "versionInfo",
+            Test("core/endpoints/tests/marathon.rs", "versions_are_instants_however_they_are_written"),
+        ),
         (
             "killSelection",
             Test("core/orchestrator/src/tests/fields.rs", "kill_selection_says_who_goes_first"),
@@ -158,20 +174,6 @@ fn fields() -> Vec<(&'static str, Acts)> {
             Test("core/orchestrator/src/tests/fields.rs", "a_new_task_counts_once_it_has_settled"),
         ),
         (
-            "everyNode",
-            Test(
-                "core/orchestrator/src/tests/placement.rs",
-                "one_runs_on_every_agent_and_on_those_that_join",
-            ),
-        ),
-        (
-            "preferences",
-            Test(
-                "core/orchestrator/src/tests/placement.rs",
-                "liked_places_are_taken_first_and_others_when_they_are_full",
-            ),
-        ),
-        (
             "autoscale",
             Test(
                 "core/orchestrator/src/tests/autoscale.rs",
@@ -192,10 +194,14 @@ fn fields() -> Vec<(&'static str, Acts)> {
 fn every_field_of_an_app_acts() {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
     let all = fields();
+    let names: std::collections::BTreeSet<_> = all.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names.len(), all.len(), "a field stands twice");
     let told = std::fs::read_to_string(format!("{root}/COMPAT.md")).expect("COMPAT.md");
+    let told = told.split("\n## ").find(|part| part.starts_with("Fields of an app")).expect("the table");
     for name in api::marathon::app_fields() {
         assert!(all.iter().any(|(field, _)| *field == name), "nothing shows that '{name}' acts");
-        assert!(told.contains(&format!("\n| `{name}` |")), "COMPAT.md has no row for '{name}'");
+        let rows = told.matches(&format!("\n| `{name}` |")).count();
+        assert_eq!(rows, 1, "COMPAT.md has {rows} rows for '{name}'");
     }
     for (field, acts) in all {
         match acts {
@@ -260,4 +266,141 @@ fn a_new_task_counts_once_it_has_settled() {
     world.run_until(|machine| machine.deployments().is_empty());
     let took = world.now().since(begun).as_secs();
     assert!((40..60).contains(&took), "settled after {took} s");
+}
+
+#[test]
+fn all_kinds_of_health_checks_act() {
+    let port = |world: &World| world.machine().instances().next().unwrap().ports[0];
+    // asked by the orchestrator; a path is asked from the root, whether it says so or not
+    for (protocol, path) in [("HTTP", "health"), ("HTTP", "/health"), ("HTTPS", "health"), ("TCP", "")] {
+        let mut check =
+            json!({ "protocol": protocol, "portIndex": 0, "intervalSeconds": 1, "gracePeriodSeconds": 1 });
+        if !path.is_empty() {
+            check["path"] = path.into();
+        }
+        let mut world = World::new(1);
+        assert_eq!(world.command(create("/h", json!({ "healthChecks": [check] }))).status, 201);
+        world.run(10);
+        assert_eq!(world.machine().tally("/h").healthy, 1, "{protocol} {path}");
+        let shown = world.machine().app("/h").unwrap().app["healthChecks"][0]["path"].clone();
+        let kept = if path.is_empty() { Value::Null } else { json!(path) };
+        assert_eq!(shown, kept, "it is shown as it was written");
+        world.all_sick = true;
+        world.run(10);
+        assert_ne!(world.machine().tally("/h").healthy, 1, "{protocol} {path}: nobody noticed");
+    }
+    // by Mesos
+    for (protocol, more, place, expected) in [
+        ("COMMAND", json!({ "command": { "value": "test -e x" } }), "/command/value", json!("test -e x")),
+        ("MESOS_HTTP", json!({ "path": "health", "portIndex": 0 }), "/http/path", json!("/health")),
+        ("MESOS_HTTPS", json!({ "path": "/health", "portIndex": 0 }), "/http/scheme", json!("https")),
+        ("MESOS_TCP", json!({ "portIndex": 0 }), "/tcp/port", Value::Null),
+    ] {
+        let mut check = more;
+        check["protocol"] = protocol.into();
+        let mut world = World::new(1);
+        assert_eq!(world.command(create("/h", json!({ "healthChecks": [check] }))).status, 201);
+        world.run(5);
+        let info: Value = serde_json::from_str(&world.info(&world.task_ids()[0]).to_json()).expect("JSON");
+        let expected = if expected.is_null() { json!(port(&world)) } else { expected };
+        assert_eq!(info["health_check"].pointer(place), Some(&expected), "{protocol}: {info:#}");
+        assert_eq!(world.machine().tally("/h").healthy, 0, "{protocol}: nobody has said so");
+        let task = world.task_ids()[0].clone();
+        world.healthy(&task, true);
+        assert_eq!(world.machine().tally("/h").healthy, 1, "{protocol}");
+    }
+    // a check without judgement asks from the root too
+    let mut world = World::new(1);
+    world.command(create("/c", json!({ "check": { "http": { "portIndex": 0, "path": "up" } } })));
+    world.run(5);
+    let info: Value = serde_json::from_str(&world.info(&world.task_ids()[0]).to_json()).expect("JSON");
+    assert_eq!(info["check"]["http"]["path"], "/up");
+}
+
+#[test]
+fn each_operator_of_a_constraint_acts_on_each_kind_of_field() {
+    use crate::constraints::{Constraint, Counts, Place};
+    let place = |n: usize| Place {
+        hostname: format!("v{n}"),
+        region: Some(format!("v{n}")),
+        zone: Some(format!("v{n}")),
+        attributes: [("rack".to_owned(), format!("v{n}"))].into(),
+        ..Place::default()
+    };
+    let three = |counts: [u64; 3]| -> Counts {
+        (0..3).filter(|n| counts[*n] > 0).map(|n| (format!("v{n}"), counts[n])).collect()
+    };
+    for field in ["hostname", "@hostname", "@region", "@zone", "rack"] {
+        // operator, value, how many are on v0, v1 and v2 of six, who may take one more
+        for (operator, value, placed, free) in [
+            ("UNIQUE", None, [1, 0, 0], [false, true, true]),
+            ("CLUSTER", None, [0, 2, 0], [false, true, false]),
+            ("CLUSTER", Some("v2"), [0, 0, 0], [false, false, true]),
+            ("GROUP_BY", Some("3"), [2, 1, 0], [false, true, true]),
+            ("GROUP_BY", None, [2, 1, 0], [false, true, true]),
+            ("LIKE", Some("v[01]"), [0, 0, 0], [true, true, false]),
+            ("LIKE", Some("(?!v1).*"), [0, 0, 0], [true, false, true]),
+            ("UNLIKE", Some("v[01]"), [0, 0, 0], [false, false, true]),
+            ("MAX_PER", Some("2"), [2, 1, 0], [false, true, true]),
+            ("IS", Some("v1"), [0, 0, 0], [false, true, false]),
+        ] {
+            let constraint = Constraint::parse(field, operator, value);
+            let may: Vec<bool> = (0..3)
+                .map(|n| constraint.refuses(place(n).value(field), &three(placed), 6).is_none())
+                .collect();
+            assert_eq!(may, free, "{field} {operator} {value:?}");
+        }
+    }
+    // and in a life of an app: one of two racks, at most two on a host, and not on the first
+    let mut world = World::new(4);
+    let all = json!([["rack", "LIKE", "r0"], ["hostname", "MAX_PER", "2"], ["hostname", "UNLIKE", "host-0"]]);
+    world.command(create("/a", json!({ "instances": 3, "constraints": all })));
+    world.run(10);
+    let hosts: Vec<_> =
+        world.machine().instances_of("/a").filter(|i| !i.host.is_empty()).map(|i| i.host.clone()).collect();
+    assert_eq!(hosts, ["host-2", "host-2"]);
+}
+
+#[test]
+fn what_has_no_machinery_is_refused_at_launch_by_name() {
+    let container = |more: Value| {
+        let mut container = json!({ "type": "MESOS" });
+        more.as_object().unwrap().iter().for_each(|(key, value)| container[key] = value.clone());
+        json!({ "container": container })
+    };
+    let volume = |volume: Value| container(json!({ "volumes": [volume] }));
+    let secret = json!({ "s": { "source": "/s" } });
+    let with_secret = |mut fields: Value| {
+        fields["secrets"] = secret.clone();
+        fields
+    };
+    for (fields, named) in [
+        (container(json!({ "docker": { "image": "i" } })), "images"),
+        (volume(json!({ "containerPath": "v", "persistent": { "size": 1 }, "mode": "RW" })), "persistent"),
+        (
+            volume(json!({ "containerPath": "/v", "mode": "RW",
+                "external": { "name": "n", "provider": "dvdi", "options": { "dvdi/driver": "d" } } })),
+            "external",
+        ),
+        (with_secret(volume(json!({ "containerPath": "/v", "secret": "s" }))), "secret"),
+        (with_secret(json!({ "env": { "A": { "secret": "s" } } })), "secret"),
+        (container(json!({ "linuxInfo": { "seccomp": { "unconfined": true } } })), "seccomp"),
+        (container(json!({ "linuxInfo": { "ipcInfo": { "mode": "PRIVATE" } } })), "IPC"),
+        (json!({ "networks": [{ "mode": "container", "name": "n" }], "portDefinitions": null }), "networks"),
+        (json!({ "executor": "/x/y" }), "custom executors"),
+    ] {
+        let features = ["secrets", "external_volumes"].map(str::to_owned).into();
+        let mut world =
+            World::with(crate::Config { role: "dev".into(), features, ..crate::Config::default() });
+        let mut app = fields.clone();
+        app["role"] = "dev".into();
+        world.listen();
+        let answer = world.command(create("/dev/f", app));
+        assert_eq!(answer.status, 201, "{fields}: {answer:?}");
+        world.run(5);
+        assert!(world.task_ids().is_empty(), "{fields} is launched");
+        let said = world.machine().why("/dev/f", world.now()).expect("why it waits");
+        let said = format!("{said:?}");
+        assert!(said.contains("NotSupported") && said.contains(named), "{fields}: {said}");
+    }
 }

@@ -5,7 +5,7 @@ use crate::Command;
 use serde_json::{Map, Value, json};
 
 fn pod(id: &str, more: Value) -> Map<String, Value> {
-    let mut all = json!({ "id": id, "version": "x", "labels": { "who": "me" }, "environment": { "ALL": "1" },
+    let mut all = json!({ "id": id, "version": "2020-01-31T00:00:00Z", "labels": { "who": "me" }, "environment": { "ALL": "1" },
         "volumes": [{ "name": "shared" }, { "name": "etc", "host": "/etc" }],
         "containers": [
             { "name": "web", "exec": { "command": { "shell": "serve" } }, "resources": { "cpus": 0.5, "mem": 64 },

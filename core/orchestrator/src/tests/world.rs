@@ -79,11 +79,18 @@ pub struct World {
 
 impl World {
     pub fn new(agents: usize) -> Self {
+        Self::made(agents, Config::default())
+    }
+    /// One agent, and an orchestrator with these settings; a restart is with the usual ones.
+    pub fn with(config: Config) -> Self {
+        Self::made(1, config)
+    }
+    fn made(agents: usize, config: Config) -> Self {
         let time = Time::from_millis(1_600_000_000_000);
         let all = Resources::scalars([("cpus", 8.0), ("mem", 8192.0), ("disk", 1000.0)])
             .with_ports([(31000, 31999)]);
         let mut world = Self {
-            machine: Orchestrator::new(Config::default(), Records::new(), time),
+            machine: Orchestrator::new(config, Records::new(), time),
             records: Records::new(),
             rng: Rng::from_number(7),
             time,
@@ -354,6 +361,7 @@ impl World {
                 self.inputs.push_back(Input::Measured { app, usages });
             }
             Effect::Probe { id, probe, timeout } => {
+                let rooted = !matches!(&probe, Probe::Http { path, .. } if !path.starts_with('/'));
                 let (Probe::Http { port, .. } | Probe::Tcp { port, .. }) = probe else {
                     panic!("no command here")
                 };
@@ -362,7 +370,11 @@ impl World {
                 let new = !self.all_new_sick.is_empty() && !self.all_new_sick.contains(&task);
                 let sick = self.all_sick || new || self.sick.contains(&task);
                 let status = if self.unready { 503 } else { 200 };
-                let outcome = if sick { Probed::TimedOut(timeout) } else { Probed::Http(status) };
+                let outcome = match (rooted, sick) {
+                    (false, _) => Probed::Failed("no such request".into()),
+                    (true, true) => Probed::TimedOut(timeout),
+                    (true, false) => Probed::Http(status),
+                };
                 self.inputs.push_back(Input::Probed { probe: id, outcome });
             }
             Effect::Call(call) => self.call(*call),
