@@ -73,6 +73,7 @@ impl World {
                 }
             }
             Op::Bounded => self.ask_bounded(),
+            Op::Resident => self.ask_resident(),
             Op::Bad => self.ask_nonsense(),
             Op::Read => {
                 self.ask("GET", "/v2/apps".to_owned(), String::new(), None, Promise::Everything);
@@ -118,7 +119,7 @@ impl World {
         }
     }
 
-    fn command(&mut self) -> String {
+    pub(crate) fn command(&mut self) -> String {
         let version = self.rng.below(1000);
         if self.mix.bad_apps && self.chance(400) {
             let bad = [
@@ -133,7 +134,7 @@ impl World {
         format!("serve v{version}")
     }
 
-    fn definition(&mut self) -> Value {
+    pub(crate) fn definition(&mut self) -> Value {
         let capacity = [0.0, 0.5, 1.0];
         let mut app = json!({
             "cmd": self.command(),

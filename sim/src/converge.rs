@@ -48,6 +48,7 @@ impl World {
         let mut why = Vec::new();
         self.apps_at_rest(&mut why);
         self.tasks_at_rest(&mut why);
+        self.volumes_at_rest(&mut why);
         for (who, common) in &self.commons {
             if common.disk.is_busy() {
                 why.push(format!("the disk of {who} is busy"));
@@ -90,6 +91,10 @@ impl World {
             if deployment.is_some_and(|deployment| deployment.paused().is_some()) {
                 continue;
             }
+            let resting = tally.resting > 0 && deployment.is_none_or(|d| d.is_changing(id));
+            if let Some(waits) = waits.as_ref().filter(|w| resting && w.backs_off_until.is_none()) {
+                why.push(format!("{id} waits though its volumes are there: {tally:?}, {waits:?}"));
+            }
             if explained && (deployment.is_some() || runs < state.spec.instances) {
                 continue;
             }
@@ -103,7 +108,7 @@ impl World {
                         deployment.id
                     ));
                 }
-            } else if runs != state.spec.instances || tally.all != state.spec.instances {
+            } else if runs != state.spec.instances || tally.all - tally.resting != state.spec.instances {
                 why.push(format!("{id} runs {runs} of {}: {tally:?}, {waits:?}", state.spec.instances));
             }
         }
@@ -165,7 +170,9 @@ impl World {
         if let Some(machine) = self.orchestrator.as_ref()
             && let Some(framework) = machine.framework_id()
         {
-            believed.extend(machine.instances().map(|i| (framework.to_owned(), i.task.clone())));
+            believed.extend(
+                machine.instances().filter(|i| !i.rests()).map(|i| (framework.to_owned(), i.task.clone())),
+            );
         }
         for plain in &self.plains {
             let Some(id) = &plain.id else { continue };

@@ -44,6 +44,8 @@ pub struct Container {
     pub seen_sick: bool,
     /// When it must be gone.
     pub gone_by: Option<Time>,
+    /// Persistent volumes that it uses, by path.
+    pub volumes: Vec<String>,
     pid: u32,
     launcher: u64,
 }
@@ -53,6 +55,8 @@ pub struct Container {
 pub struct Host {
     /// Containers that the launcher has not forgotten.
     pub containers: BTreeMap<ContainerId, Container>,
+    /// Persistent volumes on its disk.
+    pub volumes: BTreeSet<String>,
     /// Whether the launcher runs.
     pub launcher_up: bool,
     /// Its present life.
@@ -72,6 +76,7 @@ impl Host {
     pub fn new() -> Self {
         Self {
             containers: BTreeMap::new(),
+            volumes: BTreeSet::new(),
             launcher_up: false,
             launcher: 0,
             boot: 0,
@@ -196,6 +201,10 @@ impl World {
                 let ended = |c: &Container| matches!(c.stands, Stands::Ended(_));
                 host.containers.retain(|id, c| *id != container || !ended(c));
             }
+            Effect::Volumes { operation, make, remove } => {
+                self.change_volumes(n, make, remove.into_iter().map(|removal| removal.path));
+                self.word(n, Input::VolumesChanged { operation, outcome: Ok(()) });
+            }
             _ => {}
         }
     }
@@ -215,6 +224,7 @@ impl World {
             Program::Hold => "serve".to_owned(),
         };
         let launcher = self.hosts[n as usize].launcher;
+        let volumes = self.take_volumes(n, spec);
         let task = (text("MESOS_FRAMEWORK_ID"), text("MESOS_EXECUTOR_ID"));
         let container = Container {
             asked: self.hosts[n as usize].asked.contains(&task),
@@ -226,6 +236,7 @@ impl World {
             command,
             seen_sick: false,
             gone_by: None,
+            volumes,
             pid: 0,
             launcher,
         };
@@ -326,7 +337,7 @@ impl World {
         }
     }
 
-    fn word(&mut self, n: u8, input: Input) {
+    pub(crate) fn word(&mut self, n: u8, input: Input) {
         let life = self.life(Who::Agent(n));
         let at = self.now + Duration::from_micros(30 + self.rng.below(400));
         let host = &mut self.hosts[n as usize];

@@ -20,6 +20,7 @@ mod plain;
 mod probes;
 mod roles;
 mod trace;
+mod volumes;
 mod world;
 
 pub use many::{run_all, some_seed};

@@ -86,6 +86,8 @@ pub enum Op {
     Read,
     /// Deployments that can fail, and changes that line up, of apps of their own: what becomes of them nobody promises.
     Bounded,
+    /// Apps with persistent volumes, of their own too.
+    Resident,
 }
 
 const OPS: [Op; 10] = [
@@ -161,7 +163,9 @@ impl Mix {
         };
         // without another draw, so that older seeds still mean what they meant
         let bounded = !mix.calm && mix.active.as_secs().is_multiple_of(3);
-        Self { ops: mix.ops.iter().copied().chain(bounded.then_some(Op::Bounded)).collect(), ..mix }
+        let resident = !mix.calm && mix.active.as_secs() % 5 < 2;
+        let more = bounded.then_some(Op::Bounded).into_iter().chain(resident.then_some(Op::Resident));
+        Self { ops: mix.ops.iter().copied().chain(more).collect(), ..mix }
     }
 }
 

@@ -121,6 +121,9 @@ pub enum Command {
         pod: String,
         /// Their ids.
         ids: Vec<String>,
+        /// Whether their volumes go with them.
+        #[serde(default)]
+        wipe: bool,
         /// Whether one is answered as one.
         single: bool,
     },
@@ -130,6 +133,9 @@ pub enum Command {
         tasks: Vec<String>,
         /// Whether their apps shrink by them.
         scale: bool,
+        /// Whether their volumes go with them.
+        #[serde(default)]
+        wipe: bool,
         /// Whether locks are broken.
         force: bool,
         /// Whether one task is answered as one.
@@ -231,9 +237,11 @@ impl Orchestrator {
             Command::CreatePod { pod, force } => self.create_pod(now, pod, force, client),
             Command::UpdatePod { id, pod, force } => self.update_pod(now, &id, pod, force, client),
             Command::DeletePod { id, force } => self.delete_pod(now, &id, force, client),
-            Command::KillInstances { pod, ids, single } => self.kill_instances(now, &pod, &ids, single),
-            Command::KillTasks { tasks, scale, force, single } => {
-                self.kill_tasks(now, &tasks, scale, force, single)
+            Command::KillInstances { pod, ids, wipe, single } => {
+                self.kill_instances(now, &pod, &ids, wipe, single)
+            }
+            Command::KillTasks { tasks, scale, wipe, force, single } => {
+                self.kill_tasks(now, &tasks, (scale, wipe), force, single)
             }
             Command::CancelDeployment { id, force } => self.cancel(now, &id, force),
             Command::ReportLoad { id, load } => self.report_load(now, &id, load),

@@ -17,6 +17,10 @@ pub const AGENTS_EXPLAINED_MAX: usize = 200;
 pub const LAUNCHES_UNHEARD_MAX: u64 = 4000;
 /// A kill is repeated this often until the task has ended.
 pub const KILL_RETRY: Duration = Duration::from_secs(30);
+/// So long offers are asked for to free reservations; what is offered later is freed all the same.
+pub const RECLAIM_FOR: Duration = Duration::from_secs(600);
+/// What is not offered again for so long after it was to be freed is free.
+pub const RECLAIMED_AFTER: Duration = Duration::from_secs(10);
 /// A failed save is tried again after this.
 pub const SAVE_RETRY: Duration = Duration::from_secs(1);
 /// Messages of statuses are cut at this many characters.
@@ -31,6 +35,8 @@ pub struct Config {
     pub user: String,
     /// The role whose resources it uses.
     pub role: String,
+    /// The role of apps with persistent volumes that name none, where `role` is `*`: nothing can be reserved for that.
+    pub resident_role: Option<String>,
     /// The principal it registers with.
     pub principal: Option<String>,
     /// Whether tasks outlive an agent's restart.
@@ -96,6 +102,7 @@ impl Default for Config {
             framework_name: "marathon".into(),
             user: "root".into(),
             role: "*".into(),
+            resident_role: None,
             principal: None,
             checkpoint: true,
             failover_timeout: Duration::from_secs(604_800),

@@ -16,8 +16,8 @@ use model::mesos::{
 use std::collections::BTreeMap;
 
 /// The id of a container's task.
-pub fn task_id(instance: &str, container: &str) -> String {
-    format!("{instance}.{container}.1")
+pub fn task_id(instance: &str, container: &str, incarnation: u64) -> String {
+    format!("{instance}.{container}.{incarnation}")
 }
 
 /// `prod_pod.instance-<uuid>` has the executor `instance-prod_pod.<uuid>`.
@@ -63,7 +63,7 @@ fn task(
     all: &[u16],
     endpoints: &BTreeMap<String, String>,
 ) -> TaskInfo {
-    let id = task_id(site.task, &container.name);
+    let id = task_id(site.task, &container.name, site.incarnation);
     let variables = variables(spec, container, site, &id, endpoints).into_iter();
     let variables = variables.map(|(name, value)| environment::Variable {
         name,

@@ -91,7 +91,8 @@ impl Orchestrator {
             bridge: config.mesos_bridge_name.clone(),
             features: config.features.clone(),
             role: config.role.clone(),
-            roles: [config.role.clone()].into(),
+            roles: [config.role.clone()].into_iter().chain(config.resident_role.clone()).collect(),
+            resident_role: config.resident_role.clone(),
         };
         let Some(top) = top_level(id) else { return context };
         let known = self.groups.get(&format!("/{top}"));

@@ -2,7 +2,9 @@
 //!
 //! Never decides what becomes of one; changes go through `update`, so that counts and records stay true.
 
-use crate::{constraints::Counts, parts::Part, spec::Spec};
+pub use crate::tally::Tally;
+
+use crate::{constraints::Counts, parts::Part, spec::Spec, volumes::LocalVolume};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +25,8 @@ pub enum Condition {
     UnreachableInactive,
     /// Is being ended by its agent.
     Killing,
+    /// Nothing of it runs; its volumes and what is reserved for it wait for it.
+    Suspended,
 }
 
 impl Condition {
@@ -36,6 +40,7 @@ impl Condition {
             Self::Unreachable => "Unreachable",
             Self::UnreachableInactive => "UnreachableInactive",
             Self::Killing => "Killing",
+            Self::Suspended => "Scheduled",
         }
     }
     /// As `/v2/tasks` says it.
@@ -47,6 +52,7 @@ impl Condition {
             Self::Running => "TASK_RUNNING",
             Self::Unreachable | Self::UnreachableInactive => "TASK_UNREACHABLE",
             Self::Killing => "TASK_KILLING",
+            Self::Suspended => "TASK_KILLED",
         }
     }
 }
@@ -95,6 +101,21 @@ pub struct Instance {
     pub started_at: Option<u64>,
     /// Since when it is unreachable.
     pub unreachable_since: Option<u64>,
+    /// Volumes that outlive its tasks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<LocalVolume>,
+    /// Which task of it this is: the last part of the task's id.
+    #[serde(default = "first", skip_serializing_if = "is_one")]
+    pub incarnation: u64,
+    /// Whether its reservation is known to be there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
+    /// Whether its volumes go with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wipe: bool,
+    /// Since when it rests, and how its task ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest: Option<Rest>,
     /// Addresses of its container.
     pub addresses: Vec<String>,
     /// What is known of its health.
@@ -123,6 +144,23 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+fn first() -> u64 {
+    1
+}
+
+fn is_one(number: &u64) -> bool {
+    *number == 1
+}
+
+/// How an instance with volumes came to rest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rest {
+    /// Since when, in ms since 1970.
+    pub since: u64,
+    /// How its task ended: `TASK_KILLED` and the like.
+    pub state: String,
+}
+
 /// The result of one health check of one instance.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Checked {
@@ -138,78 +176,6 @@ pub struct Checked {
     pub last_failure: Option<u64>,
     /// Why the last failed.
     pub cause: Option<String>,
-}
-
-/// How many instances of one version of an app are where.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// All that are held.
-    pub all: u64,
-    /// Wanted and not given up: they count as instances of the app.
-    pub active: u64,
-    /// Active, not running yet.
-    pub staged: u64,
-    /// Active and running.
-    pub running: u64,
-    /// Running and known to be healthy.
-    pub healthy: u64,
-    /// Running, and ready where that is asked for.
-    pub running_ready: u64,
-    /// Healthy, and ready where that is asked for.
-    pub healthy_ready: u64,
-    /// Running and known not to be.
-    pub unhealthy: u64,
-    /// Being ended.
-    pub ending: u64,
-}
-
-impl Tally {
-    /// The sum.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            all: self.all + other.all,
-            active: self.active + other.active,
-            staged: self.staged + other.staged,
-            running: self.running + other.running,
-            healthy: self.healthy + other.healthy,
-            running_ready: self.running_ready + other.running_ready,
-            healthy_ready: self.healthy_ready + other.healthy_ready,
-            unhealthy: self.unhealthy + other.unhealthy,
-            ending: self.ending + other.ending,
-        }
-    }
-    fn of(instance: &Instance) -> Self {
-        let given_up = instance.condition == Condition::UnreachableInactive;
-        let running = instance.condition == Condition::Running;
-        let active = !instance.ending && !given_up;
-        let ready = instance.ready != Some(false);
-        let healthy = running && active && instance.healthy == Some(true);
-        Self {
-            all: 1,
-            active: u64::from(active),
-            staged: u64::from(active && instance.condition < Condition::Running),
-            running: u64::from(running && active),
-            healthy: u64::from(healthy),
-            running_ready: u64::from(running && active && ready),
-            healthy_ready: u64::from(healthy && ready),
-            unhealthy: u64::from(running && active && instance.healthy == Some(false)),
-            ending: u64::from(instance.ending && !given_up),
-        }
-    }
-    fn minus(self, o: Self) -> Self {
-        Self {
-            all: self.all - o.all,
-            active: self.active - o.active,
-            staged: self.staged - o.staged,
-            running: self.running - o.running,
-            healthy: self.healthy - o.healthy,
-            running_ready: self.running_ready - o.running_ready,
-            healthy_ready: self.healthy_ready - o.healthy_ready,
-            unhealthy: self.unhealthy - o.unhealthy,
-            ending: self.ending - o.ending,
-        }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -232,6 +198,8 @@ pub struct Instances {
     changes: u64,
     /// How many are ordered and nothing was heard of them.
     unheard: u64,
+    /// Roles that reservations are for, and how many of each: they outlive what their apps say now.
+    roles: BTreeMap<String, u64>,
 }
 
 impl Instance {
@@ -244,6 +212,7 @@ impl Instance {
             && self.config == other.config
             && self.agent == other.agent
             && self.placed == other.placed
+            && (&self.role, self.is_resident()) == (&other.role, other.is_resident())
     }
 }
 
@@ -332,6 +301,13 @@ impl Instances {
             }
         }
         self.count_on_agent(instance, more);
+        if instance.is_resident() {
+            let count = self.roles.entry(instance.role.clone()).or_default();
+            *count = if more { *count + 1 } else { count.saturating_sub(1) };
+            if *count == 0 {
+                self.roles.remove(&instance.role);
+            }
+        }
         let of = self.apps.entry(instance.app.clone()).or_default();
         if more {
             of.ids.insert(instance.id.clone());
@@ -369,6 +345,10 @@ impl Instances {
     pub fn unheard(&self) -> u64 {
         self.unheard
     }
+    /// Roles that something is reserved for.
+    pub fn reserved_roles(&self) -> impl Iterator<Item = &String> {
+        self.roles.keys()
+    }
     /// On how many agents an app has instances.
     pub fn agents_of(&self, app: &str) -> u64 {
         let agents: BTreeSet<&str> = self.of_app(app).map(|instance| instance.agent.as_str()).collect();
@@ -404,6 +384,7 @@ impl Instances {
         self.all.values().for_each(|instance| again.insert(instance.clone()));
         assert_eq!(self.agents, again.agents, "apps on agents");
         assert_eq!(self.unheard, again.unheard, "instances that nothing was heard of");
+        assert_eq!(self.roles, again.roles, "roles of reservations");
         for (app, of) in &again.apps {
             let mine = self.apps.get(app).map(|of| &of.versions);
             assert_eq!(mine.map(|m| m.len()), Some(of.versions.len()), "versions of {app}");
@@ -422,7 +403,7 @@ pub type Rank = (bool, bool, u8, u64, String);
 pub fn kill_order(instance: &Instance, well: bool, spec: &Spec) -> Rank {
     let rank = match instance.condition {
         Condition::Unreachable | Condition::UnreachableInactive => 1,
-        Condition::Provisioned | Condition::Staging => 2,
+        Condition::Provisioned | Condition::Staging | Condition::Suspended => 2,
         Condition::Starting => 3,
         Condition::Running => 4,
         Condition::Killing => 5,

@@ -63,7 +63,8 @@ pub(crate) fn choose<'a>(
 impl Orchestrator {
     /// Ends an instance; its place counts as taken until it is gone.
     pub(crate) fn kill(&mut self, now: Time, id: &str) {
-        let Some(mut instance) = self.instances.get(id).cloned() else { return };
+        let found = self.instances.get(id).filter(|instance| !instance.rests());
+        let Some(mut instance) = found.cloned() else { return };
         let again = std::mem::replace(&mut instance.ending, true);
         if again && instance.killed_at.is_some_and(|at| at + KILL_RETRY.as_millis() as u64 > now.as_millis())
         {

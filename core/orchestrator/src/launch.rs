@@ -21,6 +21,8 @@ const LABEL_NAME_MAX: usize = 493;
 pub struct Site<'a> {
     /// The task's id.
     pub task: &'a str,
+    /// Which task of its instance it is.
+    pub incarnation: u64,
     /// The agent's id.
     pub agent: &'a str,
     /// The agent's host name.
@@ -297,7 +299,7 @@ mod tests {
             ],
             ..Spec::default()
         };
-        let site = Site { task: "t", agent: "a", host: "h", prefix: "", enforces_role: true };
+        let site = Site { task: "t", incarnation: 1, agent: "a", host: "h", prefix: "", enforces_role: true };
         let info = task_info(&spec, site, Taken { ports: vec![31005, 31006], ..Taken::default() });
         assert_eq!(info.name, "db.prod");
         let command = info.command.unwrap();

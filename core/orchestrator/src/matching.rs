@@ -2,16 +2,15 @@
 //!
 //! Instances of one app are only counted while they wait, so that ten thousand of them cost as much as they launch.
 
+mod order;
 mod refusals;
+mod residents;
 
 use crate::{
     Orchestrator,
     config::LAUNCHES_UNHEARD_MAX,
     constraints::{Counts, Place},
-    instances::{Condition, Instance},
-    launch::{Site, task_info},
     neighbours::{Neighbours, liked},
-    parts::Part,
     pod::{ContainerSpec, PodSpec},
     pool::{Needs, Pool, Taken},
     spec::Spec,
@@ -19,15 +18,19 @@ use crate::{
 };
 use base::{Now, Time};
 use model::mesos::{
-    Filters, Offer, OfferId, TaskInfo, offer,
+    Filters, Offer, OfferId, Resource, TaskInfo, offer,
     scheduler::{Call, call},
 };
 use refusals::{refusal, refusals};
+use residents::held_in;
 use std::{collections::BTreeMap, sync::Arc};
 
 struct Waiting {
     spec: Arc<Spec>,
+    /// New ones that are wanted.
     left: u64,
+    /// Wanted besides, from where their volumes are.
+    resting: u64,
     roles: Vec<String>,
     needs: crate::pool::Needs,
     counts: Vec<Counts>,
@@ -50,6 +53,10 @@ struct Open {
     gpus: bool,
     place: Place,
     pool: Pool,
+    /// What is reserved, made and freed before anything is launched.
+    operations: Vec<offer::Operation>,
+    /// By instance, what is reserved for it.
+    held: BTreeMap<String, Vec<Resource>>,
     tasks: Vec<TaskInfo>,
     groups: Vec<offer::operation::LaunchGroup>,
     /// By waiting app: refused for good.
@@ -62,12 +69,6 @@ impl Open {
     fn launches(&self) -> usize {
         self.tasks.len() + self.groups.len()
     }
-}
-
-/// The address in an agent's URL.
-fn address_of(url: &model::mesos::Url) -> String {
-    let host = url.address.ip.as_ref().or(url.address.hostname.as_ref());
-    format!("{}://{}:{}", url.scheme, host.map_or("", String::as_str), url.address.port)
 }
 
 /// What a pod's executor takes, then each container: fixed ports of all before any others, so that none takes another's.
@@ -110,6 +111,8 @@ impl Orchestrator {
                 there: self.neighbours(&offer.agent_id.value, &waiting),
                 gpus: offer.resources.iter().any(|r| r.name == "gpus"),
                 pool: Pool::new(&offer.resources),
+                operations: Vec::new(),
+                held: held_in(&offer, self.session.framework.as_deref()),
                 tasks: Vec::new(),
                 groups: Vec::new(),
                 refused: vec![false; waiting.len()],
@@ -121,11 +124,18 @@ impl Orchestrator {
             home: self.session.region.clone(),
             gpus_restricted: self.config.gpus_restricted,
         };
-        let used = self.place(now, &terms, &mut waiting, &mut open);
+        self.free_residues(&mut open);
+        let woken = self.wake(now, &terms, &mut waiting, &mut open);
+        let mut used = self.place(now, &terms, &mut waiting, &mut open);
+        woken.into_iter().for_each(|(app, at)| used[app][at] = true);
         self.explain(&terms, &waiting, &open, &used);
         let mut unused = Vec::new();
         for open in open {
-            if open.launches() == 0 { unused.push(open.offer.id.clone()) } else { self.accept(open) }
+            if open.launches() == 0 && open.operations.is_empty() {
+                unused.push(open.offer.id.clone())
+            } else {
+                self.accept(open)
+            }
         }
         if !unused.is_empty() {
             self.decline(unused);
@@ -143,8 +153,10 @@ impl Orchestrator {
             let placed = |c: &crate::constraints::Constraint| of(&c.field);
             Waiting {
                 left: queued.count,
-                roles: spec.roles(&self.config),
-                needs: spec.needs(),
+                resting: 0,
+                // only what is nobody's can be reserved
+                roles: if spec.volumes.is_empty() { spec.roles(&self.config) } else { vec!["*".to_owned()] },
+                needs: spec.needs_with_volumes(),
                 counts: spec.constraints.iter().map(placed).collect(),
                 liked: spec.preferences.iter().map(|p| p.field().map_or_else(Counts::new, of)).collect(),
                 spec: spec.clone(),
@@ -261,88 +273,6 @@ impl Orchestrator {
         }
     }
 
-    fn launch(&mut self, now: &mut Now<'_>, waiting: &mut Waiting, open: &mut Open) {
-        let spec = &waiting.spec;
-        let name = spec.id.trim_start_matches('/').replace('/', "_");
-        let id = format!("{name}.instance-{}", now.rng.uuid());
-        let taken = match &spec.pod {
-            None => vec![open.pool.take(&waiting.needs, &waiting.roles, now.rng)],
-            Some(pod) => take_for(pod, &mut open.pool, &waiting.roles, now.rng),
-        };
-        let ports: Vec<u16> = taken.iter().flat_map(|taken| taken.ports.clone()).collect();
-        let containers = spec.pod.iter().flat_map(|pod| &pod.containers);
-        let parts: Vec<_> =
-            containers.map(|c| Part::new(&c.name, crate::group::task_id(&id, &c.name))).collect();
-        let task = parts.first().map_or_else(|| format!("{id}._app.1"), |part| part.task.clone());
-        let mut placed = BTreeMap::new();
-        for (constraint, counts) in spec.constraints.iter().zip(&mut waiting.counts) {
-            if let Some(value) = open.place.value(&constraint.field) {
-                *counts.entry(value.to_owned()).or_default() += 1;
-                placed.insert(constraint.field.clone(), value.to_owned());
-            }
-        }
-        for (preference, counts) in spec.preferences.iter().zip(&mut waiting.liked) {
-            if let Some((field, value)) = preference.field().and_then(|f| Some((f, open.place.value(f)?))) {
-                *counts.entry(value.to_owned()).or_default() += 1;
-                placed.insert(field.to_owned(), value.to_owned());
-            }
-        }
-        open.there.add(&spec.id, 1, &spec.beside);
-        let agent = open.offer.agent_id.value.clone();
-        let settle_s = self.settle_of(spec);
-        let instance = Instance {
-            id: id.clone(),
-            parts,
-            task: task.clone(),
-            app: spec.id.clone(),
-            version: spec.version.clone(),
-            config: spec.config_version.clone(),
-            condition: Condition::Provisioned,
-            ending: false,
-            agent: agent.clone(),
-            host: open.place.hostname.clone(),
-            agent_url: open.offer.url.as_ref().map(address_of),
-            ports,
-            role: open.role.clone(),
-            region: open.place.region.clone(),
-            zone: open.place.zone.clone(),
-            placed,
-            staged_at: now.time.as_millis(),
-            started_at: None,
-            unreachable_since: None,
-            addresses: Vec::new(),
-            healthy: None,
-            ready: (spec.readiness.is_some() || settle_s > 0).then_some(false),
-            settle_s,
-            check_result: None,
-            readiness_status: None,
-            killed_at: None,
-            checks: Vec::new(),
-        };
-        let prefix = self.config.env_vars_prefix.clone().unwrap_or_default();
-        let site = Site {
-            task: if spec.pod.is_some() { &id } else { &task },
-            agent: &agent,
-            host: &instance.host,
-            prefix: &prefix,
-            enforces_role: self.enforces_role(&spec.id),
-        };
-        match &spec.pod {
-            Some(pod) => {
-                let framework = self.session.framework.as_deref();
-                open.groups.push(crate::group::launch_group(spec, pod, site, framework, taken));
-            }
-            None => open.tasks.extend(taken.into_iter().map(|taken| task_info(spec, site, taken))),
-        }
-        waiting.left -= 1;
-        self.session.look = true;
-        if let Some(queued) = self.queue.get_mut(&spec.id) {
-            queued.count = queued.count.saturating_sub(1);
-        }
-        self.provisioned(now.time, instance);
-        self.session.full = self.instances.unheard() >= LAUNCHES_UNHEARD_MAX;
-    }
-
     /// Keeps why offers were of no use to the apps that still wait.
     fn explain(&mut self, terms: &Terms, waiting: &[Waiting], open: &[Open], used: &[Vec<bool>]) {
         self.waits_anew = true;
@@ -355,7 +285,7 @@ impl Orchestrator {
                     queued.seen.last_used_at = Some(now);
                     queued.seen.agents.remove(&open.offer.agent_id.value);
                 }
-                if waiting.left > 0 {
+                if waiting.left + waiting.resting > 0 {
                     let refusals = refusals(terms, waiting, open);
                     if !*used && !refusals.is_empty() {
                         queued.seen.refused(now, &open.offer, refusals);
@@ -368,7 +298,7 @@ impl Orchestrator {
     fn accept(&mut self, open: Open) {
         // what is left comes back at once if it may still be of use
         let full = open.launches() >= self.config.max_instances_per_offer;
-        let seconds = if full { 0.0 } else { 5.0 };
+        let seconds = if full || open.launches() == 0 { 0.0 } else { 5.0 };
         let launch = (!open.tasks.is_empty()).then(|| offer::Operation {
             r#type: Some(offer::operation::Type::Launch as i32),
             launch: Some(offer::operation::Launch { task_infos: open.tasks }),
@@ -383,7 +313,7 @@ impl Orchestrator {
             r#type: Some(call::Type::Accept as i32),
             accept: Some(call::Accept {
                 offer_ids: vec![open.offer.id.clone()],
-                operations: launch.into_iter().chain(groups).collect(),
+                operations: open.operations.into_iter().chain(launch).chain(groups).collect(),
                 filters: Some(Filters { refuse_seconds: Some(seconds) }),
             }),
             ..Default::default()

@@ -83,6 +83,9 @@ pub fn health_of(parts: &[Part], looked_at: &[&str]) -> Option<bool> {
 impl Instance {
     /// Tasks that have not ended.
     pub fn tasks(&self) -> Vec<&String> {
+        if self.rests() {
+            return Vec::new();
+        }
         if self.parts.is_empty() {
             return vec![&self.task];
         }

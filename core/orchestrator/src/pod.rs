@@ -6,6 +6,7 @@ use crate::{
         text, texts, whole,
     },
     spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, FetchSpec, Spec},
+    volumes::VolumeSpec,
 };
 use base::Duration;
 use serde_json::{Value, json};
@@ -132,6 +133,7 @@ impl Spec {
             checks: containers.iter().filter_map(|c| c.health.clone()).collect(),
             unsupported: unsupported(pod),
             service_ports: Vec::new(),
+            volumes: VolumeSpec::of_pod(pod),
             pod: Some(PodSpec {
                 containers,
                 executor,
@@ -268,7 +270,6 @@ fn unsupported(pod: &Value) -> Option<String> {
     let off_host = list(pod, "networks").iter().any(|n| text(n, "mode").is_some_and(|mode| mode != "host"));
     let all = [
         (any("image"), "container images"),
-        (volume("persistent"), "persistent volumes with their reservations"),
         (volume("secret"), "volumes of secrets"),
         (off_host, "networks other than the host's"),
         (secrets(pod) || containers.iter().any(secrets), "secrets in the environment"),

@@ -1,5 +1,6 @@
 //! The resources of one offer, taken away piece by piece. Never decides who may have them.
 
+use crate::volumes::{DiskKind, VolumeSpec, owner_of, portion};
 use base::Rng;
 use model::mesos::{Resource, value};
 
@@ -8,6 +9,8 @@ use model::mesos::{Resource, value};
 pub struct Pool {
     scalars: Vec<(Resource, i64)>,
     ports: Vec<(Resource, Vec<(u64, u64)>)>,
+    /// Disks with a source of their own, for volumes.
+    disks: Vec<(Resource, i64)>,
 }
 
 /// There is less than wanted, of one resource.
@@ -51,13 +54,25 @@ pub struct Taken {
 }
 
 impl Pool {
-    /// All plain resources of an offer: no volumes, nothing revocable or shared.
+    /// All plain resources of an offer: no volumes, nothing revocable, shared, or kept for an instance with volumes.
     pub fn new(resources: &[Resource]) -> Self {
-        let mut pool = Self { scalars: Vec::new(), ports: Vec::new() };
+        let plain: Vec<_> = resources.iter().filter(|r| owner_of(r).is_none()).cloned().collect();
+        Self::of_reservation(&plain)
+    }
+
+    /// What is reserved for one instance, but for its volumes.
+    pub fn of_reservation(resources: &[Resource]) -> Self {
+        let mut pool = Self { scalars: Vec::new(), ports: Vec::new(), disks: Vec::new() };
         for resource in resources {
-            let special =
-                resource.disk.as_ref().is_some_and(|d| d.persistence.is_some() || d.source.is_some());
-            if special || resource.revocable.is_some() || resource.shared.is_some() {
+            let made = resource.disk.as_ref().is_some_and(|d| d.persistence.is_some());
+            if made || resource.revocable.is_some() || resource.shared.is_some() {
+                continue;
+            }
+            if resource.disk.as_ref().is_some_and(|d| d.source.is_some()) {
+                let left = resource.scalar.as_ref().map_or(0, |scalar| milli(scalar.value));
+                if role_of(resource) == "*" {
+                    pool.disks.push((resource.clone(), left));
+                }
                 continue;
             }
             if let Some(scalar) = &resource.scalar {
@@ -124,6 +139,27 @@ impl Pool {
         }
         self.take_ports(&needs.ports, roles, rng, &mut taken);
         taken
+    }
+
+    /// The first volume that finds no disk of its kind here.
+    pub fn short_of_disks<'a>(&self, volumes: &'a [VolumeSpec]) -> Option<&'a VolumeSpec> {
+        if volumes.iter().all(|volume| volume.kind == DiskKind::Root) {
+            return None;
+        }
+        let mut trial = self.clone();
+        volumes.iter().find(|v| v.kind != DiskKind::Root && trial.take_disk(v).is_none())
+    }
+
+    /// Takes a disk for a volume, the smallest that will do; a mounted one goes as a whole.
+    pub fn take_disk(&mut self, volume: &VolumeSpec) -> Option<Resource> {
+        let fits = |(_, (disk, left)): &(usize, &(Resource, i64))| volume.fits(disk, *left as f64 / 1000.0);
+        let (at, _) = self.disks.iter().enumerate().filter(fits).min_by_key(|(_, (_, left))| *left)?;
+        if volume.kind == DiskKind::Mount {
+            return Some(self.disks.remove(at).0);
+        }
+        let (disk, left) = &mut self.disks[at];
+        *left -= milli(volume.size);
+        Some(portion(disk, volume.size))
     }
 
     fn take_ports(&mut self, wanted: &[u16], roles: &[String], rng: &mut Rng, taken: &mut Taken) {

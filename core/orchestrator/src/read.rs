@@ -8,6 +8,7 @@ use crate::{
     neighbours::{APP, Beside, Preference},
     spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, EVERY, FetchSpec, PortSpec, ReadinessSpec, Spec},
     terms::Terms,
+    volumes::VolumeSpec,
 };
 use base::Duration;
 use serde_json::Value;
@@ -64,7 +65,13 @@ impl Spec {
         let config = app.get("versionInfo").and_then(|info| text(info, "lastConfigChangeAt"));
         let upgrade = app.get("upgradeStrategy").unwrap_or(&Value::Null);
         let unreachable = match app.get("unreachableStrategy") {
-            Some(Value::String(_)) => None,
+            // what has volumes is only given up if its definition says so
+            Some(Value::String(_)) => app.get("residency").and_then(|residency| {
+                let after = seconds(residency, "relaunchEscalationTimeoutSeconds", 3600);
+                let gives_up =
+                    text(residency, "taskLostBehavior").as_deref() == Some("RELAUNCH_AFTER_TIMEOUT");
+                gives_up.then_some((after, after))
+            }),
             strategy => {
                 let strategy = strategy.unwrap_or(&Value::Null);
                 let inactive = seconds(strategy, "inactiveAfterSeconds", 0);
@@ -123,6 +130,7 @@ impl Spec {
             check: app.get("check").and_then(read_agent_check),
             limits: read_limits(app.get("resourceLimits")),
             host_volumes: app.get("container").map_or_else(Vec::new, host_volumes),
+            volumes: VolumeSpec::of_app(app),
             tty: flag(app, "tty", false),
             // what runs once counts its failures itself, whatever deploys it
             terms: match run_once {
@@ -284,7 +292,6 @@ fn unsupported(app: &Value) -> Option<String> {
     let executor = text(app, "executor").is_some_and(|e| !e.is_empty() && !e.starts_with("//cmd"));
     let all = [
         (there(container, "docker"), "container images"),
-        (kind("persistent"), "persistent volumes with their reservations"),
         (kind("external"), "external volumes"),
         (kind("secret"), "volumes of secrets"),
         (kind("hostPath") && is_docker, "volumes of the host in a Docker container"),

@@ -122,11 +122,11 @@ impl Orchestrator {
     /// How many tasks are in which state, for `/metrics`.
     pub fn task_counts(&self) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::from([("running", 0), ("staged", 0), ("unreachable", 0)]);
-        for instance in self.instances() {
+        for instance in self.instances().filter(|instance| !instance.rests()) {
             let name = match instance.condition {
                 Condition::Running => "running",
                 Condition::Unreachable | Condition::UnreachableInactive => "unreachable",
-                Condition::Killing => "killing",
+                Condition::Killing | Condition::Suspended => "killing",
                 Condition::Provisioned | Condition::Staging | Condition::Starting => "staged",
             };
             *counts.entry(name).or_default() += 1;

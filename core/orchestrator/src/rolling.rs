@@ -17,6 +17,8 @@ pub struct Standing {
     pub new_healthy: u64,
     /// Old instances that are being ended and still hold their place.
     pub ending: u64,
+    /// Whether each new one takes the place of an old one: then none can be started beside them.
+    pub resident: bool,
 }
 
 /// What may be done now.
@@ -35,8 +37,12 @@ pub struct Moves {
 /// Where both are the same and everything is healthy nothing could ever move, so that one more is allowed.
 pub fn bounds(wanted: u64, healthy: u64, minimum_health: f64, over_capacity: f64) -> (u64, u64) {
     let least = ((wanted as f64) * minimum_health.clamp(0.0, 1.0)).ceil() as u64;
-    let most = ((wanted as f64) * (1.0 + over_capacity.clamp(0.0, 1.0))).floor() as u64;
+    let most = ceiling(wanted, over_capacity);
     if least == most && most <= healthy { (least, most + 1) } else { (least, most) }
+}
+
+fn ceiling(wanted: u64, over_capacity: f64) -> u64 {
+    ((wanted as f64) * (1.0 + over_capacity.clamp(0.0, 1.0))).floor() as u64
 }
 
 /// The next moves.
@@ -46,6 +52,11 @@ pub fn moves(now: Standing, minimum_health: f64, over_capacity: f64) -> Moves {
     let settled = healthy + now.ending;
     let (least, most) =
         bounds(now.wanted, settled.max(now.old_healthy + now.new_started), minimum_health, over_capacity);
+    // where one more would be allowed for others, volumes are given up by one less (TaskReplaceActor)
+    let (least, most) = match now.resident && most > ceiling(now.wanted, over_capacity) {
+        true => (least.saturating_sub(1), most - 1),
+        false => (least, most),
+    };
     let spare = healthy.saturating_sub(least);
     let sick = now.old_active - now.old_healthy.min(now.old_active);
     // ending a sick one costs no health; a shrinking app gives up what it has too much of, but never below the minimum

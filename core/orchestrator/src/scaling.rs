@@ -106,6 +106,9 @@ impl Orchestrator {
     fn scale(&mut self, now: Time, spec: &Arc<Spec>) -> bool {
         let tally = self.instances.tally(&spec.id);
         let wanted = self.wanted(spec, tally.active);
+        if tally.resting > 0 && spec.volumes.is_empty() {
+            self.forget_resting(&spec.id);
+        }
         if spec.every {
             self.queue_up(now, spec, EVERY_AT_ONCE_MAX);
             return tally.active > 0 && tally.ending == 0 && self.counting(spec) >= wanted;
@@ -157,7 +160,8 @@ impl Orchestrator {
     fn kill_all(&mut self, now: Time, app: &str) {
         let all: Vec<_> = self.instances.of_app(app).map(|i| (i.id.clone(), i.condition, i.ending)).collect();
         for (id, condition, ending) in all {
-            if matches!(condition, Condition::Unreachable | Condition::UnreachableInactive) {
+            let away = matches!(condition, Condition::Unreachable | Condition::UnreachableInactive);
+            if away || condition == Condition::Suspended {
                 self.forget(&id);
             } else if !ending {
                 self.kill(now, &id);
@@ -166,7 +170,8 @@ impl Orchestrator {
     }
 
     fn kill_some(&mut self, now: Time, spec: &Spec, count: u64, of: impl Fn(&Instance) -> bool) {
-        let live = |i: &&Instance| !i.ending && i.condition != Condition::UnreachableInactive && of(i);
+        let live =
+            |i: &&Instance| !i.ending && !i.rests() && i.condition != Condition::UnreachableInactive && of(i);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let well = |i: &Instance| self.serves(i) && i.ready != Some(false);
         for id in choose(self.instances.of_app(&spec.id).filter(live), spec, count, well) {
@@ -187,11 +192,15 @@ impl Orchestrator {
             new_started: new.active,
             new_healthy: spec.healthy(new).min(new.active),
             ending: old.ending + new.ending,
+            resident: !spec.volumes.is_empty(),
         };
         let next = moves(standing, spec.minimum_health, spec.over_capacity);
         self.queue_up(now, &spec, next.launch);
-        let sick =
-            if old.all - old.ending > standing.old_healthy { self.sick_old(&spec) } else { Vec::new() };
+        let sick = if old.all - old.ending - old.resting > standing.old_healthy {
+            self.sick_old(&spec)
+        } else {
+            Vec::new()
+        };
         // those that are given up are in nobody's count
         let spent = (standing.old_active - standing.old_healthy).min(next.kill);
         sick.iter().for_each(|id| self.kill(now, id));
@@ -211,7 +220,8 @@ impl Orchestrator {
 
     /// Old instances that serve nobody: ending them costs no capacity.
     fn sick_old(&self, spec: &Spec) -> Vec<String> {
-        let mine = |i: &&Instance| i.config != spec.config_version && !i.ending && !self.serves(i);
+        let mine =
+            |i: &&Instance| i.config != spec.config_version && !i.ending && !i.rests() && !self.serves(i);
         self.instances.of_app(&spec.id).filter(mine).map(|i| i.id.clone()).collect()
     }
 
@@ -230,7 +240,7 @@ impl Orchestrator {
         for fresh in [false, true] {
             let mut line = self.deployments.get_mut(deployment)?.old.remove(&spec.id).unwrap_or_default();
             if fresh {
-                let old = |i: &&Instance| i.config != spec.config_version && !i.ending;
+                let old = |i: &&Instance| i.config != spec.config_version && !i.ending && !i.rests();
                 let mut all: Vec<_> =
                     self.instances.of_app(&spec.id).filter(old).map(|i| kill_order(i, true, spec)).collect();
                 all.sort_unstable();
@@ -238,7 +248,7 @@ impl Orchestrator {
             }
             let mut found = None;
             while let Some(id) = line.pop_front() {
-                if self.instances.get(&id).is_some_and(|i| !i.ending) {
+                if self.instances.get(&id).is_some_and(|i| !i.ending && !i.rests()) {
                     found = Some(id);
                     break;
                 }

@@ -74,7 +74,9 @@ impl Orchestrator {
     }
 
     fn roles_wanted(&self) -> BTreeSet<String> {
-        self.index.roles.keys().cloned().chain([self.config.role.clone()]).collect()
+        let residues = self.residues.values().map(|residue| &residue.role);
+        let reserved = self.instances.reserved_roles().chain(residues);
+        self.index.roles.keys().chain(reserved).cloned().chain([self.config.role.clone()]).collect()
     }
 
     /// Tells the master of roles that came up; those that nobody has any more are kept until the next session.
@@ -194,8 +196,9 @@ impl Orchestrator {
             return;
         }
         self.session.look = false;
-        let wanted =
-            !self.session.full && self.queue.iter().any(|(app, queued)| self.launchable(app, queued, now));
+        let wanted = !self.session.full
+            && (!self.residues.is_empty()
+                || self.queue.iter().any(|(app, queued)| self.launchable(app, queued, now)));
         // all that the master knows: one that it is just being told of would make the call wrong
         let roles = Vec::new();
         if wanted && (self.session.suppressed || self.session.revive) {

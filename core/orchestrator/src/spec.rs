@@ -10,6 +10,7 @@ use crate::{
     pod::PodSpec,
     pool::Needs,
     terms::Terms,
+    volumes::DiskKind,
 };
 use base::Duration;
 use std::collections::BTreeMap;
@@ -158,6 +159,8 @@ pub struct Spec {
     pub pod: Option<PodSpec>,
     /// Directories of the agent, where they are in the container, whether they can't be written.
     pub host_volumes: Vec<(String, String, bool)>,
+    /// Volumes that outlive its tasks.
+    pub volumes: Vec<crate::volumes::VolumeSpec>,
     /// Whether it has a terminal.
     pub tty: bool,
     /// Service ports, in the order of its ports or mappings.
@@ -262,6 +265,18 @@ impl Spec {
                 self.ports.iter().map(|port| if self.require_ports { port.port } else { 0 }).collect()
             }),
         }
+    }
+    /// What one instance takes from an offer whose volumes have to be made there.
+    pub fn needs_with_volumes(&self) -> Needs {
+        let mut needs = self.needs();
+        let root = self.volumes.iter().filter(|volume| volume.kind == DiskKind::Root);
+        let more: f64 = root.map(|volume| volume.size).sum();
+        match needs.scalars.iter_mut().find(|(name, _)| *name == "disk") {
+            Some((_, disk)) => *disk += more,
+            None if more > 0.0 => needs.scalars.push(("disk", more)),
+            None => {}
+        }
+        needs
     }
     /// How many of these count in a deployment: ready, and found healthy or, where nothing is checked, running.
     pub fn healthy(&self, tally: crate::instances::Tally) -> u64 {

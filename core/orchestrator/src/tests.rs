@@ -8,6 +8,7 @@ mod line;
 mod outcome;
 mod placement;
 mod pods;
+mod residents;
 mod rollout;
 mod runs;
 mod world;
@@ -419,6 +420,7 @@ fn killed_tasks_are_replaced_or_the_app_shrinks() {
     let kill = |task: &String, scale| Command::KillTasks {
         tasks: vec![task.clone()],
         scale,
+        wipe: false,
         force: false,
         single: true,
     };

@@ -22,6 +22,8 @@ pub(crate) enum Due {
     Autoscale(String),
     /// A deployment should be done.
     Deployment(String),
+    /// Offers were asked for long enough to free a reservation.
+    Reclaim(String),
 }
 
 /// Each at most once.
@@ -57,6 +59,7 @@ impl Timers {
                 Due::Ready(_) => "readiness check",
                 Due::Autoscale(_) => "load looked at",
                 Due::Deployment(_) => "deployment should be done",
+                Due::Reclaim(_) => "reservation asked for long enough",
             };
             (*at, why)
         })

@@ -3,6 +3,7 @@
 //! Never decides how many instances an app should have: it marks the app, and `scaling` looks.
 
 mod pods;
+mod said;
 
 use crate::{
     Orchestrator,
@@ -110,6 +111,12 @@ impl Orchestrator {
         let task = status.task_id.value.clone();
         let means = meaning(&status);
         match self.instances.of_task(&task).cloned() {
+            // its task has ended; should it run after all, nobody wants it
+            Some(instance) if instance.rests() => {
+                if matches!(means, Meaning::Becomes(_)) {
+                    self.unknown(now.time, &status, &means);
+                }
+            }
             Some(instance) if !instance.parts.is_empty() => {
                 self.known_part(now.time, &status, instance, &means);
             }
@@ -161,6 +168,7 @@ impl Orchestrator {
         if !backwards && (to != Condition::Unreachable || !inactive) {
             instance.condition = to;
         }
+        instance.held |= instance.is_resident() && to != Condition::Unreachable;
         if to == Condition::Running && instance.started_at.is_none() {
             instance.started_at = Some(now.as_millis());
         }
@@ -208,7 +216,7 @@ impl Orchestrator {
             self.put_failure(&instance.app, crate::health::sick(now, &instance, reason));
         }
         self.ended_by_itself(now, status, &instance, condition, failed || sick);
-        self.forget(&instance.id);
+        self.part_with(now, status, &instance, condition);
         self.say_instance(now, &instance, condition);
     }
 
@@ -236,6 +244,9 @@ impl Orchestrator {
         self.timers.stop(&Due::Instance(id.to_owned()));
         self.timers.stop(&Due::Kill(id.to_owned()));
         self.stop_checks(&instance);
+        if instance.is_resident() {
+            self.reclaim(&instance);
+        }
         self.dirty.insert(instance.app);
     }
 
@@ -278,6 +289,10 @@ impl Orchestrator {
                 let after = if inactive { self.unreachable_of(&instance.app)?.0 } else { expunge };
                 Some(since + after)
             }
+            Condition::Suspended => {
+                let since = Time::from_millis(instance.rest.as_ref()?.since);
+                Some(since + self.unreachable_of(&instance.app)?.1)
+            }
             Condition::Running | Condition::Killing => None,
         }
     }
@@ -300,7 +315,10 @@ impl Orchestrator {
         match instance.condition {
             Condition::Provisioned if self.staging_of(&instance).is_none() => {
                 // if it runs after all, it comes back as unknown and is killed
-                self.forget(id);
+                match instance.held {
+                    true => self.rest(now, instance.clone(), "TASK_DROPPED"),
+                    false => self.forget(id),
+                }
                 self.say_instance(now, &instance, "Dropped");
             }
             Condition::Provisioned | Condition::Staging | Condition::Starting => {
@@ -327,44 +345,8 @@ impl Orchestrator {
                     self.dirty.insert(inactive.app);
                 }
             }
+            Condition::Suspended => self.rests_too_long(now, instance),
             Condition::Running | Condition::Killing => {}
         }
-    }
-
-    fn say_update(&mut self, now: Time, status: &TaskStatus, instance: &Instance) {
-        if !self.heard("status_update_event") {
-            return;
-        }
-        let addresses: Vec<_> =
-            instance.addresses.iter().map(|ip| json!({ "ipAddress": ip, "protocol": "IPv4" })).collect();
-        let fields = json!({
-            "slaveId": instance.agent, "taskId": status.task_id.value, "taskStatus": status.state().as_str_name(),
-            "message": status.message.clone().unwrap_or_default(), "appId": instance.app, "host": instance.host,
-            "ipAddresses": addresses, "ports": instance.ports, "version": instance.version,
-        });
-        self.emit(now, "status_update_event", fields);
-    }
-
-    pub(crate) fn say_instance(&mut self, now: Time, instance: &Instance, condition: &str) {
-        if !self.heard("instance_changed_event") {
-            return;
-        }
-        let fields = json!({
-            "instanceId": instance.id, "condition": condition, "runSpecId": instance.app, "agentId": instance.agent,
-            "host": instance.host, "runSpecVersion": instance.version,
-        });
-        self.emit(now, "instance_changed_event", fields);
-    }
-
-    pub(crate) fn say_health(&mut self, now: Time, instance: &Instance, healthy: bool) {
-        let fields = json!({
-            "instanceId": instance.id, "runSpecId": instance.app, "healthy": healthy,
-            "runSpecVersion": instance.version,
-        });
-        self.emit(now, "instance_health_changed_event", fields);
-        let fields = json!({
-            "appId": instance.app, "instanceId": instance.id, "version": instance.version, "alive": healthy,
-        });
-        self.emit(now, "health_status_changed_event", fields);
     }
 }

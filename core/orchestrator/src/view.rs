@@ -1,7 +1,7 @@
 //! Read-only projections, rendered between two steps. Never changes anything.
 
 use crate::{
-    AppState, Deployment, Failure, GroupState, Orchestrator, Queued,
+    AppState, Deployment, Failure, GroupState, Orchestrator, Queued, STAGES,
     instances::{Instance, Tally},
 };
 use base::Time;
@@ -188,6 +188,7 @@ impl Orchestrator {
                         format!("{ordered} instances are ordered and nothing was heard of them yet: {why}"),
                     )
                 }
+                _ if let Some(awaited) = self.awaited(app) => (STAGES[2], awaited),
                 None => ("NoOffers", "no offer has come since it waits".to_owned()),
                 Some(nearest) => {
                     let stage = nearest.refusals.first().map_or("NoOffers", |refusal| refusal.stage);

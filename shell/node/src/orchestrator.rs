@@ -56,6 +56,7 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
         framework_name: values.get("framework_name").map_or(defaults.framework_name, str::to_owned),
         user: values.get("mesos_user").map_or(defaults.user, str::to_owned),
         role: values.get("mesos_role").map_or(defaults.role, str::to_owned),
+        resident_role: values.get("resident_role").map(str::to_owned),
         failover_timeout: values
             .number("failover_timeout")
             .map_or(defaults.failover_timeout, Duration::from_secs),

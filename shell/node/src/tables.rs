@@ -232,6 +232,11 @@ pub const ORCHESTRATOR: Table = Table {
         ),
         text("framework_name", Some("marathon"), "Name of the framework"),
         text("mesos_role", Some("*"), "Role of the framework"),
+        text(
+            "resident_role",
+            None,
+            "Role of apps with persistent volumes that name none, if --mesos_role is *",
+        ),
         text("mesos_user", None, "User of tasks without one; default: the user that runs this"),
         number("failover_timeout", "604800", "Seconds that tasks outlive a lost orchestrator"),
         number("local_port_min", "10000", "First service port"),

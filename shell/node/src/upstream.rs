@@ -289,7 +289,10 @@ const ORCHESTRATOR: &[Group] = &[
     ),
     ("links lead to --master", &["mesos_leader_ui_url"]),
     ("no offer constraints are sent; offers that fit nothing are declined", &["mesos_offer_constraints"]),
-    ("apps with resident volumes are refused, so nothing is reserved", &["task_reservation_timeout"]),
+    (
+        "a reservation, its volumes and the task are one step, which nothing has to wait for",
+        &["task_reservation_timeout"],
+    ),
     (
         "this needs no tuning here; leave it out",
         &[

@@ -13,6 +13,8 @@ pub struct Context {
     pub features: BTreeSet<String>,
     /// The role of an app that names none.
     pub role: String,
+    /// The same for one with persistent volumes, where that role is `*`.
+    pub resident_role: Option<String>,
     /// Roles that it may name.
     pub roles: BTreeSet<String>,
 }
@@ -24,12 +26,18 @@ impl Default for Context {
             bridge: "mesos-bridge".into(),
             features: BTreeSet::new(),
             role: "*".into(),
+            resident_role: None,
             roles: BTreeSet::from(["*".to_owned()]),
         }
     }
 }
 
 impl Context {
+    /// The role of what names none.
+    pub(super) fn role_of(&self, resident: bool) -> &str {
+        let own = self.resident_role.as_ref().filter(|_| resident && self.role == "*");
+        own.unwrap_or(&self.role)
+    }
     pub(super) fn has(&self, feature: &str) -> bool {
         self.features.contains(feature)
     }
@@ -44,7 +52,8 @@ impl Context {
             network: Some("default".into()),
             features: features.into(),
             role: role.to_owned(),
-            roles: BTreeSet::from([role.to_owned()]),
+            resident_role: Some("marathon".into()),
+            roles: BTreeSet::from([role.to_owned(), "marathon".to_owned()]),
             ..Self::default()
         }
     }

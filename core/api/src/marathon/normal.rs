@@ -33,7 +33,8 @@ pub(super) fn before(app: &mut Map<String, Value>, base: &str, context: &Context
     if app.get("everyNode") == Some(&Value::Bool(false)) {
         app.remove("everyNode");
     }
-    app.entry("role").or_insert_with(|| context.role.clone().into());
+    let resident = has_persistent(list(app.get("container"), "volumes"));
+    app.entry("role").or_insert_with(|| context.role_of(resident).into());
 }
 
 /// `"instances": "every"` is a flag and a number that means nothing; a number alone in an update ends the flag.

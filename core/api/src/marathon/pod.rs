@@ -54,7 +54,8 @@ fn complete_id(pod: &mut Map<String, Value>, context: &Context, found: &mut Vec<
         found.push(V::new("/id", "Path needs to be absolute"));
     }
     pod.insert("id".into(), canonical(&id, "/").into());
-    pod.entry("role").or_insert_with(|| context.role.clone().into());
+    let resident = persistent(pod).next().is_some();
+    pod.entry("role").or_insert_with(|| context.role_of(resident).into());
 }
 
 fn persistent(pod: &Map<String, Value>) -> impl Iterator<Item = &Value> {

@@ -136,27 +136,27 @@ fn many(call: &Call<'_>) -> Outcome {
     call.command(Command::UpdateApps { updates, force: call.force(), create: put, single: false })
 }
 
-fn scale_and_wipe(call: &Call<'_>) -> Result<bool, http::Response<bytes::Bytes>> {
-    let scale = call.flag("scale", false);
-    if scale && call.flag("wipe", false) {
+fn scale_and_wipe(call: &Call<'_>) -> Result<(bool, bool), http::Response<bytes::Bytes>> {
+    let (scale, wipe) = (call.flag("scale", false), call.flag("wipe", false));
+    if scale && wipe {
         return Err(message(400, "You cannot use scale and wipe at the same time."));
     }
-    Ok(scale)
+    Ok((scale, wipe))
 }
 
 fn kill_all(call: &Call<'_>, id: &str) -> Outcome {
-    let scale = scale_and_wipe(call)?;
+    let (scale, wipe) = scale_and_wipe(call)?;
     if call.machine.app(id).is_none() {
         return Err(no_app(id));
     }
     let host = parameter(call.query, "host").filter(|h| h != "*");
     let own = call.machine.instances_of(id).filter(|i| host.as_ref().is_none_or(|h| *h == i.host));
     let tasks = own.map(|i| i.task.clone()).collect();
-    call.command(Command::KillTasks { tasks, scale, force: call.force(), single: false })
+    call.command(Command::KillTasks { tasks, scale, wipe, force: call.force(), single: false })
 }
 
 fn kill_one(call: &Call<'_>, id: &str, task: &str) -> Outcome {
-    let scale = scale_and_wipe(call)?;
+    let (scale, wipe) = scale_and_wipe(call)?;
     if call.machine.app(id).is_none() {
         return Err(no_app(id));
     }
@@ -166,6 +166,7 @@ fn kill_one(call: &Call<'_>, id: &str, task: &str) -> Outcome {
     call.command(Command::KillTasks {
         tasks: vec![task.to_owned()],
         scale,
+        wipe,
         force: call.force(),
         single: true,
     })
@@ -173,7 +174,7 @@ fn kill_one(call: &Call<'_>, id: &str, task: &str) -> Outcome {
 
 /// `POST /v2/tasks/delete`
 pub(super) fn delete_tasks(call: &Call<'_>) -> Outcome {
-    let scale = scale_and_wipe(call)?;
+    let (scale, wipe) = scale_and_wipe(call)?;
     let body = marathon::object(call.body()).map_err(refuse)?;
     let wrong =
         |path: &str, error: &str| refuse(marathon::wrong_shape(&[marathon::Violation::new(path, error)]));
@@ -191,5 +192,5 @@ pub(super) fn delete_tasks(call: &Call<'_>) -> Outcome {
         }
         tasks.push(id.to_owned());
     }
-    call.command(Command::KillTasks { tasks, scale, force: call.force(), single: false })
+    call.command(Command::KillTasks { tasks, scale, wipe, force: call.force(), single: false })
 }

@@ -60,14 +60,25 @@ pub(super) fn route(call: &Call<'_>, rest: &str) -> Outcome {
             if let Some(bad) = ids.iter().find(|id| !is_instance(id)) {
                 return Err(not_an_instance(bad));
             }
-            call.command(Command::KillInstances { pod: id.to_owned(), ids, single: false })
+            call.command(Command::KillInstances {
+                pod: id.to_owned(),
+                ids,
+                wipe: call.flag("wipe", false),
+                single: false,
+            })
         }
         Some(form) if form.starts_with("instances/") && call.method == Method::DELETE => {
             let instance = form.trim_start_matches("instances/").to_owned();
             if !is_instance(&instance) {
                 return Err(not_an_instance(&instance));
             }
-            call.command(Command::KillInstances { pod: id.to_owned(), ids: vec![instance], single: true })
+            let wipe = call.flag("wipe", false);
+            call.command(Command::KillInstances {
+                pod: id.to_owned(),
+                ids: vec![instance],
+                wipe,
+                single: true,
+            })
         }
         Some(form) => {
             let known =

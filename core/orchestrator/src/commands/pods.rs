@@ -103,6 +103,7 @@ impl Orchestrator {
         now: &mut Now<'_>,
         pod: &str,
         ids: &[String],
+        wipe: bool,
         single: bool,
     ) -> Result<Answer, Answer> {
         self.pod(pod).ok_or_else(|| no_pod(pod))?;
@@ -113,7 +114,12 @@ impl Orchestrator {
             return Err(message(404, format!("Task '{id}' does not exist")));
         }
         let said: Vec<_> = found.iter().map(|instance| self.instance_info(instance)).collect();
-        found.iter().for_each(|instance| self.kill(now.time, &instance.id));
+        for instance in &found {
+            match wipe {
+                true => self.wipe(now.time, &instance.id),
+                false => self.kill(now.time, &instance.id),
+            }
+        }
         let body = match said.first() {
             Some(one) if single => one.to_string(),
             _ => json!(said).to_string(),

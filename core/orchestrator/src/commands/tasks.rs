@@ -12,7 +12,7 @@ impl Orchestrator {
         &mut self,
         now: &mut Now<'_>,
         tasks: &[String],
-        scale: bool,
+        (scale, wipe): (bool, bool),
         force: bool,
         single: bool,
     ) -> Result<Answer, Answer> {
@@ -23,7 +23,10 @@ impl Orchestrator {
         }
         if scale {
             let mut fewer = BTreeMap::<String, u64>::new();
-            found.iter().filter(|i| !i.ending).for_each(|i| *fewer.entry(i.app.clone()).or_default() += 1);
+            found
+                .iter()
+                .filter(|i| !i.ending && !i.rests())
+                .for_each(|i| *fewer.entry(i.app.clone()).or_default() += 1);
             let mut draft = self.draft(now);
             for (id, count) in fewer {
                 let Some(state) = self.apps.get(&id).filter(|state| !state.spec.every) else { continue };
@@ -40,7 +43,12 @@ impl Orchestrator {
             return Ok(answer);
         }
         let said: Vec<_> = found.iter().map(|instance| self.task_info(instance)).collect();
-        found.iter().for_each(|instance| self.kill(now.time, &instance.id));
+        for instance in &found {
+            match wipe {
+                true => self.wipe(now.time, &instance.id),
+                false => self.kill(now.time, &instance.id),
+            }
+        }
         let body = match said.first() {
             Some(task) if single => json!({ "task": task }),
             _ => json!({ "tasks": said }),

@@ -1,7 +1,10 @@
 //! Why an offer is of no use to an app that waits: a cheap answer for every pair, a full one for people. Pure.
 
 use super::{Open, Terms, Waiting};
-use crate::statistics::{Refusal, STAGES};
+use crate::{
+    instances::Instance,
+    statistics::{Refusal, STAGES},
+};
 
 /// The cheap question: none if it fits, else whether no later placement can change it.
 pub(super) fn refusal(terms: &Terms, waiting: &Waiting, open: &Open) -> Option<bool> {
@@ -12,7 +15,9 @@ pub(super) fn refusal(terms: &Terms, waiting: &Waiting, open: &Open) -> Option<b
     {
         return Some(true);
     }
-    if !open.pool.short_of(&waiting.needs, &waiting.roles).is_empty() {
+    if !open.pool.short_of(&waiting.needs, &waiting.roles).is_empty()
+        || open.pool.short_of_disks(&waiting.spec.volumes).is_some()
+    {
         return Some(true);
     }
     if let Some(for_good) = beside(waiting, open).map(|(_, for_good)| for_good) {
@@ -24,6 +29,24 @@ pub(super) fn refusal(terms: &Terms, waiting: &Waiting, open: &Open) -> Option<b
             .refuses(open.place.value(&constraint.field), counts, wanted)
             .map(|_| !constraint.evens_out())
     })
+}
+
+/// Whether an instance that rests may not start on its own agent now: all that is asked of a new one but for amounts,
+/// which are reserved for it, and for itself, who is there already.
+pub(super) fn on_its_own(terms: &Terms, waiting: &Waiting, open: &Open, rested: &Instance) -> bool {
+    let spec = &waiting.spec;
+    let counted = rested.config == spec.config_version;
+    let constrained = || {
+        spec.constraints.iter().zip(&waiting.counts).any(|(constraint, counts)| {
+            let value = open.place.value(&constraint.field);
+            let mut others = counts.clone();
+            if let Some(count) = value.filter(|_| counted).and_then(|value| others.get_mut(value)) {
+                *count = count.saturating_sub(1);
+            }
+            constraint.refuses(value, &others, spec.instances).is_some()
+        })
+    };
+    away(terms, waiting, open).is_some() || maintained(terms, open) || constrained()
 }
 
 /// The region of an offer, where an app that names no region may not follow.
@@ -84,6 +107,10 @@ pub(super) fn refusals(terms: &Terms, waiting: &Waiting, open: &Open) -> Vec<Ref
     if let Some((reason, _)) = beside(waiting, open) {
         refuse(STAGES[1], reason, None, None);
     }
+    if waiting.left == 0 && waiting.resting > 0 {
+        let reason = "the persistent volumes of what waits are elsewhere, or still in use".to_owned();
+        refuse(STAGES[2], reason, None, None);
+    }
     if maintained(terms, open) {
         refuse(STAGES[3], "the agent is under maintenance".to_owned(), None, None);
     }
@@ -104,6 +131,10 @@ pub(super) fn refusals(terms: &Terms, waiting: &Waiting, open: &Open) -> Vec<Ref
             format!("{}: {wanted} wanted, {available} offered, {missing} missing", short.resource)
         };
         refuse(stage, reason, Some(short.wanted), Some(short.available));
+    }
+    if let Some(volume) = open.pool.short_of_disks(&waiting.spec.volumes) {
+        let reason = format!("no {:?} disk of {} MiB for volume {}", volume.kind, volume.size, volume.path);
+        refuse(STAGES[6], reason, Some(volume.size), Some(0.0));
     }
     if scarce(terms, waiting, open) {
         refuse(

@@ -61,6 +61,7 @@ impl Orchestrator {
                 ("DEGRADED", Some("pod instance has become unreachable"))
             }
             Condition::Killing => ("TERMINAL", None),
+            Condition::Suspended => ("PENDING", Some("waits for offers with its persistent volumes")),
         };
         let since = when(instance.started_at.unwrap_or(instance.staged_at));
         let sum = |name: &str| -> f64 {
@@ -70,7 +71,8 @@ impl Orchestrator {
         };
         let mut said = json!({
             "id": instance.id, "status": status, "statusSince": since, "agentId": instance.agent,
-            "agentHostname": instance.host, "networks": [], "containers": self.containers(instance), "localVolumes": [],
+            "agentHostname": instance.host, "networks": [], "containers": self.containers(instance),
+            "localVolumes": instance.volumes.iter().map(|v| v.shown(&instance.app)).collect::<Vec<_>>(),
             "resources": { "cpus": sum("cpus"), "mem": sum("mem"), "disk": sum("disk"), "gpus": sum("gpus") },
             "specReference": format!("/v2/pods{}::versions/{}", instance.app, instance.version),
             "lastUpdated": since, "lastChanged": since, "role": instance.role,
@@ -147,7 +149,7 @@ impl Orchestrator {
         });
         let mut state = json!({
             "condition": instance.condition.as_str(), "since": when(instance.started_at.unwrap_or(instance.staged_at)),
-            "goal": if instance.ending { "Decommissioned" } else { "Running" },
+            "goal": goal(instance),
         });
         if let Some(at) = instance.started_at {
             state["activeSince"] = when(at).into();
@@ -165,6 +167,15 @@ impl Orchestrator {
             "instanceId": instance.id, "state": state, "agentInfo": agent, "runSpecVersion": instance.version,
             "unreachableStrategy": strategy,
         })
+    }
+}
+
+/// What is to become of an instance (Goal).
+fn goal(instance: &Instance) -> &'static str {
+    match instance.ending || instance.rests() {
+        true if instance.is_resident() && !instance.wipe => "Stopped",
+        true => "Decommissioned",
+        false => "Running",
     }
 }
 

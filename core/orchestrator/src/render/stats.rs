@@ -13,7 +13,7 @@ impl Orchestrator {
         let scaled =
             state.app.pointer("/versionInfo/lastScalingAt").and_then(Value::as_str).unwrap_or_default();
         let config = &state.spec.config_version;
-        let all: Vec<&Instance> = self.instances_of(id).collect();
+        let all: Vec<&Instance> = self.instances_of(id).filter(|i| !i.rests()).collect();
         let of = |keep: &dyn Fn(&Instance) -> bool| -> Option<Value> {
             let some: Vec<&Instance> = all.iter().copied().filter(|instance| keep(instance)).collect();
             (!some.is_empty()).then(|| stats(&some, now))

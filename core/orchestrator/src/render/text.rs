@@ -26,7 +26,7 @@ pub(super) struct Task<'a> {
     host: &'a str,
     id: &'a str,
     ip_addresses: Vec<Address<'a>>,
-    local_volumes: [Value; 0],
+    local_volumes: Vec<Value>,
     ports: &'a [u16],
     #[serde(skip_serializing_if = "Option::is_none")]
     region: &'a Option<String>,
@@ -36,7 +36,7 @@ pub(super) struct Task<'a> {
     staged_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<String>,
-    state: &'static str,
+    state: &'a str,
     version: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     zone: &'a Option<String>,
@@ -107,7 +107,7 @@ impl<'a> Task<'a> {
             host: &instance.host,
             id: &instance.task,
             ip_addresses: instance.addresses.iter().map(address).collect(),
-            local_volumes: [],
+            local_volumes: instance.volumes.iter().map(|volume| volume.shown(&instance.app)).collect(),
             ports: &instance.ports,
             region: &instance.region,
             role: &instance.role,
@@ -115,7 +115,7 @@ impl<'a> Task<'a> {
             slave_id: &instance.agent,
             staged_at: when(instance.staged_at),
             started_at: instance.started_at.map(when),
-            state: instance.condition.task_state(),
+            state: instance.rest.as_ref().map_or(instance.condition.task_state(), |rest| &rest.state),
             version: &instance.version,
             zone: &instance.zone,
         }

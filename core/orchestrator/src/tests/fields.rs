@@ -105,7 +105,13 @@ fn fields() -> Vec<(&'static str, Acts)> {
             ),
         ),
         ("readinessChecks", Test(rollout, "old_tasks_stay_until_new_ones_are_ready")),
-        ("residency", Test(forms, "what_is_refused_and_where")),
+        (
+            "residency",
+            Test(
+                "core/orchestrator/src/tests/residents.rs",
+                "a_volume_is_given_up_after_a_timeout_if_its_app_says_so",
+            ),
+        ),
         (
             "resourceLimits",
             Task(json!({ "resourceLimits": { "mem": 64 } }), "/limits/mem/value", json!(64.0)),

@@ -113,7 +113,8 @@ fn one_failing_container_ends_and_replaces_the_whole() {
     assert_eq!(world.machine().instances().next().unwrap().id, second.id);
     let status = world.machine().pod_status("/p", world.now()).unwrap();
     assert_eq!(status["instances"][0]["containers"][1]["status"], "TASK_FINISHED");
-    let kill = Command::KillInstances { pod: "/p".into(), ids: vec![second.id.clone()], single: true };
+    let kill =
+        Command::KillInstances { pod: "/p".into(), ids: vec![second.id.clone()], wipe: false, single: true };
     let answer = world.command(kill);
     assert_eq!((answer.status, &world.json(&answer)["instanceId"]), (200, &json!(second.id)));
     world.run(10);

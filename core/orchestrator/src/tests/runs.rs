@@ -93,7 +93,8 @@ fn a_killed_or_lost_run_is_not_a_result() {
     world.run(600);
     assert_eq!(world.machine().instances().count(), 1, "it may still run: none beside it");
     world.back(&task);
-    let kill = Command::KillTasks { tasks: vec![task], scale: false, force: false, single: true };
+    let kill =
+        Command::KillTasks { tasks: vec![task], scale: false, wipe: false, force: false, single: true };
     world.command(kill);
     world.run(10);
     assert_eq!((world.tasks(), run_of(&world, "/job")["results"].clone()), (1, json!([])));

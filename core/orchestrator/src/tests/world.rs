@@ -56,6 +56,10 @@ pub struct World {
     pub all_new_sick: BTreeSet<String>,
     /// Whether all say that they are not ready.
     pub unready: bool,
+    /// For which role everything is offered.
+    pub role: String,
+    /// Agents that offer nothing.
+    pub away: BTreeSet<usize>,
     /// What is odd about all offers: `region`, `maintenance` or `gpus`.
     pub odd_offers: Option<&'static str>,
     /// Whether tasks with a health check by Mesos are said to be healthy at once.
@@ -115,6 +119,8 @@ impl World {
             slow: false,
             all_new_sick: BTreeSet::new(),
             unready: false,
+            role: "*".into(),
+            away: BTreeSet::new(),
             odd_offers: None,
             well: false,
             roles: Vec::new(),
@@ -153,6 +159,9 @@ impl World {
     }
     pub fn crash_after_saves(&mut self, saves: u64) {
         self.crash_at = Some(self.saves + saves);
+    }
+    pub fn no_crash(&mut self) {
+        self.crash_at = None;
     }
     pub fn event_kinds(&self) -> Vec<String> {
         self.events.clone()
@@ -421,6 +430,12 @@ impl World {
                         self.group(group, &mut left);
                         continue;
                     }
+                    if let Some(change) = model::resources::Conversion::of(&operation) {
+                        assert!(left.contains(&change.consumed), "{operation:?} of {left:?}");
+                        left.cut(&change.consumed);
+                        left += &change.converted;
+                        continue;
+                    }
                     assert_eq!(operation.r#type(), offer::operation::Type::Launch);
                     for info in operation.launch.unwrap().task_infos {
                         let used = used(&info.resources);
@@ -482,6 +497,25 @@ impl World {
         }
     }
 
+    /// Ids of volumes that nobody uses, by agent.
+    pub fn idle_volumes(&self, agent: usize) -> Vec<String> {
+        let offered = self.offered.values().filter(|(of, _)| *of == agent).map(|(_, resources)| resources);
+        let all = offered.chain([&self.free[agent]]).flat_map(Resources::to_messages).collect::<Vec<_>>();
+        all.iter().filter_map(|r| crate::volumes::persistence_of(r).map(str::to_owned)).collect()
+    }
+    /// Whether everything that this agent has is free and nobody's.
+    pub fn is_pristine(&self, agent: usize) -> bool {
+        let mut all = self.free[agent].clone();
+        for (of, resources) in self.offered.values() {
+            if *of == agent {
+                all += resources;
+            }
+        }
+        all == Self::resources()
+    }
+    fn resources() -> Resources {
+        Resources::scalars([("cpus", 8.0), ("mem", 8192.0), ("disk", 1000.0)]).with_ports([(31000, 31999)])
+    }
     /// The TaskInfo of a task that runs.
     pub fn info(&self, task: &str) -> &TaskInfo {
         &self.tasks[task].info
@@ -575,7 +609,7 @@ impl World {
         let mut offers = Vec::new();
         for agent in 0..self.agents {
             let filtered = self.filtered.get(&agent).is_some_and(|until| *until > self.time);
-            if filtered || self.free[agent].is_empty() {
+            if filtered || self.free[agent].is_empty() || self.away.contains(&agent) {
                 continue;
             }
             let resources = std::mem::take(&mut self.free[agent]);
@@ -585,8 +619,8 @@ impl World {
                 framework_id: FrameworkId { value: "framework-1".into() },
                 agent_id: AgentId { value: format!("agent-{agent}") },
                 hostname: format!("host-{agent}"),
-                resources: resources.allocate("*", Format::Stacked),
-                allocation_info: Some(resource::AllocationInfo { role: Some("*".into()) }),
+                resources: resources.allocate(&self.role, Format::Flat),
+                allocation_info: Some(resource::AllocationInfo { role: Some(self.role.clone()) }),
                 url: Some(model::mesos::Url {
                     scheme: "http".into(),
                     address: model::mesos::Address {
@@ -647,4 +681,11 @@ fn used(resources: &[Resource]) -> Resources {
     let mut plain = resources.to_vec();
     model::resources::unallocate(&mut plain);
     Resources::from_messages(&plain).expect("valid resources")
+}
+
+impl World {
+    /// The executor of a pod's container.
+    pub fn executor(&self, task: &str) -> &model::mesos::ExecutorInfo {
+        &self.groups[task].1
+    }
 }

@@ -7,7 +7,7 @@ use crate::{
     parts::{End, condition_of, end_of, health_of},
 };
 use base::Time;
-use model::mesos::TaskStatus;
+use model::mesos::{TaskState, TaskStatus};
 
 impl Orchestrator {
     pub(super) fn known_part(
@@ -61,7 +61,7 @@ impl Orchestrator {
             let failed = matches!(end, "Failed" | "Error" | "Dropped" | "Gone") && !super::is_stale(status);
             let sick = instance.parts.iter().any(|part| part.healthy == Some(false));
             self.ended_by_itself(now, status, &instance, end, failed || sick);
-            self.forget(&instance.id);
+            self.part_with(now, status, &instance, end);
             return self.say_instance(now, &instance, end);
         }
         self.sum_up(now, status, &mut instance);
@@ -86,6 +86,7 @@ impl Orchestrator {
 
     /// What all containers together are.
     fn sum_up(&self, now: Time, status: &TaskStatus, instance: &mut Instance) {
+        instance.held |= instance.is_resident() && status.state() != TaskState::TaskUnreachable;
         let given_up = instance.condition == Condition::UnreachableInactive;
         if let Some(condition) = condition_of(&instance.parts)
             && !(given_up && condition == Condition::Unreachable)
