@@ -8,7 +8,6 @@ mod residents;
 
 use crate::{
     Orchestrator,
-    config::LAUNCHES_UNHEARD_MAX,
     constraints::{Counts, Place},
     neighbours::{Neighbours, liked},
     pod::{ContainerSpec, PodSpec},

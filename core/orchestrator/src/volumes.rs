@@ -134,7 +134,7 @@ pub(crate) struct Owner<'a> {
 
 /// Framework and instance that a resource is reserved for, if Marathon or this reserved it.
 pub(crate) fn owner_of(resource: &Resource) -> Option<(&str, &str)> {
-    let reservation = resource.reservations.last().or(resource.reservation.as_ref())?;
+    let reservation = resource.reservations.last().or(resource.reservation.as_deref())?;
     let labels = &reservation.labels.as_ref()?.labels;
     let label = |key: &str| labels.iter().find(|l| l.key == key).and_then(|l| l.value.as_deref());
     Some((label(FRAMEWORK_LABEL)?, label(INSTANCE_LABEL)?))
@@ -190,7 +190,7 @@ impl Owner<'_> {
             }),
             source,
         };
-        Resource { disk: Some(info), ..disk }
+        Resource { disk: Some(info.into()), ..disk }
     }
 }
 
@@ -220,11 +220,10 @@ pub(crate) fn reserve(resources: Vec<Resource>, volumes: Vec<Resource>) -> [Oper
 pub(crate) fn unreserve(held: Vec<Resource>) -> impl Iterator<Item = Operation> {
     let volumes: Vec<_> = held.iter().filter(|r| persistence_of(r).is_some()).cloned().collect();
     let bare = |mut resource: Resource| {
-        resource.disk = resource.disk.filter(|disk| disk.source.is_some()).map(|disk| DiskInfo {
-            persistence: None,
-            volume: None,
-            source: disk.source,
-        });
+        resource.disk = resource
+            .disk
+            .filter(|disk| disk.source.is_some())
+            .map(|disk| DiskInfo { persistence: None, volume: None, source: disk.source }.into());
         resource.shared = None;
         resource
     };
@@ -277,7 +276,7 @@ mod tests {
     fn a_disk_fits_by_kind_size_and_path() {
         let disk = |kind: source::Type, root: &str| Resource {
             name: "disk".into(),
-            disk: Some(DiskInfo {
+            disk: Some(Box::new(DiskInfo {
                 source: Some(model::mesos::resource::disk_info::Source {
                     r#type: kind as i32,
                     path: Some(source::Path { root: Some(root.into()) }),
@@ -285,7 +284,7 @@ mod tests {
                     ..Default::default()
                 }),
                 ..Default::default()
-            }),
+            })),
             ..Default::default()
         };
         let read = |info: Value| {

@@ -22,7 +22,7 @@ pub(crate) fn unsupported(info: &TaskInfo, played: bool) -> Option<&'static str>
     if !played {
         return None;
     }
-    unfit(info.command.as_ref(), info.container.as_ref())
+    unfit(info.command.as_ref(), info.container.as_deref())
 }
 
 /// The same for an executor.
@@ -30,7 +30,7 @@ pub(crate) fn unsupported_executor(info: &ExecutorInfo, is_default: bool) -> Opt
     if !is_default && info.command.is_none() {
         return Some("The executor has no command");
     }
-    unfit(info.command.as_ref(), info.container.as_ref())
+    unfit(info.command.as_ref(), info.container.as_deref())
 }
 
 pub(crate) fn unfit(

@@ -52,8 +52,10 @@ fn refined(text: &str, role: &str, volume: Option<bool>) -> Resources {
     messages[0].reservations.push(reservation);
     if let Some(shared) = volume {
         let persistence = mesos::resource::disk_info::Persistence { id: "v".into(), principal: None };
-        messages[0].disk =
-            Some(mesos::resource::DiskInfo { persistence: Some(persistence), ..Default::default() });
+        messages[0].disk = Some(Box::new(mesos::resource::DiskInfo {
+            persistence: Some(persistence),
+            ..Default::default()
+        }));
         messages[0].shared = shared.then(Default::default);
     }
     Resources::from_messages(&messages).unwrap()

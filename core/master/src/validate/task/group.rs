@@ -46,7 +46,7 @@ pub fn group(group: &TaskGroupInfo, executor: &ExecutorInfo, place: &Place<'_>) 
 }
 
 fn in_group(task: &TaskInfo) -> Option<String> {
-    let container = task.container.as_ref();
+    let container = task.container.as_deref();
     if task.executor.is_none() {
         return Some("'TaskInfo.executor' must be set".to_owned());
     }
@@ -78,7 +78,7 @@ fn group_executor(group: &TaskGroupInfo, executor: &ExecutorInfo) -> Option<Stri
     if executor.r#type() == executor_info::Type::Unknown {
         return Some("Unknown executor type".to_owned());
     }
-    if executor.container.as_ref().is_some_and(|c| c.r#type() == container_info::Type::Docker) {
+    if executor.container.as_deref().is_some_and(|c| c.r#type() == container_info::Type::Docker) {
         return Some("Docker ContainerInfo is not supported on the executor".to_owned());
     }
     if let Some(task) = group.tasks.iter().find(|t| t.executor.as_ref().is_some_and(|e| e != executor)) {
@@ -117,15 +117,15 @@ fn group_together(group: &TaskGroupInfo, executor: &ExecutorInfo) -> Option<Stri
 }
 
 fn group_cgroups(group: &TaskGroupInfo, executor: &ExecutorInfo, place: &Place<'_>) -> Option<String> {
-    if share_cgroups(executor.container.as_ref()) == Some(true) {
+    if share_cgroups(executor.container.as_deref()) == Some(true) {
         return Some("The 'share_cgroups' field cannot be set to 'true' on executor containers".to_owned());
     }
-    let fresh = group.tasks.iter().map(|t| share_cgroups(t.container.as_ref()).unwrap_or(true));
+    let fresh = group.tasks.iter().map(|t| share_cgroups(t.container.as_deref()).unwrap_or(true));
     let same_executor = |t: &&model::mesos::Task| {
         Some(&t.agent_id) == place.agent.id.as_ref() && t.executor_id.as_ref() == Some(&executor.executor_id)
     };
     let running = place.framework.tasks.values().filter(same_executor);
-    let running = running.map(|t| share_cgroups(t.container.as_ref()).unwrap_or(true));
+    let running = running.map(|t| share_cgroups(t.container.as_deref()).unwrap_or(true));
     let all: std::collections::BTreeSet<bool> =
         if place.executor.is_some() { fresh.chain(running).collect() } else { fresh.collect() };
     (all.len() > 1).then(|| {
