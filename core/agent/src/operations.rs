@@ -174,6 +174,8 @@ impl Agent {
         let Some(pending) = self.operations.get_mut(uuid).filter(|p| is_over(&p.operation)) else { return };
         pending.durable = true;
         let Some(master) = self.registration.master.clone().filter(|_| self.registration.registered) else {
+            // once it is registered all of them are said again
+            pending.retry_at = None;
             return;
         };
         pending.retry_at = Some(now + pending.retry_after);

@@ -3,7 +3,7 @@
 mod world;
 
 use agent::Input;
-use base::Duration;
+use base::{Duration, Machine as _};
 use model::{
     link::Message,
     mesos::{
@@ -109,6 +109,11 @@ fn a_reservation_is_kept_and_its_status_repeated_until_acknowledged() {
     assert!(again.len() == 2 && again.iter().all(|m| m.status == status), "{again:?}");
     apply(&mut w, 1, reserve(vec![reserved("cpus", 1.0)]));
     assert_eq!(w.agent.total().reserved_to("db").scalar("cpus"), 1.0, "said twice, done once");
+    // Without a master there is nobody to tell, and nothing to look at again and again.
+    w.step(Input::MasterDetected(None));
+    w.pass(Duration::from_secs(3600));
+    let due = w.agent.deadline().map(|(at, what)| (at, what.to_owned()));
+    assert!(due.as_ref().is_none_or(|(at, _)| *at > w.now), "{due:?}");
     // A restart forgets neither the reservation nor who has yet to acknowledge it.
     let mut w = w.restarted();
     w.step(Input::Recovered { running: Vec::new(), starting: Vec::new(), ended: Vec::new() });

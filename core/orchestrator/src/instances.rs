@@ -397,10 +397,21 @@ impl Instances {
 
 /// Where an instance stands among those that may be ended: sick before well, those of another version before those of
 /// the current one, then those that are least far, then by age.
-pub type Rank = (bool, bool, u8, u64, String);
+pub type Rank = (Standing, bool, u8, u64, String);
 
-/// Its place in that order; `well` is said by those who know its checks.
-pub fn kill_order(instance: &Instance, well: bool, spec: &Spec) -> Rank {
+/// How much an instance is worth, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// It serves nobody.
+    Useless,
+    /// It serves, and is not known to be ready yet.
+    Fresh,
+    /// It serves.
+    Well,
+}
+
+/// Its place in that order; `standing` is said by those who know its checks.
+pub fn kill_order(instance: &Instance, standing: Standing, spec: &Spec) -> Rank {
     let rank = match instance.condition {
         Condition::Unreachable | Condition::UnreachableInactive => 1,
         Condition::Provisioned | Condition::Staging | Condition::Suspended => 2,
@@ -410,5 +421,5 @@ pub fn kill_order(instance: &Instance, well: bool, spec: &Spec) -> Rank {
     };
     let since = instance.started_at.unwrap_or(instance.staged_at);
     let since = if spec.oldest_first { since } else { u64::MAX - since };
-    (well, instance.config == spec.config_version, rank, since, instance.id.clone())
+    (standing, instance.config == spec.config_version, rank, since, instance.id.clone())
 }

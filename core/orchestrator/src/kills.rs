@@ -3,7 +3,7 @@
 use crate::{
     Orchestrator,
     config::KILL_RETRY,
-    instances::{Instance, kill_order},
+    instances::{Instance, Standing, kill_order},
     spec::Spec,
     timers::Due,
 };
@@ -23,9 +23,9 @@ pub(crate) fn choose<'a>(
     candidates: impl Iterator<Item = &'a Instance>,
     spec: &Spec,
     count: usize,
-    well: impl Fn(&Instance) -> bool,
+    standing: impl Fn(&Instance) -> Standing,
 ) -> Vec<String> {
-    let mut all: Vec<_> = candidates.map(|i| (kill_order(i, well(i), spec), i)).collect();
+    let mut all: Vec<_> = candidates.map(|i| (kill_order(i, standing(i), spec), i)).collect();
     all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     let spread: Vec<&str> = spec.spread().filter(|c| c.evens_out()).map(|c| c.field.as_str()).collect();
     if spread.is_empty() {
@@ -37,10 +37,10 @@ pub(crate) fn choose<'a>(
     let mut held: BTreeMap<_, usize> = BTreeMap::new();
     all.iter().for_each(|(_, instance)| *held.entry(place(instance)).or_default() += 1);
     // by how sick they are, then by group: each group a line from the first to go to the last
-    let mut lines: BTreeMap<(bool, bool, u8), Lines<'_>> = BTreeMap::new();
-    for ((well, current, rank, ..), instance) in all {
+    let mut lines: BTreeMap<(Standing, bool, u8), Lines<'_>> = BTreeMap::new();
+    for ((standing, current, rank, ..), instance) in all {
         lines
-            .entry((well, current, rank))
+            .entry((standing, current, rank))
             .or_default()
             .entry(place(instance))
             .or_default()

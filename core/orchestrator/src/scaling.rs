@@ -4,7 +4,7 @@
 
 use crate::{
     Orchestrator,
-    instances::{Condition, Instance, kill_order},
+    instances::{self, Condition, Instance, kill_order},
     kills::choose,
     plan::Kind,
     rolling::{Standing, moves},
@@ -173,8 +173,12 @@ impl Orchestrator {
         let live =
             |i: &&Instance| !i.ending && !i.rests() && i.condition != Condition::UnreachableInactive && of(i);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
-        let well = |i: &Instance| self.serves(i) && i.ready != Some(false);
-        for id in choose(self.instances.of_app(&spec.id).filter(live), spec, count, well) {
+        let standing = |i: &Instance| match (self.serves(i), i.ready) {
+            (false, _) => instances::Standing::Useless,
+            (true, Some(false)) => instances::Standing::Fresh,
+            (true, _) => instances::Standing::Well,
+        };
+        for id in choose(self.instances.of_app(&spec.id).filter(live), spec, count, standing) {
             self.kill(now, &id);
         }
     }
@@ -241,8 +245,12 @@ impl Orchestrator {
             let mut line = self.deployments.get_mut(deployment)?.old.remove(&spec.id).unwrap_or_default();
             if fresh {
                 let old = |i: &&Instance| i.config != spec.config_version && !i.ending && !i.rests();
-                let mut all: Vec<_> =
-                    self.instances.of_app(&spec.id).filter(old).map(|i| kill_order(i, true, spec)).collect();
+                let mut all: Vec<_> = self
+                    .instances
+                    .of_app(&spec.id)
+                    .filter(old)
+                    .map(|i| kill_order(i, instances::Standing::Well, spec))
+                    .collect();
                 all.sort_unstable();
                 line = all.into_iter().map(|(.., id)| id).collect::<VecDeque<_>>();
             }

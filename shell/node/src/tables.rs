@@ -295,8 +295,14 @@ pub const ORCHESTRATOR: Table = Table {
         ("http_credentials", "authentication comes with a later version"),
         ("plugin_dir", MODULES),
         ("plugin_conf", MODULES),
-        ("launch_tokens", "launches are not throttled by tokens"),
-        ("launch_token_refresh_interval", "launches are not throttled by tokens"),
+        (
+            "launch_tokens",
+            "launches are not throttled by tokens; at most 4000 instances are ordered before anything is heard of them (`LAUNCHES_UNHEARD_MAX`)",
+        ),
+        (
+            "launch_token_refresh_interval",
+            "launches are not throttled by tokens; at most 4000 instances are ordered before anything is heard of them (`LAUNCHES_UNHEARD_MAX`)",
+        ),
         ("max_instances_per_offer", "an offer takes as many instances as fit"),
         ("min_revive_offers_interval", "offers are revived when something is wanted"),
     ],

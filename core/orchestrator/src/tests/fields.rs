@@ -382,7 +382,6 @@ fn what_has_no_machinery_is_refused_at_launch_by_name() {
     };
     for (fields, named) in [
         (container(json!({ "docker": { "image": "i" } })), "images"),
-        (volume(json!({ "containerPath": "v", "persistent": { "size": 1 }, "mode": "RW" })), "persistent"),
         (
             volume(json!({ "containerPath": "/v", "mode": "RW",
                 "external": { "name": "n", "provider": "dvdi", "options": { "dvdi/driver": "d" } } })),
