@@ -30,6 +30,11 @@ impl Agent {
         let until = self.started + self.config.executors.reregistration_timeout;
         for (framework, container, info) in found.executors {
             let key = (framework.clone(), info.executor_id.value.clone());
+            // two records of one id were never written by us: the first counts
+            if self.executors.contains_key(&key) {
+                self.counters.records_broken += 1;
+                continue;
+            }
             let driver = found.drivers.iter().find(|(f, c, _)| *f == framework && *c == container);
             let executor = Executor {
                 directory: self.sandbox(&framework, &key.1, &container),
@@ -52,6 +57,10 @@ impl Agent {
         }
         for kept in found.tasks {
             let key = (kept.framework.clone(), kept.info.task_id.value.clone());
+            if self.tasks.contains_key(&key) {
+                self.counters.records_broken += 1;
+                continue;
+            }
             let parent = if kept.inside { Some(kept.container.clone()) } else { kept.container.parent() };
             let executor =
                 parent.and_then(|p| Some((p.clone(), self.executor_containers.get(&p)?.1.clone())));
