@@ -73,6 +73,12 @@ impl Agent {
             self.drop_tasks(now, &message.framework, executor, &[info], reason, why);
             return;
         }
+        let executors = info.executor.iter().flat_map(|executor| &executor.resources);
+        if !self.knows(info.resources.iter().chain(executors).cloned().collect()) {
+            let why = "The checkpointed resources being used by the task are unknown to the agent";
+            self.drop_tasks(now, &message.framework, None, &[info], Reason::ResourcesUnknown, why);
+            return;
+        }
         if let Some(why) = self.limits_not_held(std::slice::from_ref(&info)) {
             self.drop_tasks(now, &message.framework, None, &[info], Reason::GcError, why);
             return;

@@ -67,6 +67,13 @@ impl Agent {
         own.with_checkpointed(&self.checkpointed).unwrap_or(own)
     }
 
+    /// Whether what is reserved or a volume among these is so here too: an operation before them may have been dropped
+    /// (Slave::run, "unknown to the agent").
+    pub(crate) fn knows(&self, resources: Vec<mesos::Resource>) -> bool {
+        let Ok(used) = Resources::from_messages(&resources) else { return true };
+        self.total().contains(&used.to_checkpoint())
+    }
+
     fn status(&self, operation: &mesos::offer::Operation, state: OperationState) -> OperationStatus {
         let mut status = OperationStatus {
             operation_id: operation.id.clone(),

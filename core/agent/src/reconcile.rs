@@ -60,11 +60,12 @@ impl Agent {
         self.registration.recovered = true;
         self.recovery_time = Some(now.time.since(self.started));
         self.end_strangers(&known, out);
+        // before what uses their volumes
+        self.operations_recovered(out);
         for key in self.played_tasks() {
             self.recover_task(&key, &known, now, out);
         }
         self.recover_executors(&known, now, out);
-        self.operations_recovered(out);
         self.guests_recovered(&known.running, &known.ended, out);
         for container in known.starting.iter().filter(|c| self.guests.contains_key(*c)) {
             // Whoever asked for it has lost the connection.
