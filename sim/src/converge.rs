@@ -122,6 +122,15 @@ impl World {
     fn tasks_at_rest(&mut self, why: &mut Vec<String>) {
         let Some(master) = self.master.as_ref() else { return why.push("no master".to_owned()) };
         let mut running = BTreeSet::new();
+        for agent in self.agents.iter().flatten() {
+            let id = agent.info().id.as_ref();
+            let known = id.and_then(|id| master.agents().get(&id.value));
+            let Some(known) = known else { continue };
+            let (here, there) = (agent.total().to_checkpoint(), known.total.to_checkpoint());
+            if here != there {
+                why.push(format!("{} has {here} by its own account and {there} by the master's", known.id()));
+            }
+        }
         for (n, host) in self.hosts.iter().enumerate() {
             let Some(agent) = self.agents[n].as_ref() else {
                 why.push(format!("agent{n} is down"));

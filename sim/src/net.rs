@@ -232,7 +232,24 @@ pub fn brief(message: &Message) -> String {
         Message::ReregisterSlaveMessage(m) => format!("{} tasks", m.tasks.len()),
         Message::SlaveReregisteredMessage(m) => format!("{} to reconcile", m.reconciliations.len()),
         Message::ShutdownFrameworkMessage(m) => m.framework_id.value.clone(),
+        Message::ApplyOperationMessage(m) => {
+            format!("{} {}", m.operation_info.r#type().as_str_name(), short(&m.operation_uuid))
+        }
+        Message::UpdateOperationStatusMessage(m) => {
+            let uuid = m.operation_uuid.as_ref().map(short).unwrap_or_default();
+            format!("{} {uuid}", m.status.state().as_str_name())
+        }
+        Message::AcknowledgeOperationStatusMessage(m) => short(&m.operation_uuid),
+        Message::ReconcileOperationsMessage(m) => {
+            let asked = m.operations.iter().filter_map(|o| o.operation_uuid.as_ref());
+            asked.map(short).collect::<Vec<_>>().join(" ")
+        }
         _ => String::new(),
     };
     format!("{name} {more}")
+}
+
+/// Enough of an id to follow it through a trace.
+fn short(uuid: &model::mesos::Uuid) -> String {
+    uuid.value.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }

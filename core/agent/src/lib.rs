@@ -74,6 +74,8 @@ pub struct Agent {
     checkpointed: Resources,
     /// By their uuid.
     operations: BTreeMap<Vec<u8>, operations::Pending>,
+    /// The last that were acknowledged: one that arrives again is not done again.
+    operations_done: VecDeque<Vec<u8>>,
     /// Calls that wait for the end of a container.
     waits: BTreeMap<ContainerId, Vec<guests::Wait>>,
     completed: Completed,
@@ -106,6 +108,7 @@ impl Agent {
             waits: BTreeMap::new(),
             checkpointed: Resources::default(),
             operations: BTreeMap::new(),
+            operations_done: VecDeque::new(),
             completed: Completed::default(),
             completed_executors: VecDeque::new(),
             completed_frameworks: VecDeque::new(),

@@ -19,6 +19,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(10);
 const RETRY_MAX: Duration = Duration::from_secs(600);
 /// Operations whose status nobody has acknowledged yet.
 const OPERATIONS_MAX: usize = 10_000;
+/// Acknowledged operations that are remembered.
+const DONE_MAX: usize = 1_000;
 
 /// A volume that is not one any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +88,8 @@ impl Agent {
 
     pub(crate) fn apply_operation(&mut self, now: &mut Now<'_>, message: internal::ApplyOperationMessage) {
         let uuid = message.operation_uuid.value.clone();
-        if self.operations.contains_key(&uuid) || self.operations.len() >= OPERATIONS_MAX {
+        let known = self.operations.contains_key(&uuid) || self.operations_done.contains(&uuid);
+        if known || self.operations.len() >= OPERATIONS_MAX {
             // The master repeats itself, or nobody acknowledges anything.
             self.counters.messages_dropped += 1;
             return;
@@ -104,9 +107,15 @@ impl Agent {
             statuses: Vec::new(),
             uuid: message.operation_uuid,
         };
-        let Some(conversion) = conversion.filter(|_| fits) else {
+        let meant = &message.resource_version_uuid.uuid.value;
+        // What the agent says it has when it comes back is all of it: what was ordered before is not done after.
+        let outdated = !meant.is_empty() && *meant != self.resource_version;
+        let Some(conversion) = conversion.filter(|_| fits && !outdated) else {
             // Upstream's agent ends itself here.
-            let why = "The agent has not the resources that the operation takes";
+            let why = match outdated {
+                true => "Operation assumes outdated resource state",
+                false => "The agent has not the resources that the operation takes",
+            };
             self.finish(now, &mut operation, OperationState::OperationDropped, Some(why));
             self.operations.insert(uuid, Pending::new(operation));
             return;
@@ -225,6 +234,10 @@ impl Agent {
         let Some(pending) = self.operations.get(uuid) else { return };
         if pending.operation.latest_status.uuid.as_ref() == Some(&message.status_uuid) {
             self.operations.remove(uuid);
+            if self.operations_done.len() == DONE_MAX {
+                self.operations_done.pop_front();
+            }
+            self.operations_done.push_back(uuid.clone());
             self.saves.push(records::forget_operation(uuid));
         }
     }

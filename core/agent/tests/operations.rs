@@ -132,6 +132,8 @@ fn a_reservation_is_kept_and_its_status_repeated_until_acknowledged() {
     acknowledge(&mut w, 1, &status);
     w.pass(Duration::from_secs(60));
     assert!(said(&mut w).is_empty());
+    apply(&mut w, 1, reserve(vec![reserved("cpus", 1.0)]));
+    assert_eq!(w.agent.total().reserved_to("db").scalar("cpus"), 1.0, "nor is it done again");
     assert!(!w.records.keys().any(|k| k.starts_with("operations/")), "{:?}", w.records.keys());
 }
 
@@ -210,4 +212,22 @@ fn reconciliation_says_what_is_known_and_what_is_not() {
     let answers: Vec<_> = said(&mut w).into_iter().map(|m| (m.status.state(), m.status.uuid)).collect();
     let expected = [(OperationState::OperationFinished, None), (OperationState::OperationUnknown, None)];
     assert_eq!(answers, expected);
+}
+
+#[test]
+fn an_operation_from_before_the_last_registration_is_not_done() {
+    let mut w = world();
+    w.hear(internal::ApplyOperationMessage {
+        framework_id: Some(FrameworkId { value: "F".into() }),
+        operation_info: reserve(vec![reserved("cpus", 1.0)]),
+        operation_uuid: Uuid { value: vec![1; 16] },
+        resource_version_uuid: internal::ResourceVersionUuid {
+            uuid: Uuid { value: vec![9; 16] },
+            ..Default::default()
+        },
+    });
+    let status = only(&mut w);
+    assert_eq!(status.state(), OperationState::OperationDropped);
+    assert_eq!(status.message(), "Operation assumes outdated resource state");
+    assert_eq!(w.agent.total().reserved_to("db").scalar("cpus"), 0.0);
 }

@@ -5,6 +5,7 @@ use crate::{
     allocator::{AgentTerms, Traits},
     is_terminal,
     losses::Loss,
+    operations::is_over as operation_is_over,
     registry,
     saves::Then,
     timers::Timer,
@@ -13,8 +14,8 @@ use base::{Effects, Now, Time};
 use model::{
     link::{Envelope, Message, Upid},
     mesos::{
-        AgentId, AgentInfo, FrameworkId, Resource, Task, agent_info::capability::Type as AgentCap, internal,
-        resource::AllocationInfo,
+        self, AgentId, AgentInfo, FrameworkId, Resource, Task, agent_info::capability::Type as AgentCap,
+        internal, resource::AllocationInfo,
     },
     resources::{Resources, allocation_role, upgrade},
 };
@@ -147,7 +148,6 @@ impl Master {
         let was_unreachable = self.unreachable.remove(id).is_some();
         self.next_observer += 1;
         let observer = format!("slave-observer({})", self.next_observer);
-        let total = total(&info, &m.checkpointed_resources).unwrap_or_default();
         let new = !self.agents.contains_key(id);
         let drain_started = self.agents.get(id).and_then(|a| a.drain_started);
         if let Some(before) = self.agents.get(id) {
@@ -165,14 +165,31 @@ impl Master {
         self.pings.insert(observer.clone(), Pings { agent: id.to_owned(), missed: 0 });
         let was_away = before.as_ref().is_some_and(|a| !a.connected);
         let registered = before.as_ref().map_or(at, |a| a.registered);
-        let (tasks, operations, killed) =
-            before.map_or_else(Default::default, |a| (a.tasks, a.operations, a.killed));
+        let told = total(&info, &m.checkpointed_resources).unwrap_or_default();
+        // One that asks again may have asked before it did what it was told since. It names its state anew for each
+        // try: by the same name, what is known here is newer, and what got lost of it is found by reconciliation.
+        let again = m.resource_version_uuid.is_some()
+            && before.as_ref().is_some_and(|b| {
+                b.resource_version == m.resource_version_uuid && b.info.resources == info.resources
+            });
+        let (tasks, operations, killed, uncounted, owed, known) = before.map_or_else(Default::default, |a| {
+            (a.tasks, a.operations, a.killed, a.uncounted, a.owed, a.total)
+        });
+        let (total, uncounted, owed) = if again {
+            (known, uncounted, owed)
+        } else {
+            let open = |o: &&mesos::Operation| !operation_is_over(o.latest_status.state());
+            let open = operations.values().filter(open).map(|o| o.uuid.value.clone());
+            (told, open.collect(), Vec::new())
+        };
         let agent = Agent {
             registered,
             reregistered: (!fresh).then_some(at),
             drain_started,
             tasks,
             operations,
+            uncounted,
+            owed,
             killed,
             executors: BTreeMap::new(),
             offers: BTreeSet::new(),

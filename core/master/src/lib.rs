@@ -82,6 +82,8 @@ pub struct Master {
     recovering: Table<String, model::mesos::AgentInfo>,
     /// Agents that are given up, once that is durable.
     leaving: BTreeSet<String>,
+    /// Agents that owe something and of which something became free in this step.
+    freed: BTreeSet<String>,
     /// Frameworks that are ended, once that is durable.
     ending: BTreeSet<String>,
     unreachable: BTreeMap<String, Time>,
@@ -114,6 +116,7 @@ impl Master {
             pings: BTreeMap::new(),
             recovering: Table::new(),
             leaving: BTreeSet::new(),
+            freed: BTreeSet::new(),
             ending: BTreeSet::new(),
             unreachable: recovered.unreachable.into_iter().map(|id| (id, now.time)).collect(),
             offers: Table::new(),
@@ -203,6 +206,7 @@ impl Machine for Master {
             Input::SaveFailed { save, why } => self.save_failed(save, &why, at, out),
             Input::Tick => {}
         }
+        self.pay_what_is_owed(at, out);
         self.look_for_drained(at, out);
         self.make_offers(&mut now, out);
         self.make_inverse_offers(at, out);

@@ -7,7 +7,7 @@
 mod feedback;
 mod operator;
 
-pub(crate) use feedback::operation_event;
+pub(crate) use feedback::{is_over, operation_event};
 
 use crate::{Effect, Master, OperationUuid, Tables as _, accept::Accepted, validate::operation as valid};
 use base::{Duration, Effects, Now, Rng, Time};
@@ -21,6 +21,8 @@ use model::{
     resources::{Allocated, Conversion, Resources, downgrade},
 };
 
+/// Failed operations of one agent that wait for what uses their outcome; beyond, its next registration puts things right.
+const OWED_MAX: usize = 1_000;
 /// Statuses kept of one operation.
 const STATUSES_MAX: usize = 16;
 /// So long after an agent came back its operations may belong to a framework that has yet to come.
@@ -185,9 +187,9 @@ impl Master {
     }
 
     fn remove_operation(&mut self, agent_id: &str, uuid: &OperationUuid) {
-        let Some(operation) = self.agents.get_mut(agent_id).and_then(|a| a.operations.remove(uuid)) else {
-            return;
-        };
+        let Some(agent) = self.agents.get_mut(agent_id) else { return };
+        agent.uncounted.remove(uuid);
+        let Some(operation) = agent.operations.remove(uuid) else { return };
         let framework = operation.framework_id.as_ref().and_then(|id| self.frameworks.get_mut(&id.value));
         let Some(framework) = framework else { return };
         framework.operations.remove(uuid);

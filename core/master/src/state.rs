@@ -181,6 +181,10 @@ pub struct Agent {
     pub executors: BTreeMap<(String, String), ExecutorInfo>,
     /// Operations that are not forgotten.
     pub operations: BTreeMap<OperationUuid, Operation>,
+    /// Those of them that have not ended and are not done in `total`: the agent came back without a word of them.
+    pub uncounted: BTreeSet<OperationUuid>,
+    /// What it did not do and is still done in `total`, since something uses what it was to make.
+    pub owed: Vec<Operation>,
     /// When an operator began to drain it, if this master saw that.
     pub drain_started: Option<Time>,
     /// Sent back with tasks, so that the agent knows the state of its resources is the one meant.

@@ -208,6 +208,14 @@ impl Master {
         if let Ok(resources) = Resources::from_messages(&executor.resources) {
             let role = model::resources::allocation_role(&executor.resources).unwrap_or("*");
             self.allocator.recover(framework, agent_id, role, &resources, None, now);
+            self.note_freed(agent_id);
+        }
+    }
+
+    /// Remembers, until the end of the step, that an agent may pay back what it owes.
+    pub(crate) fn note_freed(&mut self, agent_id: &str) {
+        if self.agents.get(agent_id).is_some_and(|a| !a.owed.is_empty()) {
+            self.freed.insert(agent_id.to_owned());
         }
     }
 

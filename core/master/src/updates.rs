@@ -150,6 +150,7 @@ impl Master {
             self.allocator.recover(framework, &task.agent_id.value, role, &resources, None, now);
             // What is used of it is not what it was.
             self.agents.touch(&task.agent_id.value);
+            self.note_freed(&task.agent_id.value);
         }
     }
 

@@ -18,6 +18,8 @@ mod inverse;
 mod operations;
 #[path = "life/recordings.rs"]
 mod recordings;
+#[path = "life/undone.rs"]
+mod undone;
 #[path = "life/world.rs"]
 mod world;
 

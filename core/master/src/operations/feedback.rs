@@ -1,7 +1,7 @@
 //! What becomes of operations: their statuses, undone where they failed, acknowledged, asked about, lost with their agent.
 //! Never how an operation begins (`operations`).
 
-use super::{ORPHANED_FOR, STATUSES_MAX};
+use super::{ORPHANED_FOR, OWED_MAX, STATUSES_MAX};
 use crate::{Effect, Master, OperationUuid, Tables as _, validate::operation as valid};
 use base::{Effects, Time};
 use model::{
@@ -46,7 +46,8 @@ impl Master {
             operation.statuses.push(latest.clone());
         }
         let operation = operation.clone();
-        if failed {
+        let counted = self.agents.get_mut(agent_id).is_some_and(|a| !a.uncounted.remove(&uuid));
+        if failed && counted {
             self.undo(agent_id, &operation, now, out);
         }
         let framework = operation.framework_id.as_ref().map(|id| id.value.as_str());
@@ -80,24 +81,44 @@ impl Master {
         }
     }
 
-    /// The agent did not do what was taken as done: its resources are what they were, unless somebody uses them.
-    pub(crate) fn undo(
-        &mut self,
-        agent_id: &str,
-        operation: &mesos::Operation,
-        now: Time,
-        out: &mut Effects<Effect>,
-    ) {
-        let Conversion { consumed, converted } = valid::conversion(&operation.info);
-        self.rescind_offers_of(agent_id, &converted, now, out);
-        let Some(agent) = self.agents.get(agent_id) else { return };
-        let mut total = agent.total.clone();
-        if total.subtract(&converted).is_err() {
-            return;
+    /// The agent did not do what was taken as done: its resources become what they were, once nothing uses the outcome.
+    fn undo(&mut self, agent_id: &str, operation: &mesos::Operation, now: Time, out: &mut Effects<Effect>) {
+        let made = valid::conversion(&operation.info).converted;
+        self.rescind_offers_of(agent_id, &made, now, out);
+        let Some(agent) = self.agents.get_mut(agent_id) else { return };
+        if agent.owed.len() < OWED_MAX {
+            agent.owed.push(operation.clone());
         }
-        total += &consumed;
-        if total.contains(&self.used_on(agent).not_shared()) {
+        self.pay(agent_id, now, out);
+    }
+
+    /// Takes back what can be taken back by now of what the agent did not do. One may wait for another: the volume for
+    /// the task that was to use it, the reservation for the volume.
+    fn pay(&mut self, agent_id: &str, now: Time, out: &mut Effects<Effect>) {
+        loop {
+            let Some(agent) = self.agents.get(agent_id) else { return };
+            let used = self.used_on(agent).not_shared();
+            let can = |operation: &mesos::Operation| {
+                let Conversion { consumed, converted } = valid::conversion(&operation.info);
+                let mut total = agent.total.clone();
+                total.subtract(&converted).ok()?;
+                total += &consumed;
+                total.contains(&used).then_some((total, converted))
+            };
+            let payable = agent.owed.iter().enumerate().find_map(|(at, o)| Some((at, can(o)?)));
+            let Some((at, (total, made))) = payable else { return };
+            self.rescind_offers_of(agent_id, &made, now, out);
             self.set_total(agent_id, total);
+            if let Some(agent) = self.agents.get_mut(agent_id) {
+                agent.owed.remove(at);
+            }
+        }
+    }
+
+    /// Something was freed on these agents.
+    pub(crate) fn pay_what_is_owed(&mut self, now: Time, out: &mut Effects<Effect>) {
+        while let Some(agent) = self.freed.pop_first() {
+            self.pay(&agent, now, out);
         }
     }
 
@@ -208,9 +229,14 @@ impl Master {
             self.tell(agent, message, out);
         }
         for mut operation in listed {
-            let known =
-                self.agents.get(agent_id).is_some_and(|a| a.operations.contains_key(&operation.uuid.value));
-            if !known {
+            let uuid = &operation.uuid.value;
+            let Some(agent) = self.agents.get_mut(agent_id) else { return };
+            if agent.operations.contains_key(uuid) {
+                // It had begun, so what the agent said it has was counted with it.
+                if !is_over(operation.latest_status.state()) {
+                    agent.uncounted.remove(uuid);
+                }
+            } else {
                 valid::resources_of(&mut operation.info)
                     .into_iter()
                     .for_each(|r| upgrade(std::slice::from_mut(r)));

@@ -21,7 +21,7 @@ fn reservation(role: &str) -> ReservationInfo {
     reservation
 }
 
-fn scalar(name: &str, value: f64, roles: &[&str]) -> Resource {
+pub(crate) fn scalar(name: &str, value: f64, roles: &[&str]) -> Resource {
     let mut resource = Resource {
         name: name.into(),
         scalar: Some(value::Scalar { value }),
@@ -32,7 +32,7 @@ fn scalar(name: &str, value: f64, roles: &[&str]) -> Resource {
     resource
 }
 
-fn volume_of(size: f64, id: &str) -> Resource {
+pub(crate) fn volume_of(size: f64, id: &str) -> Resource {
     let mut volume = Volume { container_path: "data".into(), ..Default::default() };
     volume.set_mode(volume::Mode::Rw);
     let persistence = Persistence { id: id.into(), principal: None };
@@ -40,7 +40,7 @@ fn volume_of(size: f64, id: &str) -> Resource {
     Resource { disk: Some(Box::new(disk)), ..scalar("disk", size, &["web"]) }
 }
 
-fn reserve(resources: Vec<Resource>) -> Operation {
+pub(crate) fn reserve(resources: Vec<Resource>) -> Operation {
     let mut operation = Operation {
         reserve: Some(operation::Reserve { resources, source: Vec::new() }),
         ..Default::default()
@@ -56,7 +56,7 @@ fn unreserve(resources: Vec<Resource>) -> Operation {
     operation
 }
 
-fn create(volumes: Vec<Resource>) -> Operation {
+pub(crate) fn create(volumes: Vec<Resource>) -> Operation {
     let mut operation = Operation { create: Some(operation::Create { volumes }), ..Default::default() };
     operation.set_type(operation::Type::Create);
     operation
@@ -68,11 +68,11 @@ fn destroy(volumes: Vec<Resource>) -> Operation {
     operation
 }
 
-fn named(id: &str, operation: Operation) -> Operation {
+pub(crate) fn named(id: &str, operation: Operation) -> Operation {
     Operation { id: Some(OperationId { value: id.into() }), ..operation }
 }
 
-fn feedback(w: &mut World, client: &Client) -> Vec<OperationStatus> {
+pub(crate) fn feedback(w: &mut World, client: &Client) -> Vec<OperationStatus> {
     let events = w.take(client.stream).into_iter();
     let (feedback, other): (Vec<_>, Vec<_>) =
         events.partition(|e| e.r#type() == event::Type::UpdateOperationStatus);
@@ -81,7 +81,7 @@ fn feedback(w: &mut World, client: &Client) -> Vec<OperationStatus> {
 }
 
 /// The operations that agents were sent since the last look.
-fn applied(w: &mut World) -> Vec<internal::ApplyOperationMessage> {
+pub(crate) fn applied(w: &mut World) -> Vec<internal::ApplyOperationMessage> {
     let (own, other) = std::mem::take(&mut w.sent)
         .into_iter()
         .partition(|e| matches!(e.message, Message::ApplyOperationMessage(_)));
@@ -95,7 +95,7 @@ fn applied(w: &mut World) -> Vec<internal::ApplyOperationMessage> {
         .collect()
 }
 
-fn ended(
+pub(crate) fn ended(
     w: &mut World,
     pid: &Upid,
     agent: &AgentId,
@@ -220,20 +220,6 @@ fn operations_that_may_not_be_are_refused_by_name() {
     );
     assert_eq!(told[4].message(), format!("Persistent volumes not found{on}"));
     assert!(applied(&mut w).is_empty());
-}
-
-#[test]
-fn an_operation_that_the_agent_drops_is_undone() {
-    let mut w = World::new();
-    let pid = able_agent(&mut w, 5051);
-    let client = w.subscribe(full());
-    let offer = w.offers(&client).remove(0);
-    accept(&mut w, &client, &offer, vec![named("r", reserve(vec![scalar("cpus", 1.0, &["web"])]))]);
-    let sent = applied(&mut w);
-    assert!(text(&w.offers(&client).remove(0).resources).contains("DYNAMIC"));
-    ended(&mut w, &pid, &offer.agent_id, &sent[0], OperationState::OperationDropped);
-    assert_eq!(feedback(&mut w, &client)[0].state(), OperationState::OperationDropped);
-    assert_eq!(text(&w.offers(&client).remove(0).resources), "cpus:4; mem:1024; disk:1000");
 }
 
 #[test]

@@ -1,0 +1,118 @@
+//! Operations that an agent did not do, or did not say that it did: what the master then takes it to have.
+
+use crate::{operations::*, world::*};
+use model::{
+    link::Upid,
+    mesos::{
+        AgentId, AgentInfo, OperationState, Resource, TaskInfo, TaskState, Uuid, agent_info, internal, offer,
+    },
+    resources::Resources,
+};
+
+const ALL: &str = "cpus:4; mem:1024; disk:1000";
+
+/// It asks to be taken in again, with what it had by then.
+fn back(w: &mut World, pid: &Upid, agent: &AgentId, version: u8, checkpointed: Vec<Resource>) {
+    use agent_info::capability::Type as T;
+    let mut slave = AgentInfo { id: Some(agent.clone()), ..info(None) };
+    slave.resources = Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages();
+    let caps = w.master.agents().get(&agent.value).map(|a| a.capabilities.clone()).unwrap_or_default();
+    assert!(caps.iter().any(|c| c.r#type() == T::ResourceProvider));
+    let again = internal::ReregisterSlaveMessage {
+        slave,
+        checkpointed_resources: checkpointed,
+        agent_capabilities: caps,
+        resource_version_uuid: Some(Uuid { value: vec![version; 16] }),
+        ..Default::default()
+    };
+    w.agent_says(pid, again);
+}
+
+fn total(w: &World, agent: &AgentId) -> String {
+    w.master.agents()[&agent.value].total.to_string()
+}
+
+#[test]
+fn an_operation_that_the_agent_drops_is_undone() {
+    let mut w = World::new();
+    let pid = able_agent(&mut w, 5051);
+    let client = w.subscribe(full());
+    let offer = w.offers(&client).remove(0);
+    accept(&mut w, &client, &offer, vec![named("r", reserve(vec![scalar("cpus", 1.0, &["web"])]))]);
+    let sent = applied(&mut w);
+    assert!(text(&w.offers(&client).remove(0).resources).contains("DYNAMIC"));
+    ended(&mut w, &pid, &offer.agent_id, &sent[0], OperationState::OperationDropped);
+    assert_eq!(feedback(&mut w, &client)[0].state(), OperationState::OperationDropped);
+    assert_eq!(text(&w.offers(&client).remove(0).resources), "cpus:4; mem:1024; disk:1000");
+}
+
+#[test]
+fn a_late_repetition_of_a_registration_takes_nothing_back() {
+    let mut w = World::new();
+    let pid = able_agent(&mut w, 5051);
+    let client = w.subscribe(full());
+    let offer = w.offers(&client).remove(0);
+    back(&mut w, &pid, &offer.agent_id, 8, Vec::new());
+    let offer = w.offers(&client).remove(0);
+    accept(&mut w, &client, &offer, vec![named("r", reserve(vec![scalar("cpus", 1.0, &["web"])]))]);
+    let sent = applied(&mut w);
+    let reserved = total(&w, &offer.agent_id);
+    assert!(reserved.contains("DYNAMIC"), "{reserved}");
+    // It was sent before the order came, and arrives after it.
+    back(&mut w, &pid, &offer.agent_id, 8, Vec::new());
+    assert_eq!(total(&w, &offer.agent_id), reserved);
+    ended(&mut w, &pid, &offer.agent_id, &sent[0], OperationState::OperationFinished);
+    back(&mut w, &pid, &offer.agent_id, 8, Vec::new());
+    assert_eq!(total(&w, &offer.agent_id), reserved);
+}
+
+#[test]
+fn what_an_agent_says_it_has_when_it_tries_anew_is_what_it_has() {
+    let mut w = World::new();
+    let pid = able_agent(&mut w, 5051);
+    let client = w.subscribe(full());
+    let offer = w.offers(&client).remove(0);
+    let one = || scalar("cpus", 1.0, &["web"]);
+    let ops = vec![named("a", reserve(vec![one()])), named("b", reserve(vec![one()]))];
+    accept(&mut w, &client, &offer, ops);
+    let sent = applied(&mut w);
+    // One arrived, one did not: the second is not taken off a second time when the agent says so.
+    back(&mut w, &pid, &offer.agent_id, 9, vec![one()]);
+    let has = total(&w, &offer.agent_id);
+    assert!(has.contains("[(DYNAMIC,web)]):1;"), "{has}");
+    ended(&mut w, &pid, &offer.agent_id, &sent[1], OperationState::OperationDropped);
+    ended(&mut w, &pid, &offer.agent_id, &sent[0], OperationState::OperationFinished);
+    assert_eq!(total(&w, &offer.agent_id), has);
+    assert_eq!(feedback(&mut w, &client).len(), 2);
+}
+
+#[test]
+fn what_tasks_were_to_use_is_undone_once_they_are_refused() {
+    let mut w = World::new();
+    let pid = able_agent(&mut w, 5051);
+    let client = w.subscribe(full());
+    let offer = w.offers(&client).remove(0);
+    let disk = scalar("disk", 64.0, &["web"]);
+    let task = TaskInfo {
+        name: "t".into(),
+        task_id: model::mesos::TaskId { value: "t".into() },
+        agent_id: offer.agent_id.clone(),
+        resources: vec![scalar("cpus", 1.0, &[]), scalar("mem", 64.0, &[]), volume_of(64.0, "v")],
+        command: Some(Default::default()),
+        ..Default::default()
+    };
+    let mut launch = offer::Operation {
+        launch: Some(offer::operation::Launch { task_infos: vec![task] }),
+        ..Default::default()
+    };
+    launch.set_type(offer::operation::Type::Launch);
+    let ops = vec![named("r", reserve(vec![disk])), named("c", create(vec![volume_of(64.0, "v")])), launch];
+    accept(&mut w, &client, &offer, ops);
+    let sent = applied(&mut w);
+    for one in &sent {
+        ended(&mut w, &pid, &offer.agent_id, one, OperationState::OperationDropped);
+    }
+    assert!(total(&w, &offer.agent_id).contains("[v:data]:64"), "a task may be using it");
+    w.update(&pid, &client, &offer.agent_id, "t", TaskState::TaskDropped, 0x40);
+    assert_eq!(total(&w, &offer.agent_id), ALL, "the volume first, then what it was made of");
+}
