@@ -40,7 +40,13 @@ impl Instance {
     }
 }
 
-/// Whether the agent must have had its task, and so its reservation and its volumes.
+/// Whether the agent has its task, and so its reservation and its volumes. That the master ordered it (TASK_STAGING) may
+/// be all that ever was.
+pub(crate) fn is_there(state: TaskState) -> bool {
+    matches!(state, TaskState::TaskStarting | TaskState::TaskRunning | TaskState::TaskKilling)
+}
+
+/// Whether the agent must have had it.
 fn was_there(end: &str) -> bool {
     matches!(end, "Finished" | "Failed" | "Killed")
 }

@@ -9,6 +9,7 @@ use crate::{
     Orchestrator,
     config::STATUS_MESSAGE_MAX,
     instances::{Condition, Instance, instance_of_task},
+    residents::is_there,
     timers::Due,
 };
 use base::{Duration, Now, Time};
@@ -168,7 +169,7 @@ impl Orchestrator {
         if !backwards && (to != Condition::Unreachable || !inactive) {
             instance.condition = to;
         }
-        instance.held |= instance.is_resident() && to != Condition::Unreachable;
+        instance.held |= instance.is_resident() && is_there(status.state());
         if to == Condition::Running && instance.started_at.is_none() {
             instance.started_at = Some(now.as_millis());
         }

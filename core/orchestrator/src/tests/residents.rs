@@ -77,6 +77,27 @@ fn a_task_that_ends_starts_again_with_its_volume() {
 }
 
 #[test]
+fn what_was_ordered_and_never_done_is_not_waited_for() {
+    let mut world = world(1);
+    world.slow = true;
+    world.command(create("/dev/db", volume(json!({}))));
+    world.run(5);
+    let task = world.task_ids().remove(0);
+    // the master lists what it ordered, done or not
+    world.disconnect();
+    world.connect();
+    world.run(5);
+    world.disconnect();
+    world.lose_order(&task);
+    world.slow = false;
+    world.connect();
+    settle(&mut world);
+    let (_, again) = used(&world).remove(0);
+    assert_ne!(again, task);
+    assert_eq!((world.machine().instances().count(), world.running("/dev/db")), (1, 1));
+}
+
+#[test]
 fn it_waits_for_its_agent_and_says_so() {
     let mut world = world(2);
     world.command(create("/dev/db", volume(json!({}))));

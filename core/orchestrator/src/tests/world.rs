@@ -247,6 +247,13 @@ impl World {
     pub fn vanish(&mut self, task: &str) {
         self.finish_quietly(task);
     }
+    /// An order never reached its agent: nothing of it was done there.
+    pub fn lose_order(&mut self, task: &str) {
+        let gone = self.tasks.remove(task).expect("an order");
+        let agent: usize = gone.info.agent_id.value.trim_start_matches("agent-").parse().unwrap();
+        self.offered.retain(|_, (of, _)| *of != agent);
+        self.free[agent] = Self::resources();
+    }
     fn finish_quietly(&mut self, task: &str) {
         let connected = std::mem::replace(&mut self.connected, false);
         self.finish(task, TaskState::TaskLost, "");

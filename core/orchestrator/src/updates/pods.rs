@@ -5,9 +5,10 @@ use crate::{
     Orchestrator,
     instances::{Condition, Instance},
     parts::{End, condition_of, end_of, health_of},
+    residents::is_there,
 };
 use base::Time;
-use model::mesos::{TaskState, TaskStatus};
+use model::mesos::TaskStatus;
 
 impl Orchestrator {
     pub(super) fn known_part(
@@ -86,7 +87,7 @@ impl Orchestrator {
 
     /// What all containers together are.
     fn sum_up(&self, now: Time, status: &TaskStatus, instance: &mut Instance) {
-        instance.held |= instance.is_resident() && status.state() != TaskState::TaskUnreachable;
+        instance.held |= instance.is_resident() && is_there(status.state());
         let given_up = instance.condition == Condition::UnreachableInactive;
         if let Some(condition) = condition_of(&instance.parts)
             && !(given_up && condition == Condition::Unreachable)
