@@ -123,9 +123,9 @@ pub struct Applied {
     pub kind: Kind,
 }
 
-/// Reads files with an app, a list of apps, or `{"apps": […]}` each; `-` is standard input.
-pub fn read_files(files: &[PathBuf]) -> Result<Vec<AppFile>, Failure> {
-    let mut apps = Vec::new();
+/// What files hold, each definition with the name of its file.
+pub(crate) fn read_definitions(files: &[PathBuf]) -> Result<Vec<(String, Value)>, Failure> {
+    let mut all = Vec::new();
     for file in files {
         let from = file.display().to_string();
         let failed = |why: String| Failure::Failed(format!("{from}: {why}"));
@@ -135,10 +135,21 @@ pub fn read_files(files: &[PathBuf]) -> Result<Vec<AppFile>, Failure> {
         } else {
             bytes = std::fs::read(file).map_err(|e| failed(e.to_string()))?;
         }
-        let value: Value =
-            serde_json::from_slice(&bytes).map_err(|e| failed(format!("this is not JSON: {e}")))?;
+        let value = serde_json::from_slice(&bytes).map_err(|e| failed(format!("this is not JSON: {e}")))?;
+        match value {
+            Value::Array(many) => all.extend(many.into_iter().map(|one| (from.clone(), one))),
+            one => all.push((from, one)),
+        }
+    }
+    Ok(all)
+}
+
+/// Reads files with an app, a list of apps, or `{"apps": […]}` each; `-` is standard input.
+pub fn read_files(files: &[PathBuf]) -> Result<Vec<AppFile>, Failure> {
+    let mut apps = Vec::new();
+    for (from, value) in read_definitions(files)? {
+        let failed = |why: String| Failure::Failed(format!("{from}: {why}"));
         let found = match value {
-            Value::Array(apps) => apps,
             // the root itself is never replaced: what is not in the file would go
             Value::Object(mut root) if is_group(&root) && is_root(&root) => {
                 if root.get("pods").is_some_and(|pods| !list(&json!({ "pods": pods }), "pods").is_empty()) {

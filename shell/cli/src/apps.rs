@@ -1,7 +1,7 @@
 //! Commands on apps. Never: how they are asked for (`cluster`).
 
 use crate::{
-    App, Change, Failure, Output, Rollback,
+    App, Apply, Change, Failure, Output, Rollback, Scale, Whole,
     apply::{self, Kind},
     cluster::{Cluster, app_path},
     history::{self, Of},
@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// Does a command.
 pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
     match app {
-        App::Apply { files, dry_run: true, .. } | App::Diff { files } => {
+        App::Apply(Apply { files, dry_run: true, .. }) | App::Diff { files } => {
             let mut changes = Vec::new();
             for file in apply::read_files(&files)? {
                 if file.kind() == Kind::Group {
@@ -41,7 +41,7 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
                 history::rollback(cluster, output, Of::App, &id, version.as_deref(), &change).await?;
             finish(cluster, output, &id, &deployment, &change).await?;
         }
-        App::Apply { files, change, .. } => apply_all(cluster, output, &files, &change).await?,
+        App::Apply(Apply { files, change, .. }) => apply_all(cluster, output, &files, &change).await?,
         App::List => {
             let apps = cluster
                 .marathon(Method::GET, "/v2/apps?embed=apps.counts&embed=apps.deployments", None)
@@ -56,7 +56,7 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
             }
         }
         App::Show { id } => show(&get(cluster, &id).await?, output),
-        App::Scale { id, instances, change } => {
+        App::Scale(Scale { id, instances, change }) => {
             // To change what is not there would be to create it.
             get(cluster, &id).await?;
             let path = format!("{}{}", app_path(&id), change.query(&[]));
@@ -64,12 +64,12 @@ pub async fn perform(app: App, cluster: &Cluster, output: &Output) -> Result<u8,
             let deployment = cluster.change(Method::PUT, &path, Some(&body)).await?;
             finish(cluster, output, &id, &deployment, &change).await?;
         }
-        App::Restart { id, change } => {
+        App::Restart(Whole { id, change }) => {
             let path = format!("{}/restart{}", app_path(&id), change.query(&[]));
             let deployment = cluster.change(Method::POST, &path, None).await?;
             finish(cluster, output, &id, &deployment, &change).await?;
         }
-        App::Rm { id, change } => {
+        App::Rm(Whole { id, change }) => {
             let path = format!("{}{}", app_path(&id), change.query(&[]));
             let deployment = cluster.change(Method::DELETE, &path, None).await?;
             finish(cluster, output, &id, &deployment, &change).await?;

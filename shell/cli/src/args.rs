@@ -3,7 +3,7 @@
 mod apps;
 mod tasks;
 
-pub use apps::{App, Change, Group, Pod, Rollback};
+pub use apps::{App, Apply, Change, Group, Pod, Rollback, Scale, Whole};
 pub use tasks::{Logs, Run, Sort, Task, Top};
 
 use clap::{Args, Subcommand};

@@ -1,7 +1,8 @@
 //! Commands on groups. Never: what a change of one means for its apps; the cluster says it (`dryRun`).
 
 use crate::{
-    Change, Cluster, Failure, Group, Output, Rollback,
+    Apply, Change, Cluster, Failure, Group, Output, Rollback, Whole,
+    apply::read_definitions,
     apps::{finish, state},
     cluster::stable,
     output::{list, text},
@@ -40,7 +41,7 @@ pub async fn perform(group: Group, cluster: &Cluster, output: &Output) -> Result
                 show(&group, output);
             }
         }
-        Group::Apply { files, dry_run, change } => {
+        Group::Apply(Apply { files, dry_run, change }) => {
             let mut begun = Vec::new();
             for (id, body) in read(&files)? {
                 if dry_run {
@@ -74,7 +75,7 @@ pub async fn perform(group: Group, cluster: &Cluster, output: &Output) -> Result
             };
             put(cluster, output, &id, &json!({ "version": version }), &change).await?;
         }
-        Group::Rm { id, change } => {
+        Group::Rm(Whole { id, change }) => {
             let at = format!("{}{}", path(&id), change.query(&[]));
             let deployment = cluster.change(Method::DELETE, &at, None).await?;
             finish(cluster, output, &id, &deployment, &change).await?;
@@ -109,19 +110,13 @@ async fn before(cluster: &Cluster, id: &str) -> Result<String, Failure> {
 
 /// Groups from files, each with its id taken out.
 fn read(files: &[PathBuf]) -> Result<Vec<(String, Value)>, Failure> {
-    let mut all = Vec::new();
-    for file in files {
-        let failed = |why: String| Failure::Failed(format!("{}: {why}", file.display()));
-        let bytes = std::fs::read(file).map_err(|error| failed(error.to_string()))?;
-        let mut body: Value =
-            serde_json::from_slice(&bytes).map_err(|error| failed(format!("this is not JSON: {error}")))?;
+    let apart = |(from, mut body): (String, Value)| {
         let id = body.as_object_mut().and_then(|body| body.remove("id"));
-        let Some(id) = id.as_ref().and_then(Value::as_str) else {
-            return Err(failed("a group has no \"id\"".to_owned()));
-        };
-        all.push((id.to_owned(), body));
-    }
-    Ok(all)
+        let id = id.as_ref().and_then(Value::as_str).map(str::to_owned);
+        let id = id.ok_or_else(|| Failure::Failed(format!("{from}: a group has no \"id\"")))?;
+        Ok((id, body))
+    };
+    read_definitions(files)?.into_iter().map(apart).collect()
 }
 
 /// What a change would do, as the cluster plans it.

@@ -25,7 +25,10 @@ mod top;
 mod why;
 
 pub use apply::{AppFile, Applied, Kind, apply, read_files};
-pub use args::{App, Change, Cmd, Deployment, Group, Logs, Node, Opts, Pod, Rollback, Run, Sort, Task, Top};
+pub use args::{
+    App, Apply, Change, Cmd, Deployment, Group, Logs, Node, Opts, Pod, Rollback, Run, Scale, Sort, Task, Top,
+    Whole,
+};
 pub use cluster::Cluster;
 pub use failure::{Failure, exit};
 pub use output::Output;

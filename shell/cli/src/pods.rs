@@ -1,7 +1,7 @@
 //! Commands on pods. Never: how they are asked for (`cluster`).
 
 use crate::{
-    Failure, Output, Pod, Rollback,
+    Apply, Failure, Output, Pod, Rollback, Scale, Whole,
     apply::{self, Kind},
     apps::finish,
     cluster::{Cluster, pod_path, stable},
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// Does a command.
 pub async fn perform(pod: Pod, cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
     match pod {
-        Pod::Apply { files, dry_run, change } => {
+        Pod::Apply(Apply { files, dry_run, change }) => {
             let files = apply::read_files(&files)?;
             if let Some(other) = files.iter().find(|file| file.kind() != Kind::Pod) {
                 let id = text(&other.app, "id");
@@ -45,7 +45,7 @@ pub async fn perform(pod: Pod, cluster: &Cluster, output: &Output) -> Result<u8,
             }
         }
         Pod::Show { id } => show(&status(cluster, &id).await?, output),
-        Pod::Scale { id, instances, change } => {
+        Pod::Scale(Scale { id, instances, change }) => {
             let mut pod = cluster.marathon(Method::GET, &pod_path(&id), None).await?;
             pod["scaling"] = json!({ "kind": "fixed", "instances": instances });
             let path = format!("{}{}", pod_path(&id), change.query(&[]));
@@ -66,7 +66,7 @@ pub async fn perform(pod: Pod, cluster: &Cluster, output: &Output) -> Result<u8,
                 ids.iter().for_each(|id| output.line(id));
             }
         }
-        Pod::Rm { id, change } => {
+        Pod::Rm(Whole { id, change }) => {
             let path = format!("{}{}", pod_path(&id), change.query(&[]));
             let deployment = cluster.change(Method::DELETE, &path, None).await?;
             finish(cluster, output, &id, &deployment, &change).await?;

@@ -14,6 +14,7 @@ mod driver;
 mod files;
 pub mod flags;
 mod hub;
+mod latest;
 mod levels;
 mod lists;
 mod machine;

@@ -12,17 +12,7 @@ fn whole_number(text: &str) -> Result<u64, &'static str> {
 #[derive(Clone, Debug, Subcommand)]
 pub enum App {
     /// Create or replace apps, pods and groups from JSON files
-    Apply {
-        /// Files with an app or a list of apps; - reads standard input
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// Only say what would change
-        #[arg(long)]
-        dry_run: bool,
-        /// How the change is made
-        #[command(flatten)]
-        change: Change,
-    },
+    Apply(Apply),
     /// Say what applying files would change, and change nothing
     Diff {
         /// Files with an app or a list of apps; - reads standard input
@@ -44,32 +34,11 @@ pub enum App {
         id: String,
     },
     /// Change the number of instances
-    Scale {
-        /// Id of the app
-        id: String,
-        /// How many should run
-        #[arg(value_parser = whole_number, allow_negative_numbers = true)]
-        instances: u64,
-        /// How the change is made
-        #[command(flatten)]
-        change: Change,
-    },
+    Scale(Scale),
     /// Replace all instances by new ones
-    Restart {
-        /// Id of the app
-        id: String,
-        /// How the change is made
-        #[command(flatten)]
-        change: Change,
-    },
+    Restart(Whole),
     /// Remove an app and end its tasks
-    Rm {
-        /// Id of the app
-        id: String,
-        /// How the change is made
-        #[command(flatten)]
-        change: Change,
-    },
+    Rm(Whole),
     /// Print what its tasks write
     Logs {
         /// Id of the app
@@ -89,17 +58,7 @@ pub enum App {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Pod {
     /// Create or replace pods from JSON files
-    Apply {
-        /// Files with a pod or a list of pods; - reads standard input
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// Only say what would change
-        #[arg(long)]
-        dry_run: bool,
-        /// How the change is made
-        #[command(flatten)]
-        change: Change,
-    },
+    Apply(Apply),
     /// List pods
     List,
     /// Show one pod with its instances and their containers
@@ -108,16 +67,7 @@ pub enum Pod {
         id: String,
     },
     /// Change the number of instances
-    Scale {
-        /// Id of the pod
-        id: String,
-        /// How many should run
-        #[arg(value_parser = whole_number, allow_negative_numbers = true)]
-        instances: u64,
-        /// How the change is made
-        #[command(flatten)]
-        change: Change,
-    },
+    Scale(Scale),
     /// End instances; the pod starts new ones
     Kill {
         /// Id of the pod
@@ -127,13 +77,7 @@ pub enum Pod {
         instances: Vec<String>,
     },
     /// Remove a pod and end its instances
-    Rm {
-        /// Id of the pod
-        id: String,
-        /// How the change is made
-        #[command(flatten)]
-        change: Change,
-    },
+    Rm(Whole),
     /// Print what its containers write
     Logs {
         /// Id of the pod
@@ -170,17 +114,7 @@ pub enum Group {
         id: String,
     },
     /// Create or change groups from JSON files
-    Apply {
-        /// Files with a group each
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// Only say what would be done
-        #[arg(long)]
-        dry_run: bool,
-        /// How the change is made
-        #[command(flatten)]
-        change: Change,
-    },
+    Apply(Apply),
     /// Multiply the instances of all apps in a group
     Scale {
         /// Id of the group
@@ -199,13 +133,44 @@ pub enum Group {
     /// Go back to an earlier version of a group and all that is in it
     Rollback(Rollback),
     /// Remove a group with all that is in it
-    Rm {
-        /// Id of the group
-        id: String,
-        /// How the change is made
-        #[command(flatten)]
-        change: Change,
-    },
+    Rm(Whole),
+}
+
+/// Definitions from files.
+#[derive(Args, Clone, Debug)]
+pub struct Apply {
+    /// Files with one definition or a list of them; - reads standard input
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Only say what would change
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How the change is made
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// Another number of instances of an app or a pod.
+#[derive(Args, Clone, Debug)]
+pub struct Scale {
+    /// Id of what is scaled
+    pub id: String,
+    /// How many should run
+    #[arg(value_parser = whole_number, allow_negative_numbers = true)]
+    pub instances: u64,
+    /// How the change is made
+    #[command(flatten)]
+    pub change: Change,
+}
+
+/// A change of all of an app, a pod or a group.
+#[derive(Args, Clone, Debug)]
+pub struct Whole {
+    /// Its id
+    pub id: String,
+    /// How the change is made
+    #[command(flatten)]
+    pub change: Change,
 }
 
 /// Going back to an earlier version of an app, a pod or a group.
