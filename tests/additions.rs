@@ -176,8 +176,17 @@ fn groups_say_things_for_their_apps_and_are_taken_over() {
     let pod = json!({ "id": "/prod/pod", "containers": [{ "name": "c", "resources": { "cpus": 0.1, "mem": 16 },
         "exec": { "command": { "shell": "exec sleep 1000" } } }] });
     assert_eq!(dev.ask("POST", "/v2/pods", &pod.to_string()).0, 201);
+    let whole = dev.until("/v2/pods/prod/pod", |v| v["environment"]["TIER"] == "prod");
+    assert_eq!(whole["inherited"]["environment"], json!({ "LOG": "warn", "TIER": "prod" }));
+    has(&dev.mesolite(&["pod", "apply", "--dry-run", &file(&dir, "pod.json", &pod)]), &["/prod/pod stays as it is"]);
+    let image = json!({ "id": "/img", "instances": 0, "container": { "type": "MESOS", "docker": { "image": "i" } } });
+    assert_eq!(dev.ask("POST", "/v2/apps", &image.to_string()).0, 201);
     let (_other_dir, other) = fresh();
-    has(&other.mesolite(&["import", &dev.marathon]), &["/prod/web  carries over", "/prod/pod  carries over"]);
+    has(
+        &other.mesolite(&["import", &dev.marathon]),
+        &["/prod/web  carries over", "/prod/pod  carries over", "can't be launched here yet: container images"],
+    );
+    assert_eq!(dev.ask("DELETE", "/v2/apps/img", "").0, 200);
     has(
         &other.mesolite(&["import", &dev.marathon, "--apply"]),
         &["/prod/web: done", "/prod/pod: done", "carries over  its defaults"],
@@ -187,6 +196,7 @@ fn groups_say_things_for_their_apps_and_are_taken_over() {
     assert_eq!(app["app"]["inherited"]["env"]["TIER"], "prod", "its group's defaults came with it: {app}");
     has(&other.mesolite(&["import", &dev.marathon, "--apply"]), &["/prod/pod: done"]);
     other.until("/v2/pods/prod/pod::status", |v| v["status"] == "STABLE");
+    other.until("/v2/pods/prod/pod", |v| v["inherited"]["environment"]["TIER"] == "prod");
     dev.mesolite(&["group", "rm", "/prod"]);
     refused(&dev, 3, &["group", "show", "/prod"]);
 }
@@ -212,4 +222,39 @@ fn an_app_grows_and_shrinks_with_what_is_asked_of_it() {
     let rule = json!({ "maxInstances": 2, "cpu": 0.5, "cooldownSeconds": 0 });
     app("/burn", "while true; do true; done", rule);
     dev.until("/v2/apps/burn", |v| v["app"]["tasksRunning"] == 2);
+}
+
+#[test]
+fn a_task_that_its_agent_ends_for_a_check_says_which() {
+    let (dir, dev) = fresh();
+    let check = json!({ "protocol": "COMMAND", "command": { "value": "exit 7" }, "gracePeriodSeconds": 0,
+        "intervalSeconds": 1, "delaySeconds": 0, "maxConsecutiveFailures": 2 });
+    let app = json!({ "id": "/sick", "cmd": "exec sleep 1000", "cpus": 0.1, "mem": 32, "healthChecks": [check] });
+    assert_eq!(dev.ask("POST", "/v2/apps", &app.to_string()).0, 201);
+    let app = dev.until("/v2/apps/sick", |v| v["app"]["lastTaskFailure"].is_object());
+    let message = app["app"]["lastTaskFailure"]["message"].as_str().expect("a message").to_owned();
+    has(&message, &["COMMAND check 'exit 7' failed 2 times in a row", "signal Terminated"]);
+    has(&dev.mesolite(&["app", "why", "/sick"]), &["COMMAND check 'exit 7'"]);
+    drop(dir);
+}
+
+#[test]
+fn loggers_have_levels_that_go_back() {
+    let (_dir, dev) = fresh();
+    let levels = || -> Value { serde_json::from_str(&dev.ask("GET", "/logging", "").1).expect("JSON") };
+    assert_eq!((&levels()["ROOT"], &levels()["web"]), (&json!("WARN"), &json!("WARN (inherited)")));
+    let set = |logger: &str, level: &str, more: Value| {
+        let mut change = json!({ "logger": logger, "level": level });
+        more.as_object().expect("fields").iter().for_each(|(key, value)| change[key] = value.clone());
+        let (status, said) = dev.ask("POST", "/logging", &change.to_string());
+        assert_eq!(serde_json::from_str::<Value>(&said).expect("JSON"), change);
+        status
+    };
+    let quiet = dev.said().matches("DEBUG").count();
+    assert_eq!(set("web", "debug", json!({})), 200);
+    assert_eq!(levels()["web"], "DEBUG");
+    assert_eq!(set("ROOT", "trace", json!({ "durationSeconds": 1 })), 200);
+    dev.until("/logging", |v| v["ROOT"] == "WARN" && v["web"] == "DEBUG" && v["node"] == "WARN (inherited)");
+    assert!(dev.said().matches("DEBUG").count() > quiet, "it says more: {}", dev.said());
+    assert_eq!(dev.ask("POST", "/logging", r#"{"logger":"web","level":"loud"}"#).0, 422);
 }

@@ -275,7 +275,7 @@ fn half_sent_requests_by_the_hundred_hold_up_nobody() {
 #[test]
 fn who_never_reads_its_events_is_cut_and_said_so() {
     let (_dir, dev) = fresh();
-    let _deaf =
+    let mut deaf =
         sent(&dev.marathon, b"GET /v2/events HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n");
     let label = "x".repeat(1_000_000);
     let cuts = || dev.said().matches("does not read its event stream").count();
@@ -288,6 +288,18 @@ fn who_never_reads_its_events_is_cut_and_said_so() {
             break;
         }
     }
+    // it reads again, and hears why it has to go; the last event that it heard it knows already
+    let mut heard = Vec::new();
+    let mut part = vec![0; 1 << 20];
+    while !heard.ends_with(b"0\r\n\r\n") {
+        let count = deaf.read(&mut part).expect("the stream ends in time");
+        assert!(count > 0, "it is cut without a word");
+        heard.extend(&part[..count]);
+    }
+    let heard = String::from_utf8_lossy(&heard[heard.len() - 2000..]).into_owned();
+    let last = heard.split("event: event_stream_cut\ndata: ").nth(1).unwrap_or_else(|| panic!("{heard}"));
+    assert!(last.contains("STREAM_BYTES_MAX") && !last.contains("id: "), "{last}");
+    dev.until("/metrics", |v| v["counters"]["marathon.http.event-streams.cut.counter"]["count"] == 1);
     let scheduler = Scheduler::subscribe(&dev.master);
     let before = dev.resident_kib();
     let tasks: Vec<_> = (0..5000)

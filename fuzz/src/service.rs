@@ -39,7 +39,7 @@ pub fn orchestrator(data: &[u8]) {
             }
             "CONNECTED" => Some(Input::Connected),
             "DISCONNECTED" => Some(Input::Disconnected { why: "gone".into() }),
-            "CLOSED" => Some(Input::StreamClosed { stream: StreamId(record.number(1)) }),
+            "CLOSED" => Some(Input::StreamClosed { stream: StreamId(record.number(1)), cut: false }),
             "EVENT" => serde_json::from_slice(&record.body)
                 .ok()
                 .and_then(|value| Event::from_json(&value).ok())
@@ -52,7 +52,7 @@ pub fn orchestrator(data: &[u8]) {
                         assert!(response.status().as_u16() < 500, "{response:?}");
                         None
                     }
-                    Routed::Perform(none) => match none {},
+                    Routed::Perform(_) => None,
                 }
             }),
         };

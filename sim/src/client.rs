@@ -137,7 +137,7 @@ impl World {
                 }
                 self.step_orchestrator(input);
             }
-            Routed::Perform(never) => match never {},
+            Routed::Perform(asked) => unreachable!("no client here asks for {asked:?}"),
         }
     }
 

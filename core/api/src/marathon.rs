@@ -12,12 +12,15 @@ mod fields;
 mod group;
 mod holes;
 mod instant;
+mod logger;
 mod look;
+mod missing;
 mod normal;
 mod old;
 mod path;
 mod pattern;
 mod pod;
+mod pod_defaults;
 mod pod_fields;
 pub mod sample;
 mod shape;
@@ -28,9 +31,12 @@ pub use defaults::{INHERITED, fill, inherit, own};
 pub use errors::{Violation, invalid_json, message, named, not_valid, wrong_shape};
 pub use group::{GroupUpdate, group_update, patch_group};
 pub use instant::instant;
+pub use logger::{LoggerChange, logger_change};
+pub use missing::missing;
 pub use path::{app_id, canonical, is_below, parent, parents, top_level};
 pub use pattern::Pattern;
 pub use pod::{complete_pod, pod, violations_between_pods};
+pub use pod_defaults::{inherit_again, inherit_pod, own_pod};
 pub use validate::violations_between;
 
 use errors::Violation as V;
@@ -43,6 +49,12 @@ pub type Refusal = (u16, String);
 /// The names of all fields of an app, in the table's order.
 pub fn app_fields() -> impl Iterator<Item = &'static str> {
     fields::APP.iter().map(|field| field.name)
+}
+
+/// The paths of all fields of a pod, in the table's order: `containers.exec.command.shell`. Lists and keys of a client's own
+/// are passed over.
+pub fn pod_fields() -> Vec<String> {
+    shape::paths(pod_fields::POD)
 }
 
 /// An app's fields, each by itself: of the right type, in its bounds, spelt right, with the defaults that need nothing

@@ -5,6 +5,7 @@
 mod apps;
 mod groups;
 mod how;
+mod loggers;
 pub mod lists;
 mod pods;
 mod reads;
@@ -15,6 +16,8 @@ use crate::{
     answer::{decode_path, parameter, parameters},
     pages, render,
 };
+pub use loggers::{Loggers, render_loggers};
+
 use api::marathon;
 use base::Time;
 use bytes::Bytes;
@@ -69,7 +72,7 @@ impl Call<'_> {
 }
 
 /// Routes a request.
-pub fn route(arrived: &Arrived, machine: &Orchestrator, who: &Identity, now: Time) -> Routed<Input> {
+pub fn route(arrived: &Arrived, machine: &Orchestrator, who: &Identity, now: Time) -> Routed<Input, Loggers> {
     route_late(arrived, &machine, who, now)
 }
 
@@ -79,7 +82,7 @@ pub fn route_late(
     machine: &dyn Deref<Target = Orchestrator>,
     who: &Identity,
     now: Time,
-) -> Routed<Input> {
+) -> Routed<Input, Loggers> {
     let request = &arrived.request;
     if pages::asked(request, "/") {
         return Routed::Respond(finish(to_page(), who));
@@ -92,6 +95,12 @@ pub fn route_late(
     let head = request.method() == Method::HEAD;
     let method = if head { &Method::GET } else { request.method() };
     let call = Call { arrived, method, head, query: request.uri().query(), machine, who, now };
+    if request.uri().path().trim_end_matches('/') == "/logging" {
+        return match wrong_media(&call) {
+            Some(refusal) => Routed::Respond(finish(refusal, who)),
+            None => loggers::route(&call),
+        };
+    }
     match dispatch(&call) {
         Ok(input) => Routed::Step(input),
         Err(response) => Routed::Respond(finish(response, who)),
@@ -125,12 +134,8 @@ fn to_page() -> Response<Bytes> {
 fn dispatch(call: &Call<'_>) -> Outcome {
     let path = decode_path(call.arrived.request.uri().path());
     let path = path.trim_end_matches('/');
-    if [Method::POST, Method::PUT, Method::PATCH].contains(call.method) && !call.body().is_empty() {
-        let media = call.arrived.request.headers().get(header::CONTENT_TYPE);
-        let media = media.and_then(|v| v.to_str().ok()).unwrap_or_default();
-        if !media.to_ascii_lowercase().starts_with("application/json") {
-            return Err(message(415, "Unsupported Media Type"));
-        }
+    if let Some(refusal) = wrong_media(call) {
+        return Err(refusal);
     }
     for (root, routes) in ROOTS {
         let rest = path.strip_prefix(root).filter(|rest| {
@@ -159,6 +164,14 @@ fn dispatch(call: &Call<'_>) -> Outcome {
         _ => return below(call, path),
     };
     if call.method == allowed { answer(call) } else { Err(wrong_method()) }
+}
+
+fn wrong_media(call: &Call<'_>) -> Option<Response<Bytes>> {
+    let bodied = [Method::POST, Method::PUT, Method::PATCH].contains(call.method) && !call.body().is_empty();
+    let media = call.arrived.request.headers().get(header::CONTENT_TYPE);
+    let media = media.and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let json = media.to_ascii_lowercase().starts_with("application/json");
+    (bodied && !json).then(|| message(415, "Unsupported Media Type"))
 }
 
 type Routes = fn(&Call<'_>, &str) -> Outcome;
@@ -245,6 +258,16 @@ fn subscribe(call: &Call<'_>) -> Outcome {
 pub fn frame(event: &ServerEvent, _codec: Codec) -> Bytes {
     let id = event.id.as_ref().map_or_else(String::new, |id| format!("id: {id}\n"));
     format!("event: {}\ndata: {}\n{id}\n", event.kind, event.data).into()
+}
+
+/// The last event of a client that is cut since it does not read. It has no id: the client comes back with that of the last
+/// event that it heard.
+pub fn last_words(why: &str, now: Time) -> Bytes {
+    let data = json!({
+        "eventType": "event_stream_cut", "timestamp": orchestrator::when(now.as_millis()),
+        "reason": format!("this client does not read its events: {why}"),
+    });
+    frame(&ServerEvent { kind: "event_stream_cut".into(), data: data.to_string(), id: None }, Codec::Json)
 }
 
 /// The media type of `/v2/events`.

@@ -117,6 +117,18 @@ fn every_route_has_its_status() {
         ("GET", "/v2/leader", "", 200),
         ("DELETE", "/v2/leader?backup=file:///x", "", 422),
         ("DELETE", "/v2/leader", "", 200),
+        ("GET", "/logging", "", 200),
+        ("HEAD", "/logging/", "", 200),
+        ("POST", "/logging", r#"{"logger":"web","level":"DEBUG","durationSeconds":5}"#, 200),
+        ("POST", "/logging", r#"{"logger":"","level":"debug"}"#, 422),
+        ("POST", "/logging", r#"{"logger":"a b","level":"debug"}"#, 422),
+        ("POST", "/logging", r#"{"logger":"web","level":"loud"}"#, 422),
+        ("POST", "/logging", r#"{"level":"debug"}"#, 422),
+        ("POST", "/logging", r#"{"logger":"web","level":"debug","durationSeconds":-1}"#, 422),
+        ("POST", "/logging", "{", 400),
+        ("DELETE", "/logging", "", 405),
+        ("GET", "/help", "", 404),
+        ("GET", "/ui", "", 200),
         ("GET", "/v2/artifacts", "", 404),
         ("GET", "/v2/eventSubscriptions", "", 404),
         ("GET", "/v2/schemas", "", 404),
@@ -716,6 +728,19 @@ fn what_is_wrong_in_a_tree_is_named_where_it_is() {
     }
     let twice = json!({ "apps": [{ "id": "a", "cmd": "x" }, { "id": "/g1/a", "cmd": "x" }] });
     assert_eq!(surface.ask("PUT", "/v2/groups/g1", &twice.to_string()).status, 200, "a set has it once");
+}
+
+#[test]
+fn loggers_are_listed_and_changed() {
+    let mut surface = new();
+    assert_eq!(surface.get("/logging").body, json!({ "ROOT": "INFO" }));
+    let change = json!({ "level": "debug", "logger": "web", "durationSeconds": 5 });
+    assert_eq!(surface.ask("POST", "/logging", &change.to_string()).body, change);
+    let both = surface.ask("POST", "/logging", r#"{"logger":7,"level":"loud"}"#);
+    let said = wrong(&both);
+    assert_eq!(said[0], "/level error.unknown.enum.literal");
+    assert!(said.contains(&"/logger error.expected.jsstring".to_owned()), "{said:?}");
+    assert_eq!(surface.ask_as("POST", "/logging", "a=b", "text/plain").status, 415);
 }
 
 /// Creates an app, and one of its tasks is staged.

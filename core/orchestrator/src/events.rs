@@ -16,6 +16,9 @@ pub(crate) const EVENTS_KEPT_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// They are kept for so long after the last client went: who has none pays nothing.
 pub(crate) const EVENTS_KEPT_FOR: Duration = Duration::from_secs(600);
 
+/// The record that tells how events were numbered last: no process ever gives a number that an earlier one gave.
+pub(crate) const EPOCH: &str = "epoch";
+
 #[derive(Debug)]
 struct Listener {
     kinds: Vec<String>,
@@ -78,12 +81,21 @@ impl Kept {
 pub(crate) struct Streams {
     open: BTreeMap<StreamId, Listener>,
     kept: Kept,
+    /// Whether the record of the epoch is this process'.
+    named: bool,
+    /// How many were cut, for their clients did not read.
+    cut: u64,
 }
 
 impl Streams {
     pub fn new(now: Time) -> Self {
         let kept = Kept { epoch: now.as_millis(), next: 1, events: VecDeque::new(), bytes: 0, until: None };
-        Self { open: BTreeMap::new(), kept }
+        Self { open: BTreeMap::new(), kept, named: false, cut: 0 }
+    }
+    /// The clock may have gone back since the process before.
+    pub fn later_than(&mut self, record: &[u8]) {
+        let before = std::str::from_utf8(record).ok().and_then(|text| text.parse::<u64>().ok());
+        self.kept.epoch = self.kept.epoch.max(before.map_or(0, |before| before.saturating_add(1)));
     }
     /// Whether events are kept now.
     fn keeps(&self, now: Time) -> bool {
@@ -134,6 +146,9 @@ impl Orchestrator {
         if !self.streams.keeps(now) && self.streams.kept.until.is_some() {
             self.streams.kept.forget();
         }
+        if !std::mem::replace(&mut self.streams.named, true) {
+            self.saves.put(EPOCH.to_owned(), self.streams.kept.epoch.to_string().into_bytes());
+        }
         self.saves.say(Effect::Http(Http::Open { request, headers: Vec::new(), codec: Codec::Json }));
         let stream = StreamId(request.0);
         let listener = Listener { kinds, remote: remote.clone() };
@@ -163,7 +178,13 @@ impl Orchestrator {
         }
     }
 
-    pub(crate) fn unlisten(&mut self, now: Time, stream: StreamId) {
+    /// Open event streams, and how many were cut so far since their clients did not read.
+    pub fn event_streams(&self) -> (usize, u64) {
+        (self.streams.open.len(), self.streams.cut)
+    }
+
+    pub(crate) fn unlisten(&mut self, now: Time, stream: StreamId, cut: bool) {
+        self.streams.cut += u64::from(cut);
         if let Some(listener) = self.streams.open.remove(&stream) {
             self.streams.kept.until = Some(now + EVENTS_KEPT_FOR);
             self.emit(now, "event_stream_detached", json!({ "remoteAddress": listener.remote }));

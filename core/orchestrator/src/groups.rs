@@ -206,8 +206,8 @@ impl Orchestrator {
         self.pass_on(draft)
     }
 
-    /// What groups say for an app, the outermost first; as it will be after this draft.
-    fn defaults_for<'a>(&'a self, id: &str, draft: &'a Draft) -> Vec<&'a Map<String, Value>> {
+    /// What groups say for an app or a pod, the outermost first; as it will be after this draft.
+    pub(crate) fn defaults_for<'a>(&'a self, id: &str, draft: &'a Draft) -> Vec<&'a Map<String, Value>> {
         let group = |id: &str| match draft.changes.groups.get(id) {
             Some(group) => group.as_ref(),
             None => self.groups.get(id),
@@ -231,7 +231,7 @@ impl Orchestrator {
         fields
     }
 
-    /// Apps of groups whose defaults change get them too.
+    /// Apps and pods of groups whose defaults change get them too.
     fn pass_on(&self, draft: &mut Draft) -> Result<(), Answer> {
         let says =
             |group: Option<&GroupState>| group.map(|group| &group.defaults).cloned().unwrap_or_default();
@@ -242,11 +242,16 @@ impl Orchestrator {
             .filter(|(id, group)| group.is_some() && says(group.as_ref()) != says(self.groups.get(*id)));
         let changed: Vec<String> = changed.map(|(id, _)| id.clone()).collect();
         for group in changed {
-            for (id, state) in self.specs_below(&group).filter(|(_, state)| state.spec.pod.is_none()) {
+            for (id, state) in self.specs_below(&group) {
                 if draft.changes.apps.contains_key(id) {
                     continue;
                 }
                 let fields = state.app.as_object().cloned().unwrap_or_default();
+                if state.spec.pod.is_some() {
+                    let pod = self.read_pod(id, fields, draft)?;
+                    self.put(id, pod, draft)?;
+                    continue;
+                }
                 let fields = self.with_defaults(id, fields, draft);
                 let app =
                     marathon::complete(fields, "/", &self.context(id, None)).map_err(|f| not_valid(&f))?;

@@ -57,6 +57,35 @@ pub(crate) fn sick(now: Time, instance: &Instance, reason: &str) -> Failure {
     }
 }
 
+/// Why a task is sick that its agent ended for its checks: which check, and how the task went. What the check saw is in no
+/// status of Mesos'.
+pub(crate) fn by_agent(check: Option<&CheckSpec>, ports: &[u16], end: Option<&str>) -> String {
+    let said = check.map_or_else(|| "the agent's checks of it failed".to_owned(), |check| named(check, ports));
+    match end.filter(|end| !end.is_empty()) {
+        Some(end) => format!("{said}: {end}"),
+        None => said,
+    }
+}
+
+/// Longer commands are cut.
+const COMMAND_SAID_MAX: usize = 100;
+
+fn named(check: &CheckSpec, ports: &[u16]) -> String {
+    let times = match check.failures_max {
+        0 | 1 => "failed".to_owned(),
+        times => format!("failed {times} times in a row"),
+    };
+    let protocol = &check.protocol;
+    if protocol == "COMMAND" {
+        let command = check.command.clone().unwrap_or_else(|| check.argv.join(" "));
+        let command: String = command.chars().take(COMMAND_SAID_MAX).collect();
+        return format!("COMMAND check '{command}' {times}");
+    }
+    let port = check.port_of(ports).map_or_else(String::new, |port| format!(" of port {port}"));
+    let path = if protocol.starts_with("MESOS_HTTP") { format!(", {},", check.path) } else { String::new() };
+    format!("{protocol} check{port}{path} {times}")
+}
+
 impl Orchestrator {
     /// The version of the app that an instance runs, as far as it is kept; else the current one.
     pub(crate) fn spec_of(&self, instance: &Instance) -> Option<Arc<Spec>> {

@@ -58,6 +58,8 @@ pub enum Input {
     StreamClosed {
         /// Which.
         stream: StreamId,
+        /// Whether it was cut, for its client did not read.
+        cut: bool,
     },
     /// The shell has found a leading master.
     Connected,

@@ -183,6 +183,7 @@ impl Orchestrator {
             }
             let (kind, id) = key.split_at(key.find('/').unwrap_or(key.len()));
             match kind {
+                events::EPOCH => self.streams.later_than(value),
                 session::FRAMEWORK => self.session.framework = String::from_utf8(value.clone()).ok(),
                 "apps" => {
                     if let Ok(app) = serde_json::from_slice::<App>(value) {
@@ -345,7 +346,7 @@ impl Machine for Orchestrator {
             Input::Subscribe { request, event_types, remote, after } => {
                 self.listen(now.time, request, event_types, remote, after.as_deref());
             }
-            Input::StreamClosed { stream } => self.unlisten(now.time, stream),
+            Input::StreamClosed { stream, cut } => self.unlisten(now.time, stream, cut),
             Input::Connected => self.connected(),
             Input::Event(event) => self.event(&mut now, *event),
             Input::Disconnected { .. } => self.disconnected(now.time),

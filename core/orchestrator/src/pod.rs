@@ -3,7 +3,7 @@
 use crate::{
     read::{
         asked_path, flag, list, map, number, port, read_fetch, read_placement, read_preference, seconds,
-        text, texts, whole,
+        text, texts, unsupported, whole,
     },
     spec::{AgentCheck, AgentCheckKind, CheckBy, CheckSpec, FetchSpec, Spec},
     volumes::VolumeSpec,
@@ -257,25 +257,4 @@ fn read_check(check: &Value, named: &[String]) -> Option<AgentCheck> {
         timeout: seconds(check, "timeoutSeconds", 20),
         delay: seconds(check, "delaySeconds", 15),
     })
-}
-
-/// What a pod asks for whose machinery is not there.
-fn unsupported(pod: &Value) -> Option<String> {
-    let containers = list(pod, "containers");
-    let any = |name: &str| containers.iter().any(|c| c.get(name).is_some());
-    let volume = |name: &str| list(pod, "volumes").iter().any(|v| v.get(name).is_some());
-    let secrets = |of: &Value| {
-        of.get("environment").and_then(Value::as_object).is_some_and(|env| env.values().any(Value::is_object))
-    };
-    let off_host = list(pod, "networks").iter().any(|n| text(n, "mode").is_some_and(|mode| mode != "host"));
-    let all = [
-        (any("image"), "container images"),
-        (volume("secret"), "volumes of secrets"),
-        (off_host, "networks other than the host's"),
-        (secrets(pod) || containers.iter().any(secrets), "secrets in the environment"),
-        (any("linuxInfo") || pod.get("linuxInfo").is_some(), "seccomp and IPC settings"),
-        (containers.iter().any(|c| c.get("exec").is_none()), "containers without a command"),
-    ];
-    let missing: Vec<_> = all.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what).collect();
-    (!missing.is_empty()).then(|| missing.join(", "))
 }

@@ -278,30 +278,9 @@ fn read_check(value: &Value) -> CheckSpec {
     }
 }
 
-/// What an app asks for whose machinery is not there.
-fn unsupported(app: &Value) -> Option<String> {
-    let none = Value::Null;
-    let container = app.get("container").unwrap_or(&none);
-    let there = |of: &Value, name: &str| of.get(name).is_some_and(|value| !value.is_null());
-    let volumes = list(container, "volumes");
-    let is_docker = text(container, "type").as_deref() == Some("DOCKER");
-    let kind = |name: &str| volumes.iter().any(|volume| there(volume, name));
-    let mode = |n: &Value| text(n, "mode").is_some_and(|mode| !mode.eq_ignore_ascii_case("host"));
-    let secrets =
-        app.get("env").and_then(Value::as_object).is_some_and(|env| env.values().any(Value::is_object));
-    let executor = text(app, "executor").is_some_and(|e| !e.is_empty() && !e.starts_with("//cmd"));
-    let all = [
-        (there(container, "docker"), "container images"),
-        (kind("external"), "external volumes"),
-        (kind("secret"), "volumes of secrets"),
-        (kind("hostPath") && is_docker, "volumes of the host in a Docker container"),
-        (container.get("linuxInfo").is_some_and(|l| there(l, "seccomp")), "seccomp profiles"),
-        (container.get("linuxInfo").is_some_and(|l| there(l, "ipcInfo")), "IPC settings"),
-        (list(app, "networks").iter().any(mode), "networks other than the host's"),
-        (secrets, "secrets in the environment"),
-        (executor, "custom executors"),
-    ];
-    let missing: Vec<_> = all.into_iter().filter(|(asked, _)| *asked).map(|(_, what)| what).collect();
+/// What a definition asks for whose machinery is not there.
+pub(crate) fn unsupported(definition: &Value) -> Option<String> {
+    let missing = api::marathon::missing(definition.as_object()?);
     (!missing.is_empty()).then(|| missing.join(", "))
 }
 

@@ -10,6 +10,7 @@ use crate::{
     config::STATUS_MESSAGE_MAX,
     instances::{Condition, Instance, instance_of_task},
     residents::is_there,
+    spec::CheckBy,
     timers::Due,
 };
 use base::{Duration, Now, Time};
@@ -211,22 +212,35 @@ impl Orchestrator {
             self.put_failure(&instance.app, failure_of(now, status, &instance));
         }
         let sick = status.healthy == Some(false);
+        let mut why = None;
         if sick && !failed && !instance.ending {
-            let said = status.message.as_deref().filter(|said| !said.is_empty());
-            let reason = said.unwrap_or("the agent's checks of it failed");
-            self.put_failure(&instance.app, crate::health::sick(now, &instance, reason));
+            let spec = self.spec_of(&instance);
+            let check = spec.as_ref().and_then(|spec| spec.checks.iter().find(|c| c.by == CheckBy::Agent));
+            let reason = crate::health::by_agent(check, &instance.ports, status.message.as_deref());
+            self.put_failure(&instance.app, crate::health::sick(now, &instance, &reason));
+            why = Some(format!("failed its health check: {reason}"));
         }
-        self.ended_by_itself(now, status, &instance, condition, failed || sick);
+        self.ended_by_itself(now, status, &instance, condition, failed || sick, why);
         self.part_with(now, status, &instance, condition);
         self.say_instance(now, &instance, condition);
     }
 
     /// An instance has ended: the next one waits, unless it was to end, or to run once and is done.
-    fn ended_by_itself(&mut self, now: Time, status: &TaskStatus, instance: &Instance, end: &str, bad: bool) {
+    /// `why`: what is to be said of it in place of the status.
+    fn ended_by_itself(
+        &mut self,
+        now: Time,
+        status: &TaskStatus,
+        instance: &Instance,
+        end: &str,
+        bad: bool,
+        why: Option<String>,
+    ) {
         if instance.ending || !(bad || end == "Finished") {
             return;
         }
-        let (state, message) = (status.state().as_str_name(), status.message.as_deref().unwrap_or_default());
+        let state = status.state().as_str_name();
+        let message = why.as_deref().or(status.message.as_deref()).unwrap_or_default();
         let once = self.spec_of(instance).is_some_and(|spec| spec.run_once.is_some());
         if once && !bad {
             return self.ran(now, instance, state, message, true);

@@ -274,8 +274,13 @@ pub async fn preview(cluster: &Cluster, file: &AppFile, output: &Output) -> Resu
     };
     // what its groups say stays as it is
     if let Some(inherited) = old.as_ref().and_then(|old| old[api::marathon::INHERITED].as_object()) {
-        api::marathon::own(&mut app);
-        api::marathon::inherit(&mut app, &[inherited]);
+        if pod {
+            api::marathon::own_pod(&mut app);
+            api::marathon::inherit_again(&mut app, inherited);
+        } else {
+            api::marathon::own(&mut app);
+            api::marathon::inherit(&mut app, &[inherited]);
+        }
     }
     let new = if pod { api::marathon::normal_pod(app) } else { api::marathon::normal(app) };
     let new = new.map_err(|(_, body)| Failure::Failed(format!("{}: {}", file.from, explain_body(&body))))?;

@@ -51,7 +51,7 @@ pub async fn perform(
                 } else {
                     format!("without {}", lost.join(", "))
                 };
-                rows.push((id.clone(), "carries over", note));
+                rows.push(row(id.clone(), note, &normal));
                 ready.push(AppFile { from: format!("{from}{id}"), app: Value::Object(definition) });
             }
             Err((_, body)) => rows.push((id, "refused", explain_body(&body).replace('\n', ";"))),
@@ -62,8 +62,8 @@ pub async fn perform(
         let definition = definition_of(pod);
         let id = text(&definition, "id");
         match api::marathon::pod(definition.as_object().cloned().unwrap_or_default()) {
-            Ok(_) => {
-                rows.push((id, "carries over", "all of it (a pod)".to_owned()));
+            Ok(normal) => {
+                rows.push(row(id, "all of it (a pod)".to_owned(), &normal));
                 definitions.push(definition);
             }
             Err((_, body)) => rows.push((id, "refused", explain_body(&body).replace('\n', ";"))),
@@ -78,6 +78,7 @@ pub async fn perform(
             if said == &json!({}) { "it is empty".to_owned() } else { format!("its {}", keys(said)) },
         )
     }));
+    let waiting = rows.iter().filter(|(_, what, _)| *what == WAITS).count();
     let refused = rows.iter().filter(|(_, what, _)| *what == "refused").count();
     if output.json {
         let rows: Vec<_> =
@@ -86,6 +87,11 @@ pub async fn perform(
     } else {
         let rows = rows.into_iter().map(|(id, what, note)| vec![id, what.to_owned(), note]).collect();
         output.table(&["ID", "OUTCOME", "WHAT"], rows);
+    }
+    if waiting > 0 {
+        output.note(&format!(
+            "{waiting} of these are taken over and kept, but no task of them starts before this cluster has what they ask for."
+        ));
     }
     if do_apply {
         // who enforces its role must say so before its apps come, and what it needs first must be there
@@ -121,6 +127,18 @@ pub async fn perform(
     Ok(if refused == 0 { 0 } else { crate::exit::FAILED })
 }
 
+/// What is taken over and can't be launched here yet.
+const WAITS: &str = "waits";
+
+/// What becomes of a definition in its normal form.
+fn row(id: String, note: String, normal: &serde_json::Map<String, Value>) -> (String, &'static str, String) {
+    let missing = api::marathon::missing(normal);
+    if missing.is_empty() {
+        return (id, "carries over", note);
+    }
+    (id, WAITS, format!("{note}; can't be launched here yet: {}", missing.join(", ")))
+}
+
 /// What a group says of itself: what it needs first, whether it enforces its role, its defaults; one that is empty says
 /// that it is there.
 fn gather_groups(group: &Value, found: &mut Vec<(String, Value)>) {
@@ -154,6 +172,8 @@ async fn put_group(cluster: &Cluster, id: &str, body: &Value, change: &Change) -
 fn definition_of(pod: &Value) -> Value {
     let mut definition = if pod["spec"].is_object() { pod["spec"].clone() } else { pod.clone() };
     if let Some(fields) = definition.as_object_mut() {
+        // what its groups say comes with them
+        api::marathon::own_pod(fields);
         fields.remove("version");
         fields.retain(|_, value| !value.is_null());
     }
@@ -197,6 +217,12 @@ mod tests {
             definition_of(&json!({"id": "/p", "spec": {"id": "/p", "version": "v"}})),
             json!({"id": "/p"})
         );
+        let image = json!({"container": {"type": "MESOS", "docker": {"image": "i"}}, "networks": [{"mode": "container"}]});
+        let (id, outcome, note) = row("/i".into(), "all of it".into(), image.as_object().unwrap());
+        assert_eq!((id.as_str(), outcome), ("/i", WAITS));
+        assert_eq!(note, "all of it; can't be launched here yet: container images, networks other than the host's");
+        let plain = json!({"cmd": "x", "networks": [{"mode": "host"}]});
+        assert_eq!(row("/c".into(), "n".into(), plain.as_object().unwrap()).1, "carries over");
         let mut groups = Vec::new();
         let tree = json!({"id": "/", "dependencies": [], "groups": [{"id": "/g", "dependencies": ["/h"], "enforceRole": true}]});
         gather_groups(&tree, &mut groups);

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, header};
 use model::request::{Codec, Http, RequestId, StreamId};
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -25,12 +25,16 @@ pub struct Style<E> {
     pub frame: fn(&E, Codec) -> Bytes,
     /// Content-Type of a stream.
     pub media_type: fn(Codec) -> &'static str,
+    /// What a client hears at last that is cut, and why; none = its connection is cut without a word.
+    pub last_words: fn(&str, Codec) -> Option<Bytes>,
 }
 
 /// Waiting requests and open streams of one machine.
 pub struct Hub<E> {
     waiting: Mutex<HashMap<RequestId, oneshot::Sender<Reply>>>,
     streams: Mutex<HashMap<StreamId, (StreamHandle, Codec)>>,
+    /// Streams that were cut and have not ended yet.
+    cut: Mutex<HashSet<StreamId>>,
     style: Style<E>,
     closed: mpsc::UnboundedSender<StreamId>,
 }
@@ -43,7 +47,7 @@ impl<E: 'static> Hub<E> {
     /// A hub, and the streams whose clients have gone. That queue is bounded by the number of open streams.
     pub fn new(style: Style<E>) -> (Arc<Self>, mpsc::UnboundedReceiver<StreamId>) {
         let (closed, ends) = mpsc::unbounded_channel();
-        let hub = Self { waiting: Mutex::default(), streams: Mutex::default(), style, closed };
+        let hub = Self { waiting: Mutex::default(), streams: Mutex::default(), cut: Mutex::default(), style, closed };
         (Arc::new(hub), ends)
     }
 
@@ -116,12 +120,12 @@ impl<E: 'static> Hub<E> {
                     bytes
                 }
             };
-            if !put(*stream, handle, bytes) {
+            if !self.put(*stream, handle, *codec, bytes) {
                 streams.remove(stream);
             }
         }
         if to.len() > 1 {
-            relieve(&mut streams);
+            self.relieve(&mut streams);
         }
     }
 
@@ -132,50 +136,62 @@ impl<E: 'static> Hub<E> {
 
     /// Sends bytes that mean nothing to all streams, so that proxies keep them and clients that have gone are noticed.
     pub fn beat(&self, bytes: &Bytes) {
-        locked(&self.streams).retain(|stream, (handle, _)| put(*stream, handle, bytes.clone()));
+        locked(&self.streams)
+            .retain(|stream, (handle, codec)| self.put(*stream, handle, *codec, bytes.clone()));
     }
 
-    /// Forgets a stream whose client has gone.
-    pub fn forget(&self, stream: StreamId) {
+    /// Forgets a stream whose client has gone; true if it was cut.
+    pub fn forget(&self, stream: StreamId) -> bool {
         locked(&self.streams).remove(&stream);
+        locked(&self.cut).remove(&stream)
     }
-}
 
-/// False if the stream is over.
-fn put(stream: StreamId, handle: &StreamHandle, bytes: Bytes) -> bool {
-    match handle.send(bytes) {
-        Ok(()) => return true,
-        Err(SendError::Slow) => tracing::warn!(
-            %stream,
-            "a client does not read its event stream: it is cut, since more than {STREAM_EVENTS_MAX} events \
-             (STREAM_EVENTS_MAX) or {STREAM_BYTES_MAX} bytes (STREAM_BYTES_MAX) wait for it"
-        ),
-        Err(SendError::Gone) => tracing::debug!(%stream, "the client of a stream has gone"),
-    }
-    false
-}
-
-/// Cuts those who are furthest behind while too much waits for all together. What waits for a stream is always the last
-/// part of what all were sent, and its bytes are shared: so the events are what has to be bounded.
-fn relieve(streams: &mut HashMap<StreamId, (StreamHandle, Codec)>) {
-    let mut behind: Vec<(usize, StreamId)> =
-        streams.iter().map(|(stream, (handle, _))| (handle.waiting(), *stream)).collect();
-    let mut all: usize = behind.iter().map(|(waiting, _)| waiting).sum();
-    if all <= ALL_EVENTS_MAX {
-        return;
-    }
-    behind.sort_unstable();
-    while let Some((waiting, stream)) = behind.pop().filter(|_| all > ALL_EVENTS_MAX / 2) {
-        tracing::warn!(
-            %stream,
-            "a client does not read its event stream: it is cut, since more than {ALL_EVENTS_MAX} events \
-             (ALL_EVENTS_MAX) wait for all clients together, and {waiting} of them for this one"
-        );
-        if let Some((handle, _)) = streams.remove(&stream) {
-            handle.cut();
+    /// False if the stream is over.
+    fn put(&self, stream: StreamId, handle: &StreamHandle, codec: Codec, bytes: Bytes) -> bool {
+        match handle.send_or(bytes, || self.gives_up(stream, codec, &too_slow())) {
+            Ok(()) => true,
+            Err(SendError::Slow) => false,
+            Err(SendError::Gone) => {
+                tracing::debug!(%stream, "the client of a stream has gone");
+                false
+            }
         }
-        all -= waiting;
     }
+
+    /// Says why a client is cut: to the log, and to itself.
+    fn gives_up(&self, stream: StreamId, codec: Codec, why: &str) -> Option<Bytes> {
+        tracing::warn!(%stream, "a client does not read its event stream: it is cut, since {why}");
+        locked(&self.cut).insert(stream);
+        (self.style.last_words)(why, codec)
+    }
+
+    /// Cuts those who are furthest behind while too much waits for all together. What waits for a stream is always the last
+    /// part of what all were sent, and its bytes are shared: so the events are what has to be bounded.
+    fn relieve(&self, streams: &mut HashMap<StreamId, (StreamHandle, Codec)>) {
+        let mut behind: Vec<(usize, StreamId)> =
+            streams.iter().map(|(stream, (handle, _))| (handle.waiting(), *stream)).collect();
+        let mut all: usize = behind.iter().map(|(waiting, _)| waiting).sum();
+        if all <= ALL_EVENTS_MAX {
+            return;
+        }
+        behind.sort_unstable();
+        while let Some((waiting, stream)) = behind.pop().filter(|_| all > ALL_EVENTS_MAX / 2) {
+            if let Some((handle, codec)) = streams.remove(&stream) {
+                let why = format!(
+                    "more than {ALL_EVENTS_MAX} events (ALL_EVENTS_MAX) wait for all clients together, and {waiting} of them \
+                     for this one"
+                );
+                handle.cut(self.gives_up(stream, codec, &why));
+            }
+            all -= waiting;
+        }
+    }
+}
+
+fn too_slow() -> String {
+    format!(
+        "more than {STREAM_EVENTS_MAX} events (STREAM_EVENTS_MAX) or {STREAM_BYTES_MAX} bytes (STREAM_BYTES_MAX) wait for it"
+    )
 }
 
 #[cfg(test)]
@@ -186,7 +202,7 @@ mod tests {
     #[tokio::test]
     async fn a_beat_reaches_open_streams_alone() {
         let style =
-            Style { frame: |(), _| Bytes::from_static(b"event"), media_type: |_| "text/event-stream" };
+            Style { frame: |(), _| Bytes::from_static(b"event"), media_type: |_| "text/event-stream", last_words: |_, _| None };
         let (hub, _closed) = Hub::new(style);
         let answer = hub.expect(RequestId(7));
         hub.perform(Http::Open { request: RequestId(7), headers: Vec::new(), codec: Codec::Json });
@@ -207,6 +223,7 @@ mod tests {
         let style = Style {
             frame: |event: &Vec<u8>, _| Bytes::copy_from_slice(event),
             media_type: |_| "text/event-stream",
+            last_words: |why, _| Some(Bytes::copy_from_slice(why.as_bytes())),
         };
         let (hub, _closed) = Hub::new(style);
         let mut bodies = Vec::new();
@@ -232,5 +249,12 @@ mod tests {
         let left = locked(&hub.streams).len();
         assert!((2..200).contains(&left), "{left} streams are left");
         assert!(locked(&hub.streams).contains_key(&StreamId(0)), "who reads stays");
+        // one that was cut hears why, and nothing that waited for it
+        let gone = many.iter().position(|stream| !locked(&hub.streams).contains_key(stream)).expect("one was cut");
+        let frame = bodies[gone].frame().await.expect("last words").expect("bytes").into_data().expect("data");
+        let said = String::from_utf8_lossy(&frame).into_owned();
+        assert!(said.contains("ALL_EVENTS_MAX") && said.contains("of them for this one"), "{said}");
+        assert!(bodies[gone].frame().await.is_none(), "then it ends");
+        assert!(hub.forget(many[gone]) && !hub.forget(many[gone]) && !hub.forget(StreamId(0)));
     }
 }

@@ -1,7 +1,10 @@
-//! How much is logged, for the whole process: the level that it started with, and a higher one for a while.
+//! How much is logged, for the whole process: the level that it started with, a higher one for a while, and levels of
+//! single loggers.
 
 use crate::flags::Refused;
+use api::marathon::LoggerChange;
 use std::{
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
     sync::{
@@ -96,20 +99,131 @@ pub fn set(level: u32, hold: Duration) {
 
 fn apply(level: u32) {
     LEVEL.store(level, Ordering::Relaxed);
+    reload();
+}
+
+fn reload() {
     let Some((handle, start)) = FILTER.get() else { return };
-    let text = match level {
-        0 => start.as_str(),
-        1 => "debug",
-        _ => "trace",
-    };
-    if let Err(error) = handle.reload(filter(text)) {
+    let text = named().text(level(), start);
+    if let Err(error) = handle.reload(filter(&text)) {
         tracing::warn!(%error, "the log level could not be changed");
     }
+}
+
+/// Loggers with a level of their own, at most.
+const LOGGERS_MAX: usize = 100;
+/// What all others inherit.
+const ROOT: &str = "ROOT";
+/// Loggers that are there: the parts of this program that say something.
+const PARTS: [&str; 4] = ["containers", "node", "store", "web"];
+
+static NAMED: Mutex<Named> = Mutex::new(Named { levels: BTreeMap::new(), changes: 0 });
+
+fn named() -> std::sync::MutexGuard<'static, Named> {
+    NAMED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Levels of single loggers, each with the number of the change that set it.
+#[derive(Debug, Default)]
+struct Named {
+    levels: BTreeMap<String, (&'static str, u64)>,
+    changes: u64,
+}
+
+impl Named {
+    /// The level before, and the number of the change; none = there are too many.
+    fn set(&mut self, logger: &str, level: &'static str) -> Option<(Option<&'static str>, u64)> {
+        if self.levels.len() >= LOGGERS_MAX && !self.levels.contains_key(logger) {
+            return None;
+        }
+        self.changes += 1;
+        let before = self.levels.insert(logger.to_owned(), (level, self.changes));
+        Some((before.map(|(level, _)| level), self.changes))
+    }
+    /// Puts back what was before a change, unless there was a later one.
+    fn end(&mut self, logger: &str, change: u64, before: Option<&'static str>) -> bool {
+        if self.levels.get(logger).is_none_or(|(_, latest)| *latest != change) {
+            return false;
+        }
+        match before {
+            Some(level) => drop(self.levels.insert(logger.to_owned(), (level, change))),
+            None => drop(self.levels.remove(logger)),
+        }
+        true
+    }
+    fn root<'a>(&self, level: u32, start: &'a str) -> &'a str {
+        match level {
+            0 => self.levels.get(ROOT).map_or(start, |(level, _)| level),
+            1 => "debug",
+            _ => "trace",
+        }
+    }
+    /// As directives of the filter.
+    fn text(&self, level: u32, start: &str) -> String {
+        let others = self.levels.iter().filter(|(name, _)| *name != ROOT);
+        let others = others.map(|(name, (level, _))| format!(",{}={level}", name.replace('.', "::")));
+        self.root(level, start).to_owned() + &others.collect::<String>()
+    }
+    fn all(&self, level: u32, start: &str) -> BTreeMap<String, String> {
+        let root = self.root(level, start).to_uppercase();
+        let mut all: BTreeMap<String, String> =
+            PARTS.iter().map(|part| ((*part).to_owned(), format!("{root} (inherited)"))).collect();
+        all.extend(self.levels.iter().map(|(name, (level, _))| (name.clone(), level.to_uppercase())));
+        all.insert(ROOT.to_owned(), root);
+        all
+    }
+}
+
+/// Gives a logger a level, for a time or for good; false = too many have one.
+pub fn change(change: &LoggerChange) -> bool {
+    let Some((before, number)) = named().set(&change.logger, change.level) else { return false };
+    reload();
+    if let Some(seconds) = change.seconds {
+        let logger = change.logger.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
+            if named().end(&logger, number, before) {
+                reload();
+            }
+        });
+    }
+    true
+}
+
+/// The levels of all loggers, as Marathon writes them.
+pub fn all() -> BTreeMap<String, String> {
+    let start = FILTER.get().map_or("off", |(_, start)| start.as_str());
+    named().all(level(), start)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loggers_have_levels_of_their_own_and_go_back() {
+        let mut named = Named::default();
+        assert_eq!(named.text(0, "info"), "info");
+        assert_eq!(named.all(0, "info")["web"], "INFO (inherited)");
+        let (before, first) = named.set("web", "debug").unwrap();
+        assert_eq!(before, None);
+        assert_eq!((named.text(0, "info"), named.text(2, "info")), ("info,web=debug".into(), "trace,web=debug".into()));
+        let (before, second) = named.set("web", "trace").unwrap();
+        assert_eq!(before, Some("debug"));
+        assert!(!named.end("web", first, None), "there was a later change");
+        assert!(named.end("web", second, before));
+        assert_eq!(named.all(0, "info")["web"], "DEBUG");
+        named.set(ROOT, "error").unwrap();
+        named.set("a.b", "warn").unwrap();
+        assert_eq!(named.text(0, "info"), "error,a::b=warn,web=debug");
+        assert_eq!((&*named.all(0, "info")[ROOT], &*named.all(0, "info")["node"]), ("ERROR", "ERROR (inherited)"));
+        assert!(EnvFilter::try_new(named.text(0, "info")).is_ok());
+        for i in 0..LOGGERS_MAX {
+            named.set(&format!("l{i}"), "info");
+        }
+        assert_eq!(named.levels.len(), LOGGERS_MAX);
+        assert!(named.set("one-more", "info").is_none() && named.set("web", "info").is_some());
+    }
 
     #[test]
     fn a_level_that_is_none_is_refused_with_those_that_are() {

@@ -101,8 +101,11 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     let who =
         Arc::new(Identity { leader: format!("{hostname}:{}", address.port()), flags: values.all().clone() });
     let machine = Orchestrator::new(config, records, now());
-    let style =
-        Style { frame: endpoints::orchestrator::frame, media_type: endpoints::orchestrator::media_type };
+    let style = Style {
+        frame: endpoints::orchestrator::frame,
+        media_type: endpoints::orchestrator::media_type,
+        last_words: |why, _| Some(endpoints::orchestrator::last_words(why, now())),
+    };
     let (hub, mut closed) = Hub::new(style);
     // Bounded by the machine, which waits for events before it calls on.
     let (calls, queue) = mpsc::unbounded_channel();
@@ -151,8 +154,8 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     let (streams, inbox) = (hub.clone(), driven.clone());
     tokio::spawn(async move {
         while let Some(stream) = closed.recv().await {
-            streams.forget(stream);
-            inbox.send(Input::StreamClosed { stream }).await;
+            let cut = streams.forget(stream);
+            inbox.send(Input::StreamClosed { stream, cut }).await;
         }
     });
     let lists = Lists::of(driven.clone(), who.clone());
@@ -174,7 +177,11 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
                         stream => stream,
                     }
                 }
-                Routed::Perform(never) => match never {},
+                Routed::Perform(asked) => {
+                    let done = asked.change.as_ref().is_none_or(crate::levels::change);
+                    let levels = done.then(crate::levels::all);
+                    Reply::Full(endpoints::orchestrator::render_loggers(&asked, levels.as_ref(), &who))
+                }
             }
         }
     };

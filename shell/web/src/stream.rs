@@ -1,6 +1,6 @@
 //! An open response: events put in on one side, bytes flushed to the client on the other, bounded between.
 //!
-//! A client that reads too slowly is cut. Never: what is sent.
+//! A client that reads too slowly is cut, and hears why if it still takes that. Never: what is sent.
 
 use crate::reading;
 use bytes::Bytes;
@@ -11,13 +11,17 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 use tokio::sync::{Notify, watch};
+
+/// A client that is given up may take so long to hear why; then its connection is cut.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(10);
 
 /// Why bytes were not taken. The stream is over in both cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// The client read so slowly that its bound was reached; its connection is cut.
+    /// The client read so slowly that its bound was reached; it is given up.
     #[error("the client reads too slowly")]
     Slow,
     /// The client has gone, or the stream was closed.
@@ -34,6 +38,8 @@ struct State {
     bytes: usize,
     /// No more is put in; what is queued still goes out.
     closed: bool,
+    /// It is given up: nothing goes out but last words.
+    given_up: bool,
     /// Nothing goes out any more.
     over: bool,
     waker: Option<Waker>,
@@ -72,6 +78,30 @@ impl Shared {
         }
         self.ended.notify_waiters();
         self.taken.notify_waiters();
+    }
+    /// Gives the client up: what waits for it goes, and nothing comes out any more but the last words.
+    fn give_up(self: &Arc<Self>, mut state: MutexGuard<'_, State>, words: Option<Bytes>) {
+        let Some(words) = words.filter(|_| !state.over) else {
+            self.end(state);
+            return self.cut();
+        };
+        (state.first, state.awaited) = (VecDeque::new(), false);
+        state.bytes = words.len();
+        state.queue = VecDeque::from([words]);
+        (state.closed, state.given_up) = (true, true);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        self.taken.notify_waiters();
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            if tokio::time::timeout(LAST_WORDS_MAX, ended(shared.clone())).await.is_err() {
+                shared.end(shared.state());
+                shared.cut();
+            }
+        });
     }
     fn cut(&self) {
         if let Some(cut) = &*self.cut.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -113,7 +143,7 @@ impl Promise {
         shared.large(pieces.iter().map(Bytes::len).sum::<usize>() >= reading::LARGE_BYTES_MIN);
         let mut state = shared.state();
         state.awaited = false;
-        if !state.over {
+        if !state.over && !state.given_up {
             state.first = pieces.into();
         }
         if let Some(waker) = state.waker.take() {
@@ -142,13 +172,17 @@ impl StreamHandle {
     pub fn waiting(&self) -> usize {
         self.0.state().queue.len()
     }
-    /// Gives the client up, as one that reads too slowly.
-    pub fn cut(&self) {
-        self.0.end(self.0.state());
-        self.0.cut();
+    /// Gives the client up, as one that reads too slowly. With last words it hears them, if it reads again soon; without, its
+    /// connection is cut at once.
+    pub fn cut(&self, words: Option<Bytes>) {
+        self.0.give_up(self.0.state(), words);
     }
     /// Puts bytes in; they are flushed at once. Never blocks.
     pub fn send(&self, bytes: Bytes) -> Result<(), SendError> {
+        self.send_or(bytes, || None)
+    }
+    /// The same; a client that is cut for it hears these last words, as with `cut`.
+    pub fn send_or(&self, bytes: Bytes, words: impl FnOnce() -> Option<Bytes>) -> Result<(), SendError> {
         let mut state = self.0.state();
         if state.over || state.closed {
             return Err(SendError::Gone);
@@ -156,8 +190,7 @@ impl StreamHandle {
         // One event may be larger than the bound, when nothing else waits: a snapshot of all that there is.
         let full = state.bytes + bytes.len() > self.0.bytes_max && !state.queue.is_empty();
         if full || state.queue.len() >= self.0.events_max {
-            self.0.end(state);
-            self.0.cut();
+            self.0.give_up(state, words());
             return Err(SendError::Slow);
         }
         state.bytes += bytes.len();

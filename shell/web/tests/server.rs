@@ -161,6 +161,32 @@ async fn pipelined_requests_are_taken_and_answered_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_slow_client_hears_why_it_is_cut() {
+    let mut server = served(Limits::default()).await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
+    let handle = server.streams.recv().await.unwrap();
+    let event = Bytes::from(vec![b'e'; 10_000]);
+    let mut sent = 0usize;
+    while handle.send_or(event.clone(), || Some("since it does not read".into())).is_ok() {
+        sent += event.len();
+        assert!(sent < 1 << 30, "a client that does not read is never cut");
+        if sent.is_multiple_of(200_000) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    assert_eq!((handle.waiting(), handle.send(event)), (1, Err(SendError::Gone)), "nothing else waits for it");
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"0\r\n\r\n") {
+        let read = tokio::time::timeout(Duration::from_secs(10), socket.read_buf(&mut heard)).await;
+        assert!(read.expect("it goes on").unwrap() > 0, "cut without a word");
+    }
+    assert!(heard.ends_with(b"\r\nsince it does not read\r\n0\r\n\r\n"));
+    assert!(heard.len() < sent, "what waited for it is gone");
+    tokio::time::timeout(Duration::from_secs(10), handle.ended()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_is_cut() {
     let mut server = served(Limits::default()).await;
     let mut socket = TcpStream::connect(server.address).await.unwrap();

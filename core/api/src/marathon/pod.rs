@@ -19,7 +19,9 @@ use serde_json::{Map, Value, json};
 /// A pod's fields, each by itself.
 pub fn pod(fields: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
     let mut found = Found::default();
+    let scales = scaling_itself(&fields);
     let read = shape::object(POD, fields, true, "/", &mut found);
+    found.violations.extend(scales);
     if found.violations.is_empty() {
         return Ok(read);
     }
@@ -34,6 +36,18 @@ pub fn pod(fields: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
     violations(&pod, &context, &mut more);
     let more = without_followers(more, &found.holes);
     Err(refused(found, more))
+}
+
+/// Unknown fields are passed over; this one would be missed.
+fn scaling_itself(pod: &Map<String, Value>) -> Vec<V> {
+    let there = |of: Option<&Value>| of.and_then(|of| of.get("autoscale")).is_some_and(|value| !value.is_null());
+    let at = [
+        (pod.get("autoscale").is_some_and(|value| !value.is_null()), "/autoscale"),
+        (there(pod.get("scaling")), "/scaling/autoscale"),
+        (there(pod.get("scheduling")), "/scheduling/autoscale"),
+    ];
+    let said = "pods do not scale themselves: set scaling.instances, or use an app";
+    at.into_iter().filter(|(there, _)| *there).map(|(_, path)| V::new(path, said)).collect()
 }
 
 /// Brings a pod that `pod` has read to its normal form, or says all that is wrong with it.

@@ -379,6 +379,36 @@ fn drop_inside(shape: &Shape, value: &mut Value) {
     }
 }
 
+/// The paths of all fields in these that hold no fields themselves.
+pub(super) fn paths(fields: &[Field]) -> Vec<String> {
+    let mut all = Vec::new();
+    for field in fields {
+        let before = all.len();
+        below(field.shape, field.name, &mut all);
+        if all.len() == before {
+            all.push(field.name.to_owned());
+        }
+    }
+    all
+}
+
+fn below(shape: &Shape, at: &str, all: &mut Vec<String>) {
+    match shape {
+        Shape::Object(fields) => {
+            for path in paths(fields).into_iter().map(|path| format!("{at}.{path}")) {
+                if !all.contains(&path) {
+                    all.push(path);
+                }
+            }
+        }
+        Shape::List(item, ..) | Shape::Table(item) => below(item, at, all),
+        Shape::Either(shapes) => shapes.iter().for_each(|shape| below(shape, at, all)),
+        Shape::Tagged(_, _, first, second) => [first, second].into_iter().for_each(|shape| below(shape, at, all)),
+        Shape::Keyed(shapes) => shapes.iter().for_each(|(_, shape)| below(shape, at, all)),
+        _ => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -203,6 +203,7 @@ pub(super) fn info(call: &Call<'_>) -> Value {
 pub(super) fn metrics(call: &Call<'_>) -> Value {
     let gauge = |n: usize| json!({ "value": n });
     let count = |state: &str| call.machine.instances().filter(|i| i.condition.task_state() == state).count();
+    let (streams, cut) = call.machine.event_streams();
     json!({
         "version": "4.0.0",
         "gauges": {
@@ -211,16 +212,21 @@ pub(super) fn metrics(call: &Call<'_>) -> Value {
             "marathon.tasks.running.gauge": gauge(count("TASK_RUNNING")),
             "marathon.tasks.staged.gauge": gauge(count("TASK_STAGING")),
             "marathon.instances.active.gauge": gauge(call.machine.instances().count()),
+            "marathon.http.event-streams.active.gauge": gauge(streams),
         },
-        "counters": {}, "histograms": {}, "meters": {}, "timers": {},
+        "counters": { "marathon.http.event-streams.cut.counter": { "count": cut } },
+        "histograms": {}, "meters": {}, "timers": {},
     })
 }
 
 pub(super) fn prometheus(call: &Call<'_>) -> Response<Bytes> {
     let mut text = String::new();
-    for (name, value) in metrics(call)["gauges"].as_object().into_iter().flatten() {
-        let name = name.trim_end_matches(".gauge").replace('.', "_");
-        text.push_str(&format!("# TYPE {name} gauge\n{name} {}\n", value["value"]));
+    let metrics = metrics(call);
+    for (all, kind, of) in [("gauges", "gauge", "value"), ("counters", "counter", "count")] {
+        for (name, value) in metrics[all].as_object().into_iter().flatten() {
+            let name = name.trim_end_matches(kind).trim_end_matches('.').replace(['.', '-'], "_");
+            text.push_str(&format!("# TYPE {name} {kind}\n{name} {}\n", value[of]));
+        }
     }
     render(Answer::text(200, text))
 }

@@ -71,7 +71,10 @@ impl Surface {
         let arrived = Arrived { id, peer: None, request };
         let response = match endpoints::orchestrator::route(&arrived, &self.machine, &self.who, self.time) {
             Routed::Respond(response) => response,
-            Routed::Perform(never) => match never {},
+            Routed::Perform(asked) => {
+                let levels = BTreeMap::from([("ROOT".to_owned(), "INFO".to_owned())]);
+                endpoints::orchestrator::render_loggers(&asked, Some(&levels), &self.who)
+            }
             Routed::Step(input) => {
                 let answer = self.step(input, id).expect("an answer");
                 endpoints::orchestrator::finish(endpoints::render(answer), &self.who)

@@ -3,10 +3,10 @@
 use super::{definition, message, with_deployment};
 use crate::{
     Orchestrator,
-    definitions::{not_valid, refuse},
+    definitions::{Draft, not_valid, refuse},
     input::Client,
 };
-use api::marathon::{self, canonical, parent};
+use api::marathon::{self, INHERITED, canonical, parent};
 use base::Now;
 use model::request::{Answer, Body};
 use serde_json::{Map, Value, json};
@@ -20,9 +20,20 @@ fn id_of(pod: &Map<String, Value>) -> String {
 }
 
 impl Orchestrator {
-    fn read_pod(&self, id: &str, pod: Map<String, Value>) -> Result<Map<String, Value>, Answer> {
+    /// A pod in its normal form, with what its groups say; as they will be after this draft.
+    pub(crate) fn read_pod(
+        &self,
+        id: &str,
+        mut pod: Map<String, Value>,
+        draft: &Draft,
+    ) -> Result<Map<String, Value>, Answer> {
+        marathon::own_pod(&mut pod);
+        marathon::inherit_pod(&mut pod, &self.defaults_for(id, draft));
+        let inherited = pod.remove(INHERITED);
         let pod = marathon::pod(pod).map_err(refuse)?;
-        marathon::complete_pod(pod, &self.context(id, None)).map_err(not_valid)
+        let mut pod = marathon::complete_pod(pod, &self.context(id, None)).map_err(not_valid)?;
+        pod.extend(inherited.map(|inherited| (INHERITED.to_owned(), inherited)));
+        Ok(pod)
     }
 
     pub(super) fn create_pod(
@@ -33,7 +44,7 @@ impl Orchestrator {
         client: &Client,
     ) -> Result<Answer, Answer> {
         let id = id_of(&pod);
-        let pod = self.read_pod(&id, pod)?;
+        let pod = self.read_pod(&id, pod, &Draft::default())?;
         if self.pod(&id).is_some() {
             return Err(message(409, format!("A pod with id [{id}] already exists.")));
         }
@@ -51,7 +62,7 @@ impl Orchestrator {
     ) -> Result<Answer, Answer> {
         let said = pod.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
         let own = id_of(&pod);
-        let pod = self.read_pod(id, pod)?;
+        let pod = self.read_pod(id, pod, &Draft::default())?;
         if own != id {
             return Err(message(400, format!("'{id}' does not match definition's id ('{said}')")));
         }

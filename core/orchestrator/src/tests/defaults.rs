@@ -90,3 +90,88 @@ fn going_back_takes_the_defaults_back_too() {
         "{body}"
     );
 }
+
+fn pod(more: Value) -> serde_json::Map<String, Value> {
+    let mut pod = json!({ "id": "/g/p", "containers": [
+        { "name": "a", "exec": { "command": { "shell": "x" } }, "resources": { "mem": 33 } },
+        { "name": "b", "exec": { "command": { "shell": "y" } }, "resources": { "cpus": 0.1, "mem": 34 }, "environment": { "LOG": "own" } }] });
+    more.as_object().unwrap().iter().for_each(|(key, value)| pod[key] = value.clone());
+    pod.as_object().unwrap().clone()
+}
+
+#[test]
+fn pods_have_what_their_groups_say_and_get_what_changes_of_it() {
+    let mut world = World::new(2);
+    let said = json!({ "id": "/g", "defaults": { "env": { "TIER": "prod", "LOG": "info" }, "labels": { "team": "g" }, "cpus": 0.25,
+        "constraints": [["hostname", "UNLIKE", "host-0"]], "maxFailures": 3 } });
+    assert_eq!(world.command(group("/", said)).status, 200);
+    let answer =
+        world.command(Command::CreatePod { pod: pod(json!({ "environment": { "LOG": "debug" } })), force: false });
+    assert_eq!(answer.status, 201, "{answer:?}");
+    world.run(10);
+    let p = shown_pod(&world);
+    assert_eq!(
+        (&p["environment"], &p["labels"]),
+        (&json!({ "TIER": "prod", "LOG": "debug" }), &json!({ "team": "g" }))
+    );
+    assert_eq!(
+        (&p["containers"][0]["resources"]["cpus"], &p["containers"][1]["resources"]["cpus"]),
+        (&json!(0.25), &json!(0.1))
+    );
+    let rule = json!({ "fieldName": "hostname", "operator": "UNLIKE", "value": "host-0" });
+    assert_eq!(
+        p["inherited"],
+        json!({ "environment": { "TIER": "prod" }, "labels": { "team": "g" },
+            "scheduling": { "maxFailures": 3, "placement": { "constraints": [rule] } },
+            "containers": [{ "name": "a", "resources": { "cpus": 0.25 } }] })
+    );
+    // all of it acts
+    let instance = world.machine().instances_of("/g/p").next().expect("it runs").clone();
+    assert_eq!(instance.host, "host-1");
+    let info = world.info(&format!("{}.a.1", instance.id));
+    let variables = &info.command.as_ref().unwrap().environment.as_ref().unwrap().variables;
+    let value = |name: &str| variables.iter().find(|v| v.name == name).and_then(|v| v.value.as_deref());
+    assert_eq!(
+        (value("TIER"), value("LOG"), value("MARATHON_APP_LABEL_TEAM")),
+        (Some("prod"), Some("debug"), Some("g"))
+    );
+    assert_eq!(value("MARATHON_CONTAINER_RESOURCE_CPUS"), Some("0.25"));
+    // sent back as it is shown, nothing changes
+    let again = Command::UpdatePod { id: "/g/p".into(), pod: p.as_object().unwrap().clone(), force: false };
+    assert_eq!(world.command(again).status, 200);
+    world.run(5);
+    assert_eq!(world.machine().instances_of("/g/p").next().unwrap().id, instance.id);
+    // another default, which only one container has
+    let said = json!({ "defaults": { "env": { "TIER": "test" }, "cpus": 0.5 } });
+    assert_eq!(world.command(group("/g", said)).status, 200);
+    world.run(30);
+    let p = shown_pod(&world);
+    assert_eq!(p["environment"], json!({ "TIER": "test", "LOG": "debug" }));
+    assert_eq!(
+        (&p["containers"][0]["resources"]["cpus"], &p["containers"][1]["resources"]["cpus"]),
+        (&json!(0.5), &json!(0.1))
+    );
+    assert!(p["scheduling"]["placement"].get("constraints").is_none() && p.get("labels").is_none(), "{p}");
+    assert!(world.machine().instances_of("/g/p").all(|i| i.id != instance.id));
+    world.restart();
+    // a rule alone replaces nothing
+    let stays = world.machine().instances_of("/g/p").next().unwrap().id.clone();
+    let said = json!({ "defaults": { "env": { "TIER": "test" }, "cpus": 0.5, "maxFailures": 5 } });
+    assert_eq!(world.command(group("/g", said)).status, 200);
+    world.run(10);
+    assert_eq!(shown_pod(&world)["scheduling"]["maxFailures"], 5);
+    assert_eq!(world.machine().instances_of("/g/p").next().unwrap().id, stays);
+    // and none
+    assert_eq!(world.command(group("/g", json!({ "defaults": {} }))).status, 200);
+    world.run(30);
+    let p = shown_pod(&world);
+    assert_eq!(
+        (&p["environment"], &p["containers"][0]["resources"]["cpus"], p.get("inherited")),
+        (&json!({ "LOG": "debug" }), &json!(1), None)
+    );
+    assert_eq!((world.tasks(), world.machine().deployments().len()), (2, 0));
+}
+
+fn shown_pod(world: &World) -> Value {
+    (*world.machine().pod("/g/p").unwrap().app).clone()
+}

@@ -166,3 +166,26 @@ fn a_client_that_comes_back_misses_nothing() {
         world.hang_up(stream);
     }
 }
+
+#[test]
+fn no_event_has_the_id_of_another_though_the_clock_goes_back() {
+    let mut world = World::new(1);
+    let begun = world.now();
+    world.listen();
+    world.command(create("/a", json!({})));
+    world.run(5);
+    let mut seen = std::collections::BTreeSet::new();
+    // twice to the very instant at which the first began
+    for _ in 0..3 {
+        let new: Vec<_> = world.ids.drain(..).map(|id| id.expect("an id")).collect();
+        let last = new.last().expect("events").clone();
+        assert!(!new.is_empty() && new.into_iter().all(|id| seen.insert(id)), "an id twice");
+        world.back_to(world.now().since(begun));
+        world.after = Some(last.clone());
+        world.listen();
+        assert_eq!(world.said[world.said.len() - 2].0, "events_lost");
+        assert_eq!(world.said[world.said.len() - 2].1["lastEventId"], last);
+        assert_eq!(world.ids.remove(0), None, "a gap is no event of the world");
+        world.run(5);
+    }
+}

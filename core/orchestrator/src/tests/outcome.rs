@@ -189,11 +189,20 @@ fn what_was_ended_for_its_checks_is_the_last_failure() {
     world.restart();
     assert_eq!(world.machine().last_failure("/sick").unwrap().message, failure.message);
     // by its agent
-    world.command(create("/agent", json!({})));
+    let check = json!({ "protocol": "MESOS_HTTP", "path": "/up", "portIndex": 0, "maxConsecutiveFailures": 2 });
+    world.command(create("/agent", json!({ "healthChecks": [check] })));
     world.run(10);
-    let task = world.machine().instances_of("/agent").next().unwrap().task.clone();
+    let instance = world.machine().instances_of("/agent").next().unwrap().clone();
+    let task = instance.task.clone();
+    world.healthy(&task, false);
     world.end_sick(&task);
     let failure = world.machine().last_failure("/agent").unwrap();
     assert_eq!((failure.task.as_str(), failure.state.as_str()), (task.as_str(), "TASK_KILLED"));
-    assert!(failure.message.starts_with("Task was killed since health check failed. Reason: "));
+    let check = format!("MESOS_HTTP check of port {}, /up, failed 2 times in a row", instance.ports[0]);
+    assert_eq!(
+        failure.message,
+        format!(
+            "Task was killed since health check failed. Reason: {check}: Command terminated with signal Terminated"
+        )
+    );
 }

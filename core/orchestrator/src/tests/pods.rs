@@ -161,3 +161,41 @@ fn what_a_pod_lacks_is_said() {
     );
     assert_eq!(world.tasks(), 0);
 }
+
+#[test]
+fn a_container_that_is_ended_for_its_check_is_named_with_it() {
+    let mut world = World::new(1);
+    create(&mut world, "/p", json!({}));
+    world.run(5);
+    let instance = world.machine().instances().next().unwrap().clone();
+    let web = format!("{}.web.1", instance.id);
+    world.healthy(&web, true);
+    world.healthy(&web, false);
+    world.end_sick(&web);
+    let failure = world.machine().last_failure("/p").unwrap();
+    assert_eq!((failure.task.as_str(), failure.state.as_str()), (web.as_str(), "TASK_KILLED"));
+    assert_eq!(
+        failure.message,
+        format!(
+            "Task was killed since health check failed. Reason: container web: MESOS_HTTP check of port {}, /up, failed 3 \
+             times in a row: Command terminated with signal Terminated",
+            instance.ports[0]
+        )
+    );
+    assert!(world.machine().backs_off_until("/p", world.now()).is_some());
+}
+
+#[test]
+fn a_pod_that_would_scale_itself_is_refused() {
+    for (more, path) in [
+        (json!({ "autoscale": { "maxInstances": 3, "cpu": 0.5 } }), "/autoscale"),
+        (json!({ "scaling": { "kind": "fixed", "autoscale": {} } }), "/scaling/autoscale"),
+        (json!({ "scheduling": { "autoscale": {} } }), "/scheduling/autoscale"),
+    ] {
+        let mut world = World::new(1);
+        let answer = world.command(Command::CreatePod { pod: pod("/p", more), force: false });
+        let said = world.json(&answer);
+        assert_eq!((answer.status, &said["details"][0]["path"]), (422, &json!(path)), "{said}");
+        assert!(world.machine().pod("/p").is_none());
+    }
+}

@@ -188,7 +188,7 @@ impl World {
     }
     pub fn hang_up(&mut self, request: u64) {
         let stream = model::request::StreamId(request);
-        self.inputs.push_back(Input::StreamClosed { stream });
+        self.inputs.push_back(Input::StreamClosed { stream, cut: false });
         self.drain();
     }
     pub fn command(&mut self, command: Command) -> Answer {
@@ -211,9 +211,17 @@ impl World {
     }
     /// Its agent ends a task that fails its health checks.
     pub fn end_sick(&mut self, task: &str) {
-        let event = self.status_of(task, TaskState::TaskKilled, "", true, Some(false));
+        let killing = self.status_of(task, TaskState::TaskKilling, "", true, Some(false));
+        self.event(event::Type::Update, killing);
+        let said = "Command terminated with signal Terminated";
+        let event = self.status_of(task, TaskState::TaskKilled, said, true, Some(false));
         self.event(event::Type::Update, event);
+        let others = self.groups.get(task).map(|(others, _)| others.clone()).unwrap_or_default();
         self.finish_quietly(task);
+        // the default executor ends all of a group
+        for other in others.iter().filter(|other| *other != task) {
+            self.status(other, TaskState::TaskKilled, "", true);
+        }
         self.drain();
     }
     pub fn unreachable(&mut self, task: &str) {

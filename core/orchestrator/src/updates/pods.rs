@@ -1,10 +1,10 @@
 //! What the tasks of a pod's instance report, and what that makes of the instance.
 
-use super::{Meaning, failure_of, is_failure};
+use super::{Failure, Meaning, failure_of, is_failure};
 use crate::{
     Orchestrator,
     instances::{Condition, Instance},
-    parts::{End, condition_of, end_of, health_of},
+    parts::{End, Part, condition_of, end_of, health_of},
     residents::is_there,
 };
 use base::Time;
@@ -50,6 +50,9 @@ impl Orchestrator {
         if status.healthy.is_some() {
             part.healthy = status.healthy;
         }
+        // its agent ended it for its check; the others go with it
+        let sick = (part.ended.is_some() && failure.is_none() && !before.ending && status.healthy == Some(false))
+            .then(|| part.clone());
         let container = status.container_status.as_ref().and_then(|c| c.container_id.as_ref());
         if let Some(id) = container {
             part.container_id = Some(id.value.clone());
@@ -58,10 +61,19 @@ impl Orchestrator {
         if let Some(failure) = failure {
             self.put_failure(&instance.app.clone(), failure);
         }
+        if let Some(part) = sick {
+            let reason = self.sick_part(&instance, &part, status);
+            let failure = Failure { task: part.task, ..crate::health::sick(now, &instance, &reason) };
+            self.put_failure(&instance.app.clone(), failure);
+        }
         if let Some(end) = end_of(&instance.parts) {
             let failed = matches!(end, "Failed" | "Error" | "Dropped" | "Gone") && !super::is_stale(status);
-            let sick = instance.parts.iter().any(|part| part.healthy == Some(false));
-            self.ended_by_itself(now, status, &instance, end, failed || sick);
+            let sick = instance.parts.iter().find(|part| part.healthy == Some(false));
+            let why = sick.filter(|_| !failed).map(|part| {
+                let reason = self.sick_part(&instance, part, status);
+                format!("failed its health check: {reason}")
+            });
+            self.ended_by_itself(now, status, &instance, end, failed || sick.is_some(), why);
             self.part_with(now, status, &instance, end);
             return self.say_instance(now, &instance, end);
         }
@@ -83,6 +95,17 @@ impl Orchestrator {
         }
         self.watch(now, &instance);
         self.dirty.insert(instance.app);
+    }
+
+    /// Which container is sick, by which check, and how its task ended.
+    fn sick_part(&self, instance: &Instance, part: &Part, status: &TaskStatus) -> String {
+        let spec = self.spec_of(instance);
+        let containers = spec.iter().filter_map(|spec| spec.pod.as_ref()).flat_map(|pod| &pod.containers);
+        let check = containers.filter(|c| c.name == part.container).find_map(|c| c.health.as_ref());
+        let own = part.task == status.task_id.value;
+        let end = part.end.as_ref().map(|end| end.message.as_str()).or(status.message.as_deref().filter(|_| own));
+        let reason = crate::health::by_agent(check, &instance.ports, end);
+        format!("container {}: {reason}", part.container)
     }
 
     /// What all containers together are.
