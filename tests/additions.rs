@@ -178,13 +178,21 @@ fn groups_say_things_for_their_apps_and_are_taken_over() {
     assert_eq!(dev.ask("POST", "/v2/pods", &pod.to_string()).0, 201);
     let whole = dev.until("/v2/pods/prod/pod", |v| v["environment"]["TIER"] == "prod");
     assert_eq!(whole["inherited"]["environment"], json!({ "LOG": "warn", "TIER": "prod" }));
-    has(&dev.mesolite(&["pod", "apply", "--dry-run", &file(&dir, "pod.json", &pod)]), &["/prod/pod stays as it is"]);
-    let image = json!({ "id": "/img", "instances": 0, "container": { "type": "MESOS", "docker": { "image": "i" } } });
+    has(
+        &dev.mesolite(&["pod", "apply", "--dry-run", &file(&dir, "pod.json", &pod)]),
+        &["/prod/pod stays as it is"],
+    );
+    let image =
+        json!({ "id": "/img", "instances": 0, "container": { "type": "MESOS", "docker": { "image": "i" } } });
     assert_eq!(dev.ask("POST", "/v2/apps", &image.to_string()).0, 201);
     let (_other_dir, other) = fresh();
     has(
         &other.mesolite(&["import", &dev.marathon]),
-        &["/prod/web  carries over", "/prod/pod  carries over", "can't be launched here yet: container images"],
+        &[
+            "/prod/web  carries over",
+            "/prod/pod  carries over",
+            "can't be launched here yet: container images",
+        ],
     );
     assert_eq!(dev.ask("DELETE", "/v2/apps/img", "").0, 200);
     has(
@@ -229,7 +237,8 @@ fn a_task_that_its_agent_ends_for_a_check_says_which() {
     let (dir, dev) = fresh();
     let check = json!({ "protocol": "COMMAND", "command": { "value": "exit 7" }, "gracePeriodSeconds": 0,
         "intervalSeconds": 1, "delaySeconds": 0, "maxConsecutiveFailures": 2 });
-    let app = json!({ "id": "/sick", "cmd": "exec sleep 1000", "cpus": 0.1, "mem": 32, "healthChecks": [check] });
+    let app =
+        json!({ "id": "/sick", "cmd": "exec sleep 1000", "cpus": 0.1, "mem": 32, "healthChecks": [check] });
     assert_eq!(dev.ask("POST", "/v2/apps", &app.to_string()).0, 201);
     let app = dev.until("/v2/apps/sick", |v| v["app"]["lastTaskFailure"].is_object());
     let message = app["app"]["lastTaskFailure"]["message"].as_str().expect("a message").to_owned();

@@ -5,8 +5,8 @@
 mod apps;
 mod groups;
 mod how;
-mod loggers;
 pub mod lists;
+mod loggers;
 mod pods;
 mod reads;
 mod selector;

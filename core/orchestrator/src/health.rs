@@ -60,7 +60,8 @@ pub(crate) fn sick(now: Time, instance: &Instance, reason: &str) -> Failure {
 /// Why a task is sick that its agent ended for its checks: which check, and how the task went. What the check saw is in no
 /// status of Mesos'.
 pub(crate) fn by_agent(check: Option<&CheckSpec>, ports: &[u16], end: Option<&str>) -> String {
-    let said = check.map_or_else(|| "the agent's checks of it failed".to_owned(), |check| named(check, ports));
+    let said =
+        check.map_or_else(|| "the agent's checks of it failed".to_owned(), |check| named(check, ports));
     match end.filter(|end| !end.is_empty()) {
         Some(end) => format!("{said}: {end}"),
         None => said,

@@ -220,7 +220,10 @@ mod tests {
         let image = json!({"container": {"type": "MESOS", "docker": {"image": "i"}}, "networks": [{"mode": "container"}]});
         let (id, outcome, note) = row("/i".into(), "all of it".into(), image.as_object().unwrap());
         assert_eq!((id.as_str(), outcome), ("/i", WAITS));
-        assert_eq!(note, "all of it; can't be launched here yet: container images, networks other than the host's");
+        assert_eq!(
+            note,
+            "all of it; can't be launched here yet: container images, networks other than the host's"
+        );
         let plain = json!({"cmd": "x", "networks": [{"mode": "host"}]});
         assert_eq!(row("/c".into(), "n".into(), plain.as_object().unwrap()).1, "carries over");
         let mut groups = Vec::new();

@@ -99,8 +99,11 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let (link, mut exits) = Link::new(address, here.clone());
     // Bounded by the machine, which has one order in flight for each container.
     let (orders, queue) = mpsc::unbounded_channel();
-    let (hub, mut closed) =
-        Hub::new(Style { frame: endpoints::agent::frame, media_type: api::call::media_type, last_words: |_, _| None });
+    let (hub, mut closed) = Hub::new(Style {
+        frame: endpoints::agent::frame,
+        media_type: api::call::media_type,
+        last_words: |_, _| None,
+    });
     let performing = (hub.clone(), link.clone());
     let mut told = Tasks::default();
     let (driven, task) = drive_observed(

@@ -47,7 +47,13 @@ impl<E: 'static> Hub<E> {
     /// A hub, and the streams whose clients have gone. That queue is bounded by the number of open streams.
     pub fn new(style: Style<E>) -> (Arc<Self>, mpsc::UnboundedReceiver<StreamId>) {
         let (closed, ends) = mpsc::unbounded_channel();
-        let hub = Self { waiting: Mutex::default(), streams: Mutex::default(), cut: Mutex::default(), style, closed };
+        let hub = Self {
+            waiting: Mutex::default(),
+            streams: Mutex::default(),
+            cut: Mutex::default(),
+            style,
+            closed,
+        };
         (Arc::new(hub), ends)
     }
 
@@ -201,8 +207,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_beat_reaches_open_streams_alone() {
-        let style =
-            Style { frame: |(), _| Bytes::from_static(b"event"), media_type: |_| "text/event-stream", last_words: |_, _| None };
+        let style = Style {
+            frame: |(), _| Bytes::from_static(b"event"),
+            media_type: |_| "text/event-stream",
+            last_words: |_, _| None,
+        };
         let (hub, _closed) = Hub::new(style);
         let answer = hub.expect(RequestId(7));
         hub.perform(Http::Open { request: RequestId(7), headers: Vec::new(), codec: Codec::Json });
@@ -250,8 +259,10 @@ mod tests {
         assert!((2..200).contains(&left), "{left} streams are left");
         assert!(locked(&hub.streams).contains_key(&StreamId(0)), "who reads stays");
         // one that was cut hears why, and nothing that waited for it
-        let gone = many.iter().position(|stream| !locked(&hub.streams).contains_key(stream)).expect("one was cut");
-        let frame = bodies[gone].frame().await.expect("last words").expect("bytes").into_data().expect("data");
+        let gone =
+            many.iter().position(|stream| !locked(&hub.streams).contains_key(stream)).expect("one was cut");
+        let frame =
+            bodies[gone].frame().await.expect("last words").expect("bytes").into_data().expect("data");
         let said = String::from_utf8_lossy(&frame).into_owned();
         assert!(said.contains("ALL_EVENTS_MAX") && said.contains("of them for this one"), "{said}");
         assert!(bodies[gone].frame().await.is_none(), "then it ends");

@@ -207,7 +207,10 @@ mod tests {
         assert_eq!(named.all(0, "info")["web"], "INFO (inherited)");
         let (before, first) = named.set("web", "debug").unwrap();
         assert_eq!(before, None);
-        assert_eq!((named.text(0, "info"), named.text(2, "info")), ("info,web=debug".into(), "trace,web=debug".into()));
+        assert_eq!(
+            (named.text(0, "info"), named.text(2, "info")),
+            ("info,web=debug".into(), "trace,web=debug".into())
+        );
         let (before, second) = named.set("web", "trace").unwrap();
         assert_eq!(before, Some("debug"));
         assert!(!named.end("web", first, None), "there was a later change");
@@ -216,7 +219,10 @@ mod tests {
         named.set(ROOT, "error").unwrap();
         named.set("a.b", "warn").unwrap();
         assert_eq!(named.text(0, "info"), "error,a::b=warn,web=debug");
-        assert_eq!((&*named.all(0, "info")[ROOT], &*named.all(0, "info")["node"]), ("ERROR", "ERROR (inherited)"));
+        assert_eq!(
+            (&*named.all(0, "info")[ROOT], &*named.all(0, "info")["node"]),
+            ("ERROR", "ERROR (inherited)")
+        );
         assert!(EnvFilter::try_new(named.text(0, "info")).is_ok());
         for i in 0..LOGGERS_MAX {
             named.set(&format!("l{i}"), "info");

@@ -62,10 +62,16 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let mut rng = system_rng();
     let machine = Master::new(config, &records, Now::new(now(), &mut rng));
     let (link, mut exits) = Link::new(advertised, here.clone());
-    let (hub, mut closed) =
-        Hub::new(Style { frame: endpoints::master::frame, media_type: api::call::media_type, last_words: |_, _| None });
-    let operator_style =
-        Style { frame: endpoints::master::operator_event, media_type: api::call::media_type, last_words: |_, _| None };
+    let (hub, mut closed) = Hub::new(Style {
+        frame: endpoints::master::frame,
+        media_type: api::call::media_type,
+        last_words: |_, _| None,
+    });
+    let operator_style = Style {
+        frame: endpoints::master::operator_event,
+        media_type: api::call::media_type,
+        last_words: |_, _| None,
+    };
     let (operator, mut operator_closed) = Hub::new(operator_style);
     let artist = Arc::default();
     let drawing = Arc::clone(&artist);

@@ -175,7 +175,11 @@ async fn a_slow_client_hears_why_it_is_cut() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
-    assert_eq!((handle.waiting(), handle.send(event)), (1, Err(SendError::Gone)), "nothing else waits for it");
+    assert_eq!(
+        (handle.waiting(), handle.send(event)),
+        (1, Err(SendError::Gone)),
+        "nothing else waits for it"
+    );
     let mut heard = Vec::new();
     while !heard.ends_with(b"0\r\n\r\n") {
         let read = tokio::time::timeout(Duration::from_secs(10), socket.read_buf(&mut heard)).await;

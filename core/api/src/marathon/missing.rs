@@ -97,7 +97,10 @@ mod tests {
                     "volumes": [{ "secret": "s" }, { "external": {} }] } }),
                 vec![EXTERNAL, SECRET_VOLUMES, SECCOMP, IPC],
             ),
-            (json!({ "env": { "A": "b", "S": { "secret": "s" } }, "executor": "/x" }), vec![SECRETS, "custom executors"]),
+            (
+                json!({ "env": { "A": "b", "S": { "secret": "s" } }, "executor": "/x" }),
+                vec![SECRETS, "custom executors"],
+            ),
             (json!({ "check": { "http": { "scheme": "https" } } }), vec![TLS_CHECKS]),
             (json!({ "healthChecks": [{ "protocol": "MESOS_HTTPS" }], "check": { "http": {} } }), vec![]),
             (json!({ "containers": [{ "exec": run, "linuxInfo": {} }], "linuxInfo": {} }), vec![]),

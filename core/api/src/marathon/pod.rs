@@ -40,7 +40,8 @@ pub fn pod(fields: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
 
 /// Unknown fields are passed over; this one would be missed.
 fn scaling_itself(pod: &Map<String, Value>) -> Vec<V> {
-    let there = |of: Option<&Value>| of.and_then(|of| of.get("autoscale")).is_some_and(|value| !value.is_null());
+    let there =
+        |of: Option<&Value>| of.and_then(|of| of.get("autoscale")).is_some_and(|value| !value.is_null());
     let at = [
         (pod.get("autoscale").is_some_and(|value| !value.is_null()), "/autoscale"),
         (there(pod.get("scaling")), "/scaling/autoscale"),

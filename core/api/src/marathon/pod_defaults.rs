@@ -71,7 +71,9 @@ pub fn inherit_pod(pod: &mut Map<String, Value>, groups: &[&Map<String, Value>])
             }
             "constraints" => {
                 let more: Vec<Value> = value.as_array().into_iter().flatten().map(as_object).collect();
-                let Some(into) = inside(pod, "scheduling").and_then(|s| inside(s, "placement")) else { continue };
+                let Some(into) = inside(pod, "scheduling").and_then(|s| inside(s, "placement")) else {
+                    continue;
+                };
                 match into.entry("constraints").or_insert(json!([])) {
                     Value::Array(list) => list.extend(more.iter().cloned()),
                     nothing @ Value::Null => *nothing = more.clone().into(),
@@ -189,7 +191,8 @@ mod tests {
     #[test]
     fn a_pod_has_what_its_groups_say_in_its_own_words_and_gives_it_back() {
         let object = |value: Value| value.as_object().unwrap().clone();
-        let outer = object(json!({ "env": { "A": "outer", "B": "outer" }, "cpus": 0.5, "mem": 64, "maxFailures": 3,
+        let outer =
+            object(json!({ "env": { "A": "outer", "B": "outer" }, "cpus": 0.5, "mem": 64, "maxFailures": 3,
             "constraints": [["rack", "LIKE", "a"], ["hostname", "UNIQUE"]] }));
         let inner = object(json!({ "env": { "B": "inner" }, "labels": { "team": "x" }, "cpus": 0.25 }));
         let said = object(json!({ "id": "/g/h/p", "environment": { "C": "own" },

@@ -403,7 +403,9 @@ fn below(shape: &Shape, at: &str, all: &mut Vec<String>) {
         }
         Shape::List(item, ..) | Shape::Table(item) => below(item, at, all),
         Shape::Either(shapes) => shapes.iter().for_each(|shape| below(shape, at, all)),
-        Shape::Tagged(_, _, first, second) => [first, second].into_iter().for_each(|shape| below(shape, at, all)),
+        Shape::Tagged(_, _, first, second) => {
+            [first, second].into_iter().for_each(|shape| below(shape, at, all))
+        }
         Shape::Keyed(shapes) => shapes.iter().for_each(|(_, shape)| below(shape, at, all)),
         _ => {}
     }

@@ -105,8 +105,8 @@ fn pods_have_what_their_groups_say_and_get_what_changes_of_it() {
     let said = json!({ "id": "/g", "defaults": { "env": { "TIER": "prod", "LOG": "info" }, "labels": { "team": "g" }, "cpus": 0.25,
         "constraints": [["hostname", "UNLIKE", "host-0"]], "maxFailures": 3 } });
     assert_eq!(world.command(group("/", said)).status, 200);
-    let answer =
-        world.command(Command::CreatePod { pod: pod(json!({ "environment": { "LOG": "debug" } })), force: false });
+    let answer = world
+        .command(Command::CreatePod { pod: pod(json!({ "environment": { "LOG": "debug" } })), force: false });
     assert_eq!(answer.status, 201, "{answer:?}");
     world.run(10);
     let p = shown_pod(&world);

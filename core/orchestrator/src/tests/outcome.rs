@@ -189,7 +189,8 @@ fn what_was_ended_for_its_checks_is_the_last_failure() {
     world.restart();
     assert_eq!(world.machine().last_failure("/sick").unwrap().message, failure.message);
     // by its agent
-    let check = json!({ "protocol": "MESOS_HTTP", "path": "/up", "portIndex": 0, "maxConsecutiveFailures": 2 });
+    let check =
+        json!({ "protocol": "MESOS_HTTP", "path": "/up", "portIndex": 0, "maxConsecutiveFailures": 2 });
     world.command(create("/agent", json!({ "healthChecks": [check] })));
     world.run(10);
     let instance = world.machine().instances_of("/agent").next().unwrap().clone();

@@ -51,8 +51,9 @@ impl Orchestrator {
             part.healthy = status.healthy;
         }
         // its agent ended it for its check; the others go with it
-        let sick = (part.ended.is_some() && failure.is_none() && !before.ending && status.healthy == Some(false))
-            .then(|| part.clone());
+        let sick =
+            (part.ended.is_some() && failure.is_none() && !before.ending && status.healthy == Some(false))
+                .then(|| part.clone());
         let container = status.container_status.as_ref().and_then(|c| c.container_id.as_ref());
         if let Some(id) = container {
             part.container_id = Some(id.value.clone());
@@ -103,7 +104,8 @@ impl Orchestrator {
         let containers = spec.iter().filter_map(|spec| spec.pod.as_ref()).flat_map(|pod| &pod.containers);
         let check = containers.filter(|c| c.name == part.container).find_map(|c| c.health.as_ref());
         let own = part.task == status.task_id.value;
-        let end = part.end.as_ref().map(|end| end.message.as_str()).or(status.message.as_deref().filter(|_| own));
+        let end =
+            part.end.as_ref().map(|end| end.message.as_str()).or(status.message.as_deref().filter(|_| own));
         let reason = crate::health::by_agent(check, &instance.ports, end);
         format!("container {}: {reason}", part.container)
     }
