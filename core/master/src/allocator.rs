@@ -9,6 +9,7 @@ mod cycle;
 mod events;
 mod explain;
 mod filters;
+mod fits;
 mod ids;
 mod invariants;
 mod later;
@@ -33,6 +34,7 @@ use agents::Agent;
 use base::Time;
 use cycle::Dirty;
 use filters::{AgentIx, Filters};
+use fits::Fits;
 use ids::Ids;
 use later::Later;
 use marks::Marks;
@@ -40,7 +42,7 @@ use members::Clients;
 use model::resources::{Name, Resources};
 use roles::{Slab, Tree};
 use sorter::ClientIx;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A framework and its place in every role it is or was in. What every event looks at is one line of memory.
 #[derive(Debug)]
@@ -70,6 +72,9 @@ pub struct Allocator {
     frameworks: Slab<Framework>,
     framework_ids: Ids,
     filters: Filters,
+    fits: Fits,
+    /// Roles where a framework has least offers of its own, and how many have.
+    own_least: BTreeMap<String, u32>,
     quotas: quota::Quotas,
     /// Active agents where something is free.
     with_free: Marks,
@@ -97,6 +102,8 @@ impl Allocator {
             frameworks: Slab::new(),
             framework_ids: Ids::default(),
             filters: Filters::default(),
+            fits: Fits::new(),
+            own_least: BTreeMap::new(),
             with_free: Marks::default(),
             dirty: Dirty::default(),
             changes: 0,

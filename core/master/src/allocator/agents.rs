@@ -2,7 +2,7 @@
 //!
 //! Never lets more go than is free. An agent may hold more than it has (it shrank): then nothing is free until it fits.
 
-use super::{Traits, filters::Refusal, quota, sorter::ClientIx};
+use super::{Traits, filters::Refusal, fits::KindIx, quota, sorter::ClientIx};
 use model::resources::Resources;
 use smallvec::SmallVec;
 use std::{borrow::Cow, sync::Arc};
@@ -18,6 +18,8 @@ pub(super) struct Agent {
     pub id: Arc<str>,
     /// What few events look at.
     pub more: Box<More>,
+    /// Who may be offered it, by constraints (see `fits`).
+    pub kind: KindIx,
     pub hierarchical_roles: bool,
     pub remote_region: bool,
     /// Whether offers may be made of it.
@@ -51,10 +53,11 @@ pub(super) struct More {
 }
 
 impl Agent {
-    pub(super) fn new(id: Arc<str>, terms: super::AgentTerms) -> Self {
+    pub(super) fn new(id: Arc<str>, terms: super::AgentTerms, kind: KindIx) -> Self {
         let mut agent = Self {
             id,
             more: Box::new(More { traits: terms.traits, counted: [0; quota::QUOTA_KINDS_MAX] }),
+            kind,
             hierarchical_roles: terms.hierarchical_roles,
             remote_region: terms.remote_region,
             active: true,

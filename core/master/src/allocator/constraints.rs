@@ -109,6 +109,15 @@ impl Constraints {
     pub fn said(&self) -> &OfferConstraints {
         &self.said
     }
+    /// Whether they say anything of a role.
+    pub(super) fn concern(&self, role: &str) -> bool {
+        self.roles.contains_key(role)
+    }
+    /// Whether they ask for an agent's host name in a role.
+    pub(super) fn ask_for_names(&self, role: &str) -> bool {
+        let mut all = self.roles.get(role).into_iter().flatten().flatten();
+        all.any(|constraint| matches!(constraint.selector, Selector::Hostname))
+    }
     /// Whether an agent may be offered in a role.
     pub fn admit(&self, role: &str, agent: &Traits) -> bool {
         let Some(groups) = self.roles.get(role) else { return true };

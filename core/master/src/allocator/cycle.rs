@@ -70,18 +70,24 @@ impl Allocator {
         if std::mem::take(&mut self.dirty.everywhere) {
             self.with_free.iter().for_each(|ix| self.dirty.agents.insert(ix));
         }
+        // Whether so many clients may take something anywhere that they are not told apart.
+        let mut many = false;
         for role in std::mem::take(&mut self.dirty.limited) {
-            self.dirty.clients.extend(self.tree.seated(&role));
+            if self.tree.seated_count(&role) > FEW {
+                many = true;
+            } else {
+                self.dirty.clients.extend(self.tree.seated(&role));
+            }
         }
         let clients = std::mem::take(&mut self.dirty.clients);
         let pairs = std::mem::take(&mut self.dirty.pairs);
-        if !clients.is_empty() {
+        if many || !clients.is_empty() {
             self.changes = self.changes.wrapping_add(1);
         }
         // Each agent once, with whether everyone is to be asked.
         let mut agents: Vec<(AgentIx, bool)> = Vec::new();
         let seldom = |agent: &AgentIx| !self.dirty.agents.contains(*agent);
-        if clients.is_empty() {
+        if clients.is_empty() && !many {
             agents.extend(pairs.iter().map(|(agent, _)| *agent).filter(seldom).map(|agent| (agent, false)));
             agents.dedup();
         } else {
@@ -106,12 +112,12 @@ impl Allocator {
                 self.touch(&agents[at..agents.len().min(at + AHEAD)]);
             }
             let mut few: Vec<ClientIx> = Vec::new();
-            if !everyone {
+            if !everyone && !many {
                 let low = (ix, ClientIx(0));
                 let pairs = pairs.range(low..=(ix, ClientIx(u32::MAX))).map(|(_, client)| *client);
                 few.extend(clients.iter().copied().chain(pairs).take(FEW + 1));
             }
-            let few = (!everyone && few.len() <= FEW).then_some(few);
+            let few = (!everyone && !many && few.len() <= FEW).then_some(few);
             if few.is_none() && self.is_left(ix) {
                 continue;
             }
@@ -151,23 +157,26 @@ impl Allocator {
         while !self.agents[ix].free.is_empty() {
             let agent = &self.agents[ix];
             let mut taken = Cow::Owned(Resources::new());
-            let mut takes = |client: ClientIx| match self.gate(agent, client, round) {
-                Ok(resources) => {
-                    taken = resources;
-                    true
+            let away = self.fits.kept_away(agent.kind);
+            let mut takes = |client: ClientIx| {
+                // The same as the gate says, and sooner.
+                if away.is_some_and(|away| away.contains(client.0)) {
+                    return false;
                 }
-                Err(_) => false,
+                match self.gate(agent, client, round) {
+                    Ok(resources) => {
+                        taken = resources;
+                        true
+                    }
+                    Err(_) => false,
+                }
             };
             let next = match &mut few {
                 None if self.tree.is_random() => self.tree.first_at_random(rng, &mut takes),
-                None if self.quotas.is_empty() => self.tree.first(&|_| true, &mut takes),
-                None => {
-                    let open = |role: &Node| self.is_open(agent, role, round);
-                    match round {
-                        Round::Guarantees => self.tree.first_among(self.quotas.short(), &open, &mut takes),
-                        Round::Shares => self.tree.first(&open, &mut takes),
-                    }
-                }
+                None => match self.fits.few(agent.kind) {
+                    Some(suited) => self.tree.first_of(suited, &mut takes),
+                    None => self.first(agent, round, &mut takes),
+                },
                 Some(few) if self.tree.is_random() => {
                     self.tree.first_at_random(rng, &mut |client| few.contains(&client) && takes(client))
                 }
@@ -202,9 +211,31 @@ impl Allocator {
         }
     }
 
+    /// The first in the order of a round that takes something of an agent.
+    fn first(
+        &self,
+        agent: &Agent,
+        round: Round,
+        takes: &mut impl FnMut(ClientIx) -> bool,
+    ) -> Option<ClientIx> {
+        if self.quotas.is_empty() {
+            return self.tree.first(&|_| true, takes);
+        }
+        let open = |role: &Node| self.is_open(agent, role, round);
+        match round {
+            Round::Guarantees => self.tree.first_among(self.quotas.short(), &open, takes),
+            Round::Shares => self.tree.first(&open, takes),
+        }
+    }
+
     /// Whether a quota leaves anything of an agent to the clients of a role, whoever they are.
     fn is_open(&self, agent: &Agent, role: &Node, round: Round) -> bool {
-        !agent.uniform || !self.quotas.cut(Cow::Borrowed(&agent.free), &role.path, round).is_empty()
+        if !agent.uniform {
+            return true;
+        }
+        let cut = self.quotas.cut(Cow::Borrowed(&agent.free), &role.path, round);
+        // Of a role at its limit there are ports and disk left, which are too little for an offer.
+        !cut.is_empty() && (holds_one_of(&cut, &self.least) || self.own_least.contains_key(&*role.path))
     }
 
     fn offerable(&self, ix: AgentIx, client: ClientIx, resources: Resources) -> Offerable {
@@ -260,7 +291,7 @@ impl Allocator {
         round: Round,
     ) -> Result<Cow<'a, Resources>, Stage> {
         let Some(seat) = self.tree.clients.get(client.0) else { return Err(Stage::FrameworkInactive) };
-        self.admit(agent, seat)?;
+        self.admit(agent, client, seat)?;
         let role = &self.tree.nodes[seat.node].path;
         let free = self.usable(agent, seat, role);
         // What is shared is offered beside something else, never alone: it stays free and would be offered for ever.
@@ -290,7 +321,7 @@ impl Allocator {
     }
 
     /// Whether client and agent go together at all, whatever is free.
-    fn admit(&self, agent: &Agent, seat: &Client) -> Result<(), Stage> {
+    fn admit(&self, agent: &Agent, client: ClientIx, seat: &Client) -> Result<(), Stage> {
         let framework = &self.frameworks[seat.framework];
         let caps = framework.capabilities;
         if !framework.active {
@@ -310,13 +341,12 @@ impl Allocator {
         } else if !framework.picky {
             Ok(())
         } else {
-            let role = &self.tree.nodes[seat.node].path;
-            match &framework.terms.constraints {
-                Some(constraints) if !constraints.admit(role, &agent.more.traits) => {
-                    Err(Stage::ConstraintsUnmet)
-                }
-                _ => Ok(()),
-            }
+            let fits = self.fits.is_for(agent.kind, client).unwrap_or_else(|| {
+                let role = &self.tree.nodes[seat.node].path;
+                let constraints = framework.terms.constraints.as_ref();
+                constraints.is_none_or(|constraints| constraints.admit(role, &agent.more.traits))
+            });
+            if fits { Ok(()) } else { Err(Stage::ConstraintsUnmet) }
         }
     }
 

@@ -15,7 +15,8 @@ impl Allocator {
         self.quotas.seen(&terms.total);
         self.tree.change_total(&Resources::new(), &terms.total);
         self.quotas.reserved(&terms.total, 1);
-        let ix = self.agents.insert(Agent::new(id.into(), terms));
+        let kind = self.fits.enter(&terms.traits);
+        let ix = self.agents.insert(Agent::new(id.into(), terms, kind));
         self.agent_ids.insert(ix, |place| &self.agents[place].id);
         for (framework, role, resources) in used.iter().filter(|(_, _, resources)| !resources.is_empty()) {
             let framework = self.framework(framework);
@@ -41,7 +42,10 @@ impl Allocator {
     /// Its attributes, its name or what it understands changed: what was declined there does not hold.
     pub fn update_agent_terms(&mut self, id: &str, terms: AgentTerms) -> bool {
         let Some(ix) = self.agent_of(id) else { return false };
+        let kind = self.fits.enter(&terms.traits);
+        self.fits.leave(self.agents[ix].kind);
         let agent = &mut self.agents[ix];
+        agent.kind = kind;
         (agent.more.traits, agent.hierarchical_roles, agent.remote_region) =
             (terms.traits, terms.hierarchical_roles, terms.remote_region);
         self.filters.drop_agent(&mut self.agents, ix);
@@ -163,6 +167,7 @@ impl Allocator {
         self.dirty.forget_agent(ix);
         self.later.dirty.forget_agent(ix);
         let Some(agent) = self.agents.remove(ix) else { return };
+        self.fits.leave(agent.kind);
         self.tree.change_total(&agent.total, &Resources::new());
         self.quotas.reserved(&agent.total, -1);
         self.quotas.freed(&agent.more.counted, &[0; quota::QUOTA_KINDS_MAX]);

@@ -42,6 +42,12 @@ impl Allocator {
         }
         assert!(holds.is_empty(), "only clients hold something");
         self.check_quotas();
+        self.fits.check(&self.agents, self.tree.clients.iter().map(|(ix, _)| ClientIx(ix)));
+        let mut own_least = BTreeMap::<String, u32>::new();
+        for role in self.frameworks.iter().flat_map(|(_, framework)| framework.terms.min_allocatable.keys()) {
+            *own_least.entry(role.clone()).or_default() += 1;
+        }
+        assert_eq!(own_least, self.own_least, "who has least offers of its own");
         self.filters.check(&self.agents);
         self.tree.check();
     }

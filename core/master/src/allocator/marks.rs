@@ -8,6 +8,9 @@ pub(super) struct Marks {
 }
 
 impl Marks {
+    pub(super) const fn new() -> Self {
+        Self { words: Vec::new(), count: 0 }
+    }
     pub(super) fn insert(&mut self, number: u32) {
         let at = number as usize / 64;
         if at >= self.words.len() {

@@ -51,9 +51,21 @@ impl Allocator {
         let other = framework.terms.capabilities != terms.capabilities
             || framework.terms.min_allocatable != terms.min_allocatable
             || framework.terms.constraints != terms.constraints;
+        for role in framework.terms.min_allocatable.keys() {
+            if let Some(count) = self.own_least.get_mut(role) {
+                *count -= 1;
+                if *count == 0 {
+                    self.own_least.remove(role);
+                }
+            }
+        }
+        for role in terms.min_allocatable.keys() {
+            *self.own_least.entry(role.clone()).or_default() += 1;
+        }
         *framework.terms = terms;
         let framework = &self.frameworks[ix];
         for (role, client) in framework.clients.clone().0 {
+            self.fits.constrain(client, &role, self.frameworks[ix].terms.constraints.as_ref());
             let terms = &self.frameworks[ix].terms;
             let subscribed = terms.roles.iter().any(|other| **other == *role);
             let suppressed = terms.suppressed.iter().any(|other| **other == *role);
@@ -145,7 +157,7 @@ impl Allocator {
     fn prune(&mut self, ix: u32) {
         let framework = &mut self.frameworks[ix];
         let (tree, filters, agents) = (&mut self.tree, &mut self.filters, &mut self.agents);
-        let (dirty, later) = (&mut self.dirty, &mut self.later.dirty);
+        let (dirty, later, fits) = (&mut self.dirty, &mut self.later.dirty, &mut self.fits);
         framework.clients.0.retain(|(_, client)| {
             let keep = tree.clients.get(client.0).is_some_and(|seat| seat.subscribed || seat.holds > 0);
             if !keep {
@@ -153,6 +165,7 @@ impl Allocator {
                 dirty.clients.remove(client);
                 later.clients.remove(client);
                 dirty.pairs.retain(|(_, other)| other != client);
+                fits.forget(*client);
                 tree.leave(*client);
             }
             keep
@@ -184,6 +197,8 @@ impl Allocator {
             return client;
         }
         let (client, role) = self.tree.join(framework, role);
+        let terms = &self.frameworks[framework].terms;
+        self.fits.constrain(client, &role, terms.constraints.as_ref());
         self.frameworks[framework].clients.insert(role, client);
         client
     }

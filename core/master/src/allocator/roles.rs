@@ -210,6 +210,10 @@ impl Tree {
     pub(super) fn node_of(&self, role: &str) -> Option<NodeIx> {
         self.paths.get(role).copied()
     }
+    /// How many clients take part, of a role and everything below.
+    pub(super) fn seated_count(&self, role: &str) -> usize {
+        self.node_of(role).map_or(0, |ix| self.nodes[ix].seated as usize)
+    }
     /// Clients that take part, of a role and everything below.
     pub(super) fn seated(&self, role: &str) -> Vec<ClientIx> {
         let mut seated = Vec::new();

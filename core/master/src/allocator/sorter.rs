@@ -223,6 +223,21 @@ impl Tree {
         order.sort_unstable();
         order.iter().find_map(|(_, ix)| self.first_below(&self.nodes[*ix], open, takes))
     }
+    /// As `first`, of these clients alone, each named once.
+    pub(super) fn first_of(
+        &self,
+        clients: impl Iterator<Item = ClientIx>,
+        takes: &mut impl FnMut(ClientIx) -> bool,
+    ) -> Option<ClientIx> {
+        let seated = clients.filter_map(|ix| Some((ix, self.clients.get(ix.0).filter(|client| client.seated)?)));
+        let mut few: Vec<_> = seated.map(|(ix, client)| (client.key, ix, client.node)).collect();
+        if few.iter().all(|(_, _, node)| *node == few[0].2) {
+            few.sort_unstable();
+        } else {
+            few.sort_by_cached_key(|(_, ix, _)| self.standing(*ix));
+        }
+        few.into_iter().map(|(_, ix, _)| ix).find(|ix| takes(*ix))
+    }
     fn first_below(
         &self,
         node: &Node,

@@ -59,6 +59,12 @@ enum Event {
         id: usize,
         total: usize,
     },
+    /// What its attributes are, and what it has.
+    UpdateTerms {
+        id: usize,
+        rack: usize,
+        total: usize,
+    },
     RemoveAgent(usize),
     AgentActive(usize, bool),
     Recover {
@@ -98,7 +104,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => framework.clone().prop_map(Event::RemoveFramework),
         2 => (framework.clone(), any::<bool>()).prop_map(|(id, on)| Event::Active(id, on)),
         3 => (agent.clone(), total.clone()).prop_map(|(id, total)| Event::AddAgent { id, total }),
-        1 => (agent.clone(), total).prop_map(|(id, total)| Event::UpdateAgent { id, total }),
+        1 => (agent.clone(), total.clone()).prop_map(|(id, total)| Event::UpdateAgent { id, total }),
+        1 => (agent.clone(), 0..2usize, total)
+            .prop_map(|(id, rack, total)| Event::UpdateTerms { id, rack, total }),
         1 => agent.clone().prop_map(Event::RemoveAgent),
         2 => (agent.clone(), any::<bool>()).prop_map(|(id, on)| Event::AgentActive(id, on)),
         12 => (any::<prop::sample::Index>(), any::<bool>(), refuse)
@@ -147,21 +155,38 @@ fn one(item: &Item) -> Resources {
     std::iter::once(item.clone()).collect()
 }
 
-/// The third framework wants only one agent in role `x`.
-fn constraints() -> Arc<Constraints> {
+/// The first framework takes everything; the second wants agents of one rack; the third one agent in role `x`, and another
+/// rack in all others; the last two racks in turns.
+fn constraints(id: &str, roles: u8) -> Option<Arc<Constraints>> {
     use scheduler::{
         AttributeConstraint, OfferConstraints, attribute_constraint as ac, offer_constraints as oc,
     };
-    let mut selector = ac::Selector::default();
-    selector.pseudoattribute_type = Some(ac::selector::PseudoattributeType::Hostname.into());
-    let text_equals = Some(ac::predicate::TextEquals { value: "host-1".into() });
-    let predicate = ac::Predicate { text_equals, ..Default::default() };
-    let group = oc::role_constraints::Group {
-        attribute_constraints: vec![AttributeConstraint { selector, predicate }],
+    let wanting = |name: Option<&str>, value: &str| {
+        let mut selector = ac::Selector { attribute_name: name.map(str::to_owned), ..Default::default() };
+        if name.is_none() {
+            selector.pseudoattribute_type = Some(ac::selector::PseudoattributeType::Hostname.into());
+        }
+        let text_equals = Some(ac::predicate::TextEquals { value: value.into() });
+        let predicate = ac::Predicate { text_equals, ..Default::default() };
+        let attribute_constraints = vec![AttributeConstraint { selector, predicate }];
+        oc::RoleConstraints { groups: vec![oc::role_constraints::Group { attribute_constraints }] }
     };
-    let role = oc::RoleConstraints { groups: vec![group] };
-    let said = OfferConstraints { role_constraints: [("x".to_owned(), role)].into() };
-    Arc::new(Constraints::new(&said).unwrap())
+    let of_role = |role: &str| match (id, role) {
+        ("f1", _) => wanting(Some("rack"), "r1"),
+        ("f2", "x") => wanting(None, "host-1"),
+        ("f2", _) => wanting(Some("rack"), "r0"),
+        _ => wanting(Some("rack"), if roles.is_multiple_of(2) { "r0" } else { "r1" }),
+    };
+    let role_constraints = ROLES.iter().map(|role| (role.to_string(), of_role(role))).collect();
+    (id != "f0").then(|| Arc::new(Constraints::new(&OfferConstraints { role_constraints }).unwrap()))
+}
+
+/// A name, and a rack.
+fn traits(id: usize, rack: usize) -> Traits {
+    let mut attribute = mesos::Attribute { name: "rack".into(), ..Default::default() };
+    attribute.set_type(mesos::value::Type::Text);
+    attribute.text = Some(mesos::value::Text { value: format!("r{rack}") });
+    Traits { hostname: format!("host-{id}"), attributes: vec![attribute], ..Default::default() }
 }
 
 struct World {
@@ -203,7 +228,7 @@ impl World {
                 let total = parse(TOTALS[total]);
                 // Sometimes it comes with something that a framework uses already.
                 let used = if id == 3 { vec![("f0", "x", parse("cpus:1;mem:10"))] } else { Vec::new() };
-                let traits = Traits { hostname: format!("host-{id}"), ..Default::default() };
+                let traits = traits(id, id % 2);
                 let terms = AgentTerms {
                     total: total.clone(),
                     hierarchical_roles: true,
@@ -224,6 +249,21 @@ impl World {
                 );
                 if let Some(agent) = self.reference.agents.get_mut(&a(id)) {
                     agent.total = total;
+                }
+            }
+            Event::UpdateTerms { id, rack, total } => {
+                let (total, traits) = (parse(TOTALS[total]), traits(id, rack));
+                let terms = AgentTerms {
+                    total: total.clone(),
+                    hierarchical_roles: true,
+                    traits: traits.clone(),
+                    ..Default::default()
+                };
+                let known = self.real.update_agent_terms(&a(id), terms);
+                assert_eq!(known, self.reference.agents.contains_key(&a(id)));
+                if let Some(agent) = self.reference.agents.get_mut(&a(id)) {
+                    (agent.total, agent.traits) = (total, traits);
+                    self.reference.drop_refusals(|refusal| refusal.agent == a(id));
                 }
             }
             Event::RemoveAgent(id) => {
@@ -262,14 +302,14 @@ impl World {
         }
     }
     fn framework(&mut self, id: &str, roles: u8, suppressed: u8, add: bool) {
-        let (roles, suppressed) = (chosen(roles), chosen(suppressed));
+        let (mask, roles, suppressed) = (roles, chosen(roles), chosen(suppressed));
         let known = Framework {
             active: true,
             roles: roles.clone(),
             suppressed: suppressed.clone(),
             shared: matches!(id, "f0" | "f1"),
             refinement: id != "f1",
-            constraints: (id == "f2").then(constraints),
+            constraints: constraints(id, mask),
             least: match id {
                 "f3" => [("x".to_owned(), vec![milli(&[("cpus", 2)])]), ("w".to_owned(), vec![])].into(),
                 _ => Default::default(),

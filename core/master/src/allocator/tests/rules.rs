@@ -137,6 +137,18 @@ fn what_a_role_gives_back_under_its_limit_it_may_take_elsewhere() {
 }
 
 #[test]
+fn what_is_left_beyond_a_limit_is_for_those_alone_whom_less_suffices() {
+    let mut world = World::with(&[("f", "x")], &[]);
+    assert!(world.allocator.set_quota("x", quota(&[], &[("cpus", 0), ("mem", 0)])));
+    world.allocator.add_agent("a", agent("cpus:4;mem:400;disk:10;ports:[1-9]"), &[]);
+    assert!(world.allocate().is_empty(), "disk and ports are no offer");
+    let mut content = roles(&["x"]);
+    content.min_allocatable.insert("x".into(), Vec::new());
+    world.allocator.add_framework("content", content, true);
+    assert_eq!(world.given(), ["content a disk:10; ports:[1-9]"]);
+}
+
+#[test]
 fn refined_reservations_are_for_those_who_understand_them() {
     let total = parse("cpus:1;mem:100") + &refined("cpus(x):2", "x/y", None);
     let terms = |total: &Resources| {
