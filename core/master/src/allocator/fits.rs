@@ -208,8 +208,12 @@ impl Fits {
             let (kind, traits) = (&self.kinds[agent.kind], &agent.more.traits);
             assert_eq!(*kind.seen, Seen::of(traits), "{} is of its kind", agent.id);
             *count.entry(agent.kind).or_default() += 1;
-            let met: BTreeSet<_> =
-                self.kept.iter().filter(|(_, (role, all))| all.admit(role, traits)).map(|(c, _)| *c).collect();
+            let met: BTreeSet<_> = self
+                .kept
+                .iter()
+                .filter(|(_, (role, all))| all.admit(role, traits))
+                .map(|(c, _)| *c)
+                .collect();
             for client in self.kept.keys() {
                 assert_eq!(self.is_for(agent.kind, *client), Some(met.contains(client)), "{}", agent.id);
             }
@@ -270,10 +274,16 @@ mod tests {
         assert_ne!(one, third);
         let role: Arc<str> = "r".into();
         fits.constrain(ClientIx(7), &role, Some(&on_rack("a")));
-        assert_eq!((fits.is_for(one, ClientIx(7)), fits.is_for(third, ClientIx(7))), (Some(true), Some(false)));
+        assert_eq!(
+            (fits.is_for(one, ClientIx(7)), fits.is_for(third, ClientIx(7))),
+            (Some(true), Some(false))
+        );
         assert!(fits.kept_away(third).is_some_and(|out| out.contains(7)) && fits.kept_away(one).is_none());
         fits.constrain(ClientIx(7), &role, Some(&on_rack("b")));
-        assert_eq!((fits.is_for(one, ClientIx(7)), fits.is_for(third, ClientIx(7))), (Some(false), Some(true)));
+        assert_eq!(
+            (fits.is_for(one, ClientIx(7)), fits.is_for(third, ClientIx(7))),
+            (Some(false), Some(true))
+        );
         fits.constrain(ClientIx(7), &role, None);
         assert_eq!((fits.is_for(one, ClientIx(7)), fits.is_for(third, ClientIx(7))), (None, None));
         // What concerns another role alone says nothing of this one.

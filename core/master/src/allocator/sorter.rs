@@ -229,7 +229,8 @@ impl Tree {
         clients: impl Iterator<Item = ClientIx>,
         takes: &mut impl FnMut(ClientIx) -> bool,
     ) -> Option<ClientIx> {
-        let seated = clients.filter_map(|ix| Some((ix, self.clients.get(ix.0).filter(|client| client.seated)?)));
+        let seated =
+            clients.filter_map(|ix| Some((ix, self.clients.get(ix.0).filter(|client| client.seated)?)));
         let mut few: Vec<_> = seated.map(|(ix, client)| (client.key, ix, client.node)).collect();
         if few.iter().all(|(_, _, node)| *node == few[0].2) {
             few.sort_unstable();
