@@ -1,6 +1,7 @@
 //! What the machine needs to know of a pod besides what it shares with apps: its containers. Read once, pure and total.
 
 use crate::{
+    backoff::Policy,
     read::{
         asked_path, flag, list, map, number, port, read_fetch, read_placement, read_preference, seconds,
         text, texts, unsupported, whole,
@@ -95,15 +96,13 @@ impl Spec {
         let scheduling = part(pod, "scheduling");
         let (backoff, placement) = (part(&scheduling, "backoff"), part(&scheduling, "placement"));
         let every = part(pod, "scaling").get("kind").and_then(Value::as_str) == Some("every");
-        let most = number(&backoff, "maxLaunchDelay", 300.0) as u64;
         let app = json!({
             "id": pod.get("id"), "version": pod.get("version"), "versionInfo": pod.get("versionInfo"),
             "instances": part(pod, "scaling").get("instances"), "role": pod.get("role"), "labels": pod.get("labels"),
             "env": pod.get("environment"), "user": pod.get("user"), "networks": pod.get("networks"),
-            "acceptedResourceRoles": placement.get("acceptedResourceRoles"), "maxLaunchDelaySeconds": most,
+            "acceptedResourceRoles": placement.get("acceptedResourceRoles"),
             "upgradeStrategy": scheduling.get("upgrade"), "killSelection": scheduling.get("killSelection"),
-            "unreachableStrategy": scheduling.get("unreachableStrategy"), "backoffSeconds": backoff.get("backoff"),
-            "backoffFactor": backoff.get("backoffFactor"),
+            "unreachableStrategy": scheduling.get("unreachableStrategy"),
             "deploymentTimeoutSeconds": scheduling.get("deploymentTimeoutSeconds"),
             "maxFailures": scheduling.get("maxFailures"), "onFailure": scheduling.get("onFailure"),
             "stagingTimeoutSeconds": scheduling.get("stagingTimeoutSeconds"),
@@ -119,10 +118,19 @@ impl Spec {
         let executor = amounts(&part(pod, "executorResources"), [0.1, 32.0, 10.0, 0.0]);
         let sum = |name: &str| -> f64 {
             let all = containers.iter().flat_map(|c| &c.amounts).chain(&executor);
-            all.filter(|(of, _)| *of == name).map(|(_, amount)| amount).sum()
+            // an empty sum of floats is -0
+            all.filter(|(of, _)| *of == name).fold(0.0, |sum, (_, amount)| sum + amount)
         };
         let volume = |v: &Value| Some((text(v, "name")?, text(v, "host")));
+        let wait = |name: &str, default: f64| {
+            Duration::try_from_secs_f64(number(&backoff, name, default)).unwrap_or_default()
+        };
         Self {
+            backoff: Some(Policy {
+                first: wait("backoff", 1.0),
+                factor: number(&backoff, "backoffFactor", 1.15),
+                most: wait("maxLaunchDelay", 300.0),
+            }),
             constraints,
             beside,
             preferences: list(&placement, "preferences").iter().map(read_preference).collect(),

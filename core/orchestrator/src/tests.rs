@@ -7,6 +7,7 @@ mod fields;
 mod line;
 mod outcome;
 mod placement;
+mod pod_fields;
 mod pods;
 mod residents;
 mod rollout;

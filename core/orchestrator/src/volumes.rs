@@ -53,6 +53,8 @@ pub struct VolumeSpec {
     pub size_max: Option<f64>,
     /// On the paths of disks.
     pub constraints: Vec<Constraint>,
+    /// Only on disks of this profile; none = on those that have none.
+    pub profile: Option<String>,
     /// Whether it can't be written.
     pub read_only: bool,
 }
@@ -79,10 +81,13 @@ impl VolumeSpec {
             kind: match text(info, "type").as_deref() {
                 Some("path") => DiskKind::Path,
                 Some("mount") => DiskKind::Mount,
+                // disks with profiles are mounted ones (VolumeConversion)
+                None if info.get("profileName").is_some_and(Value::is_string) => DiskKind::Mount,
                 _ => DiskKind::Root,
             },
             size_max: info.get("maxSize").and_then(Value::as_f64),
             constraints: constraints.collect(),
+            profile: text(info, "profileName"),
             read_only: text(volume, "mode").as_deref() == Some("RO") || flag(volume, "readOnly", false),
         })
     }
@@ -97,7 +102,8 @@ impl VolumeSpec {
         };
         let large = self.size_max.is_some_and(|most| kind == DiskKind::Mount && left > most);
         let refused = || self.constraints.iter().any(|c| c.refuses(root, &Counts::new(), 1).is_some());
-        kind == self.kind && left >= self.size && !large && !refused()
+        let profile = source.profile.as_deref().filter(|profile| !profile.is_empty());
+        kind == self.kind && profile == self.profile.as_deref() && left >= self.size && !large && !refused()
     }
 }
 
@@ -273,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_fits_by_kind_size_and_path() {
+    fn a_disk_fits_by_kind_size_path_and_profile() {
         let disk = |kind: source::Type, root: &str| Resource {
             name: "disk".into(),
             disk: Some(Box::new(DiskInfo {
@@ -289,11 +295,26 @@ mod tests {
         };
         let read = |info: Value| {
             let app = json!({ "container": { "volumes": [{ "containerPath": "d", "persistent": info }] } });
-            VolumeSpec::of_app(&app).remove(0)
+            let of_app = VolumeSpec::of_app(&app).remove(0);
+            let pod = json!({ "volumes": [{ "name": "d", "persistent": app["container"]["volumes"][0]["persistent"] }] });
+            assert_eq!(format!("{of_app:?}"), format!("{:?}", VolumeSpec::of_pod(&pod)[0]), "pods say it alike");
+            of_app
         };
         let mount = read(json!({ "type": "mount", "size": 10, "maxSize": 20 }));
         let on_ssd = read(json!({ "type": "path", "size": 10, "constraints": [["path", "LIKE", "/ssd.*"]] }));
+        let fast = read(json!({ "size": 10, "profileName": "fast" }));
+        let of_profile = |name: &str| {
+            let mut disk = disk(source::Type::Mount, "/m");
+            let source = disk.disk.as_mut().and_then(|disk| disk.source.as_mut());
+            source.unwrap().profile = Some(name.to_owned());
+            disk
+        };
         for (spec, disk, left, fits) in [
+            (&fast, of_profile("fast"), 15.0, true),
+            (&fast, of_profile("slow"), 15.0, false),
+            (&fast, disk(source::Type::Mount, "/m"), 15.0, false),
+            (&mount, of_profile("fast"), 15.0, false),
+            (&mount, of_profile(""), 15.0, true),
             (&mount, disk(source::Type::Mount, "/m"), 15.0, true),
             (&mount, disk(source::Type::Mount, "/m"), 25.0, false),
             (&mount, disk(source::Type::Mount, "/m"), 5.0, false),

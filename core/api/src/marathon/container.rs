@@ -146,7 +146,9 @@ pub(super) fn persistent_info(info: &Value, path: &str, add: Add<'_>) {
     if size <= 0.0 {
         add(&format!("{path}/size"), &format!("got {size}, expected more than 0"));
     }
-    let kind = text(info, "type").unwrap_or("root");
+    // disks with profiles are mounted ones (VolumeConversion)
+    let usual = if text(info, "profileName").is_some() { "mount" } else { "root" };
+    let kind = text(info, "type").unwrap_or(usual);
     if let Some(most) = number(info, "maxSize") {
         if kind != "mount" {
             add(path, "Only mount volumes can have maxSize");

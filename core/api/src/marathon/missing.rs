@@ -17,11 +17,18 @@ const SECRETS: &str = "secrets in the environment";
 const NETWORKS: &str = "networks other than the host's";
 const SECCOMP: &str = "seccomp profiles";
 const IPC: &str = "IPC settings";
+const PROFILES: &str = "volumes of type root with a profile";
 /// Mesos' CheckInfo has no scheme: it would be asked without TLS.
 const TLS_CHECKS: &str = "a 'check' over HTTPS (a health check may be)";
 
 fn there(of: &Value, name: &str) -> bool {
     of.get(name).is_some_and(|value| !value.is_null())
+}
+
+/// Disks of an agent's own have none.
+fn profiled_root(volumes: &[Value]) -> bool {
+    let info = |volume: &Value| volume.get("persistent").cloned().unwrap_or_default();
+    volumes.iter().map(info).any(|info| text(&info, "type") == Some("root") && there(&info, "profileName"))
 }
 
 fn off_host(of: &Map<String, Value>) -> bool {
@@ -53,6 +60,7 @@ fn of_app(app: &Map<String, Value>) -> Vec<(bool, &'static str)> {
         (volume("external"), EXTERNAL),
         (volume("secret"), SECRET_VOLUMES),
         (volume("hostPath") && is_docker, "volumes of the host in a Docker container"),
+        (profiled_root(volumes), PROFILES),
         (linux(container, "seccomp"), SECCOMP),
         (linux(container, "ipcInfo"), IPC),
         (off_host(app), NETWORKS),
@@ -70,6 +78,7 @@ fn of_pod(pod: &Map<String, Value>) -> Vec<(bool, &'static str)> {
     vec![
         (any(&|c| there(c, "image")), IMAGES),
         (volume("secret"), SECRET_VOLUMES),
+        (profiled_root(items(pod, "volumes")), PROFILES),
         (off_host(pod), NETWORKS),
         (has_secrets(pod.get("environment")) || any(&|c| has_secrets(c.get("environment"))), SECRETS),
         (whole("seccomp") || any(&|c| linux(Some(c), "seccomp")), SECCOMP),
@@ -102,6 +111,11 @@ mod tests {
                 vec![SECRETS, "custom executors"],
             ),
             (json!({ "check": { "http": { "scheme": "https" } } }), vec![TLS_CHECKS]),
+            (
+                json!({ "container": { "volumes": [{ "persistent": { "type": "root", "profileName": "p" } }] } }),
+                vec![PROFILES],
+            ),
+            (json!({ "container": { "volumes": [{ "persistent": { "size": 1, "profileName": "p" } }] } }), vec![]),
             (json!({ "healthChecks": [{ "protocol": "MESOS_HTTPS" }], "check": { "http": {} } }), vec![]),
             (json!({ "containers": [{ "exec": run, "linuxInfo": {} }], "linuxInfo": {} }), vec![]),
             (

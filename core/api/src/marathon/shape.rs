@@ -402,7 +402,19 @@ fn below(shape: &Shape, at: &str, all: &mut Vec<String>) {
             }
         }
         Shape::List(item, ..) | Shape::Table(item) => below(item, at, all),
-        Shape::Either(shapes) => shapes.iter().for_each(|shape| below(shape, at, all)),
+        // it may be a plain value, too
+        Shape::Either(shapes) => {
+            let plain = shapes.iter().any(|shape| {
+                let mut none = Vec::new();
+                below(shape, at, &mut none);
+                none.is_empty()
+            });
+            let before = all.len();
+            shapes.iter().for_each(|shape| below(shape, at, all));
+            if plain && all.len() > before {
+                all.insert(before, at.to_owned());
+            }
+        }
         Shape::Tagged(_, _, first, second) => {
             [first, second].into_iter().for_each(|shape| below(shape, at, all))
         }
