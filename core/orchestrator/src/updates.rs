@@ -56,6 +56,12 @@ fn check_result(found: &model::mesos::CheckStatusInfo) -> serde_json::Value {
     said
 }
 
+/// Addresses of a task's container, as far as a status says them.
+fn addresses_of(status: &TaskStatus) -> Vec<String> {
+    let infos = status.container_status.iter().flat_map(|container| &container.network_infos);
+    infos.flat_map(|info| &info.ip_addresses).filter_map(|ip| ip.ip_address.clone()).collect()
+}
+
 enum Meaning {
     Becomes(Condition),
     Ended(&'static str),
@@ -152,11 +158,9 @@ impl Orchestrator {
     }
 
     fn known(&mut self, now: Time, status: &TaskStatus, mut instance: Instance, means: Meaning) {
-        for info in status.container_status.iter().flat_map(|container| &container.network_infos) {
-            let found: Vec<_> = info.ip_addresses.iter().filter_map(|ip| ip.ip_address.clone()).collect();
-            if !found.is_empty() {
-                instance.addresses = found;
-            }
+        let found = addresses_of(status);
+        if !found.is_empty() {
+            instance.addresses = found;
         }
         let to = match means {
             Meaning::Ended(condition) => {

@@ -64,14 +64,18 @@ impl Orchestrator {
             Condition::Suspended => ("PENDING", Some("waits for offers with its persistent volumes")),
         };
         let since = when(instance.started_at.unwrap_or(instance.staged_at));
+        let containers = self.containers(instance);
         let sum = |name: &str| -> f64 {
-            let each = pod["containers"].as_array().into_iter().flatten();
-            each.filter_map(|c| c["resources"][name].as_f64()).fold(0.0, |sum, one| sum + one)
-                + pod["executorResources"][name].as_f64().unwrap_or(0.0)
+            let each = containers.iter().filter_map(|c| c["resources"][name].as_f64());
+            each.fold(pod["executorResources"][name].as_f64().unwrap_or(0.0), |sum, one| sum + one)
+        };
+        let networks = match instance.addresses.as_slice() {
+            [] => json!([]),
+            addresses => json!([{ "addresses": addresses }]),
         };
         let mut said = json!({
             "id": instance.id, "status": status, "statusSince": since, "agentId": instance.agent,
-            "agentHostname": instance.host, "networks": [], "containers": self.containers(instance),
+            "agentHostname": instance.host, "networks": networks, "containers": containers,
             "localVolumes": instance.volumes.iter().map(|v| v.shown(&instance.app)).collect::<Vec<_>>(),
             "resources": { "cpus": sum("cpus"), "mem": sum("mem"), "disk": sum("disk"), "gpus": sum("gpus") },
             "specReference": format!("/v2/pods{}::versions/{}", instance.app, instance.version),
@@ -93,26 +97,31 @@ impl Orchestrator {
     fn containers(&self, instance: &Instance) -> Vec<Value> {
         let spec = self.spec_of(instance);
         let pod = spec.as_ref().and_then(|spec| spec.pod.as_ref());
-        let mut ports = instance.ports.iter();
+        let mut ports = instance.ports.iter().enumerate();
         let one = |part: &Part| {
-            let since = when(part.started_at.unwrap_or(instance.staged_at));
+            let end = part.end.as_ref();
+            let since = when(end.map(|end| end.at).or(part.started_at).unwrap_or(instance.staged_at));
             let state = part.ended.as_deref().map_or(part.condition.task_state().to_owned(), |end| {
                 format!("TASK_{}", end.to_ascii_uppercase())
             });
             let container = pod.and_then(|pod| pod.containers.iter().find(|c| c.name == part.container));
             let health = container.and_then(|container| container.health.as_ref());
-            let endpoint = |endpoint: &EndpointSpec, ports: &mut std::slice::Iter<'_, u16>| {
+            let mut endpoint = |endpoint: &EndpointSpec| {
                 let mut said = json!({ "name": endpoint.name });
-                if let Some(port) = endpoint.host_port.and_then(|_| ports.next()) {
+                if let Some((at, port)) = endpoint.host_port.and_then(|_| ports.next()) {
                     said["allocatedHostPort"] = (*port).into();
-                }
-                if let (Some(_), Some(healthy)) = (health.and_then(|h| h.port_index), part.healthy) {
-                    said["healthy"] = healthy.into();
+                    // the one that its check asks
+                    if let Some(healthy) = part.healthy.filter(|_| health.is_some_and(|h| h.port_index == Some(at))) {
+                        said["healthy"] = healthy.into();
+                    }
                 }
                 said
             };
-            let endpoints: Vec<_> =
-                container.into_iter().flat_map(|c| &c.endpoints).map(|e| endpoint(e, &mut ports)).collect();
+            let mut endpoints: Vec<_> =
+                container.into_iter().flat_map(|c| &c.endpoints).map(&mut endpoint).collect();
+            if part.ended.is_some() {
+                endpoints.clear();
+            }
             let running = part.ended.is_none() && part.condition >= Condition::Running;
             let conditions: Vec<_> = health
                 .filter(|_| running)
@@ -131,8 +140,15 @@ impl Orchestrator {
             let mut said = json!({
                 "name": part.container, "status": state, "statusSince": since, "endpoints": endpoints,
                 "conditions": conditions, "lastUpdated": since, "lastChanged": since,
-                "resources": { "cpus": amount("cpus"), "mem": amount("mem"), "disk": amount("disk"), "gpus": amount("gpus") },
             });
+            if part.ended.is_none() || instance.is_resident() {
+                said["resources"] = json!({
+                    "cpus": amount("cpus"), "mem": amount("mem"), "disk": amount("disk"), "gpus": amount("gpus"),
+                });
+            }
+            if let Some(end) = end {
+                said["termination"] = termination(&end.message);
+            }
             if let Some(id) = &part.container_id {
                 said["containerId"] = id.clone().into();
             }
@@ -168,6 +184,16 @@ impl Orchestrator {
             "unreachableStrategy": strategy,
         })
     }
+}
+
+/// How a container ended; Marathon leaves it out.
+fn termination(message: &str) -> Value {
+    let mut said = json!({ "message": message });
+    let status = message.strip_prefix("Command exited with status ").and_then(|status| status.parse::<i32>().ok());
+    if let Some(status) = status {
+        said["exitCode"] = status.into();
+    }
+    said
 }
 
 /// What is to become of an instance (Goal).

@@ -80,6 +80,9 @@ fn a_pod_is_launched_as_a_group_and_seen_whole() {
     let shown = &status["instances"][0];
     assert_eq!((&status["status"], &shown["status"]), (&json!("STABLE"), &json!("STABLE")));
     assert_eq!(shown["containers"][0]["endpoints"][0]["allocatedHostPort"], instance.ports[0]);
+    let asked: Vec<_> = shown["containers"][0]["endpoints"].as_array().unwrap().iter().map(|e| &e["healthy"]).collect();
+    assert_eq!(asked, [&json!(true), &Value::Null], "of the one that is checked");
+    assert_eq!(shown["networks"], json!([{ "addresses": ["10.1.2.3"] }]));
     assert_eq!(shown["containers"][0]["conditions"][0]["value"], "true");
     assert_eq!(shown["containers"][1]["status"], "TASK_RUNNING");
     assert_eq!(shown["resources"]["cpus"], 0.7);
@@ -112,7 +115,12 @@ fn one_failing_container_ends_and_replaces_the_whole() {
     world.done(&format!("{}.log.1", second.id));
     assert_eq!(world.machine().instances().next().unwrap().id, second.id);
     let status = world.machine().pod_status("/p", world.now()).unwrap();
-    assert_eq!(status["instances"][0]["containers"][1]["status"], "TASK_FINISHED");
+    let log = &status["instances"][0]["containers"][1];
+    assert_eq!(log["status"], "TASK_FINISHED");
+    assert_eq!(log["termination"], json!({ "message": "Command exited with status 0", "exitCode": 0 }));
+    assert_eq!((log.get("resources"), log["endpoints"].as_array().map(Vec::len)), (None, Some(0)));
+    assert_eq!(log["statusSince"], crate::when(world.now().as_millis()));
+    assert_eq!(status["instances"][0]["resources"]["cpus"], 0.6, "of the other and the executor");
     let kill =
         Command::KillInstances { pod: "/p".into(), ids: vec![second.id.clone()], wipe: false, single: true };
     let answer = world.command(kill);

@@ -546,7 +546,7 @@ impl World {
     }
     /// A task ends well.
     pub fn done(&mut self, task: &str) {
-        self.finish(task, TaskState::TaskFinished, "");
+        self.finish(task, TaskState::TaskFinished, "Command exited with status 0");
         self.drain();
     }
 
@@ -604,6 +604,7 @@ impl World {
             agent_id: Some(AgentId { value: agent }),
             uuid: uuid.then(|| UUID.to_vec()),
             healthy,
+            container_status: self.groups.contains_key(task).then(container_status),
             unreachable_time: (state == TaskState::TaskUnreachable)
                 .then(|| TimeInfo { nanoseconds: self.time.as_nanos() as i64 }),
             ..Default::default()
@@ -685,6 +686,15 @@ impl World {
             }
             _ => {}
         }
+    }
+}
+
+fn container_status() -> model::mesos::ContainerStatus {
+    use model::mesos::{NetworkInfo, network_info::IpAddress};
+    let ip = IpAddress { ip_address: Some("10.1.2.3".into()), ..Default::default() };
+    model::mesos::ContainerStatus {
+        network_infos: vec![NetworkInfo { ip_addresses: vec![ip], ..Default::default() }],
+        ..Default::default()
     }
 }
 

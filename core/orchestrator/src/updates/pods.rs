@@ -58,6 +58,12 @@ impl Orchestrator {
         if let Some(id) = container {
             part.container_id = Some(id.value.clone());
         }
+        for address in super::addresses_of(status) {
+            // all containers of an instance are in one network
+            if !instance.addresses.contains(&address) {
+                instance.addresses.push(address);
+            }
+        }
         self.say_update(now, status, &instance);
         if let Some(failure) = failure {
             self.put_failure(&instance.app.clone(), failure);
