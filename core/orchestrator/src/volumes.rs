@@ -297,7 +297,11 @@ mod tests {
             let app = json!({ "container": { "volumes": [{ "containerPath": "d", "persistent": info }] } });
             let of_app = VolumeSpec::of_app(&app).remove(0);
             let pod = json!({ "volumes": [{ "name": "d", "persistent": app["container"]["volumes"][0]["persistent"] }] });
-            assert_eq!(format!("{of_app:?}"), format!("{:?}", VolumeSpec::of_pod(&pod)[0]), "pods say it alike");
+            assert_eq!(
+                format!("{of_app:?}"),
+                format!("{:?}", VolumeSpec::of_pod(&pod)[0]),
+                "pods say it alike"
+            );
             of_app
         };
         let mount = read(json!({ "type": "mount", "size": 10, "maxSize": 20 }));

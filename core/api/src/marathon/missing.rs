@@ -115,7 +115,10 @@ mod tests {
                 json!({ "container": { "volumes": [{ "persistent": { "type": "root", "profileName": "p" } }] } }),
                 vec![PROFILES],
             ),
-            (json!({ "container": { "volumes": [{ "persistent": { "size": 1, "profileName": "p" } }] } }), vec![]),
+            (
+                json!({ "container": { "volumes": [{ "persistent": { "size": 1, "profileName": "p" } }] } }),
+                vec![],
+            ),
             (json!({ "healthChecks": [{ "protocol": "MESOS_HTTPS" }], "check": { "http": {} } }), vec![]),
             (json!({ "containers": [{ "exec": run, "linuxInfo": {} }], "linuxInfo": {} }), vec![]),
             (

@@ -111,7 +111,9 @@ impl Orchestrator {
                 if let Some((at, port)) = endpoint.host_port.and_then(|_| ports.next()) {
                     said["allocatedHostPort"] = (*port).into();
                     // the one that its check asks
-                    if let Some(healthy) = part.healthy.filter(|_| health.is_some_and(|h| h.port_index == Some(at))) {
+                    if let Some(healthy) =
+                        part.healthy.filter(|_| health.is_some_and(|h| h.port_index == Some(at)))
+                    {
                         said["healthy"] = healthy.into();
                     }
                 }
@@ -189,7 +191,8 @@ impl Orchestrator {
 /// How a container ended; Marathon leaves it out.
 fn termination(message: &str) -> Value {
     let mut said = json!({ "message": message });
-    let status = message.strip_prefix("Command exited with status ").and_then(|status| status.parse::<i32>().ok());
+    let status =
+        message.strip_prefix("Command exited with status ").and_then(|status| status.parse::<i32>().ok());
     if let Some(status) = status {
         said["exitCode"] = status.into();
     }

@@ -51,10 +51,9 @@ fn whole() -> Vec<(&'static str, Acts)> {
     let own = "core/orchestrator/src/tests/pod_fields.rs";
     let disks = "core/orchestrator/src/volumes.rs";
     let a_disk_fits = "a_disk_fits_by_kind_size_path_and_profile";
-    let secret = || json!({ "secrets": { "s": { "source": "/s" } }, "environment": { "A": { "secret": "s" } } });
-    let mounted = |volume: Value| {
-        json!({ "volumes": [volume], "container": { "volumeMounts": [{ "name": "v", "mountPath": "m" }] } })
-    };
+    let secret =
+        || json!({ "secrets": { "s": { "source": "/s" } }, "environment": { "A": { "secret": "s" } } });
+    let mounted = |volume: Value| json!({ "volumes": [volume], "container": { "volumeMounts": [{ "name": "v", "mountPath": "m" }] } });
     let network = || json!({ "networks": [{ "name": "n", "mode": "container", "labels": { "l": "v" } }] });
     vec![
         ("id", Task(json!({}), "/discovery/name", json!("f"))),
@@ -108,7 +107,11 @@ fn whole() -> Vec<(&'static str, Acts)> {
         ("networks.labels", Refused(network(), NETWORKS)),
         (
             "executorResources.cpus",
-            Executor(json!({ "executorResources": { "cpus": 0.3 } }), "/resources/0/scalar/value", json!(0.3)),
+            Executor(
+                json!({ "executorResources": { "cpus": 0.3 } }),
+                "/resources/0/scalar/value",
+                json!(0.3),
+            ),
         ),
         (
             "executorResources.mem",
@@ -116,12 +119,19 @@ fn whole() -> Vec<(&'static str, Acts)> {
         ),
         (
             "executorResources.disk",
-            Executor(json!({ "executorResources": { "disk": 11 } }), "/resources/2/scalar/value", json!(11.0)),
+            Executor(
+                json!({ "executorResources": { "disk": 11 } }),
+                "/resources/2/scalar/value",
+                json!(11.0),
+            ),
         ),
         ("role", AsApp(json!({ "id": "/dev/f", "role": "dev" }), json!({ "id": "/dev/g", "role": "dev" }))),
         (
             "linuxInfo.seccomp.profileName",
-            Refused(json!({ "linuxInfo": { "seccomp": { "profileName": "p", "unconfined": false } } }), SECCOMP),
+            Refused(
+                json!({ "linuxInfo": { "seccomp": { "profileName": "p", "unconfined": false } } }),
+                SECCOMP,
+            ),
         ),
         (
             "linuxInfo.seccomp.unconfined",
@@ -176,31 +186,68 @@ fn containers() -> Vec<(&'static str, Acts)> {
     };
     vec![
         ("containers.name", Task(of(json!({ "name": "d" })), "/name", json!("d"))),
-        ("containers.exec.command.shell", Task(of(json!({ "exec": { "command": { "shell": "me" } } })), "/command/value", json!("me"))),
+        (
+            "containers.exec.command.shell",
+            Task(of(json!({ "exec": { "command": { "shell": "me" } } })), "/command/value", json!("me")),
+        ),
         (
             "containers.exec.command.argv",
-            Task(of(json!({ "exec": { "command": { "shell": null, "argv": ["a", "b"] } } })), "/command/arguments", json!(["a", "b"])),
+            Task(
+                of(json!({ "exec": { "command": { "shell": null, "argv": ["a", "b"] } } })),
+                "/command/arguments",
+                json!(["a", "b"]),
+            ),
         ),
         (
             "containers.exec.overrideEntrypoint",
             Refused(
-                of(json!({ "exec": { "command": run(), "overrideEntrypoint": true }, "image": { "kind": "DOCKER", "id": "i" } })),
+                of(
+                    json!({ "exec": { "command": run(), "overrideEntrypoint": true }, "image": { "kind": "DOCKER", "id": "i" } }),
+                ),
                 IMAGES,
             ),
         ),
-        ("containers.resources.cpus", Task(of(json!({ "resources": { "cpus": 0.7 } })), "/resources/0/scalar/value", json!(0.7))),
-        ("containers.resources.mem", Task(of(json!({ "resources": { "mem": 65 } })), "/resources/1/scalar/value", json!(65.0))),
-        ("containers.resources.disk", Task(of(json!({ "resources": { "disk": 9 } })), "/resources/2/scalar/value", json!(9.0))),
+        (
+            "containers.resources.cpus",
+            Task(of(json!({ "resources": { "cpus": 0.7 } })), "/resources/0/scalar/value", json!(0.7)),
+        ),
+        (
+            "containers.resources.mem",
+            Task(of(json!({ "resources": { "mem": 65 } })), "/resources/1/scalar/value", json!(65.0)),
+        ),
+        (
+            "containers.resources.disk",
+            Task(of(json!({ "resources": { "disk": 9 } })), "/resources/2/scalar/value", json!(9.0)),
+        ),
         ("containers.resources.gpus", AsApp(of(json!({ "resources": { "gpus": 1 } })), json!({ "gpus": 1 }))),
-        ("containers.resourceLimits.cpus", Task(of(json!({ "resourceLimits": { "cpus": 2 } })), "/limits/cpus/value", json!(2.0))),
-        ("containers.resourceLimits.mem", Task(of(json!({ "resourceLimits": { "mem": 99 } })), "/limits/mem/value", json!(99.0))),
-        ("containers.endpoints.name", Task(endpoint(json!({ "name": "web" })), "/discovery/ports/ports/0/name", json!("web"))),
+        (
+            "containers.resourceLimits.cpus",
+            Task(of(json!({ "resourceLimits": { "cpus": 2 } })), "/limits/cpus/value", json!(2.0)),
+        ),
+        (
+            "containers.resourceLimits.mem",
+            Task(of(json!({ "resourceLimits": { "mem": 99 } })), "/limits/mem/value", json!(99.0)),
+        ),
+        (
+            "containers.endpoints.name",
+            Task(endpoint(json!({ "name": "web" })), "/discovery/ports/ports/0/name", json!("web")),
+        ),
         ("containers.endpoints.containerPort", Refused(off_host(json!({ "containerPort": 80 })), NETWORKS)),
-        ("containers.endpoints.hostPort", Task(endpoint(json!({ "hostPort": 31009 })), "/discovery/ports/ports/0/number", json!(31009))),
-        ("containers.endpoints.protocol", Task(endpoint(json!({ "protocol": ["udp"] })), "/discovery/ports/ports/0/protocol", json!("udp"))),
+        (
+            "containers.endpoints.hostPort",
+            Task(endpoint(json!({ "hostPort": 31009 })), "/discovery/ports/ports/0/number", json!(31009)),
+        ),
+        (
+            "containers.endpoints.protocol",
+            Task(endpoint(json!({ "protocol": ["udp"] })), "/discovery/ports/ports/0/protocol", json!("udp")),
+        ),
         (
             "containers.endpoints.labels",
-            Task(endpoint(json!({ "labels": { "l": "v" } })), "/discovery/ports/ports/0/labels/labels/0/value", json!("v")),
+            Task(
+                endpoint(json!({ "labels": { "l": "v" } })),
+                "/discovery/ports/ports/0/labels/labels/0/value",
+                json!("v"),
+            ),
         ),
         (
             "containers.endpoints.networkNames",
@@ -224,7 +271,10 @@ fn containers() -> Vec<(&'static str, Acts)> {
         ),
         ("containers.image.kind", Refused(image(json!({})), IMAGES)),
         ("containers.image.id", Refused(image(json!({ "id": "nginx" })), IMAGES)),
-        ("containers.image.pullConfig.secret", Refused(with_secrets(image(json!({ "pullConfig": { "secret": "s" } }))), IMAGES)),
+        (
+            "containers.image.pullConfig.secret",
+            Refused(with_secrets(image(json!({ "pullConfig": { "secret": "s" } }))), IMAGES),
+        ),
         ("containers.image.forcePull", Refused(image(json!({ "forcePull": true })), IMAGES)),
         ("containers.image.labels", Refused(image(json!({ "labels": { "l": "v" } })), IMAGES)),
         (
@@ -246,18 +296,40 @@ fn containers() -> Vec<(&'static str, Acts)> {
         ),
         (
             "containers.volumeMounts.mountPath",
-            Task(mount(json!({ "mountPath": "there" })), "/container/volumes/0/container_path", json!("there")),
+            Task(
+                mount(json!({ "mountPath": "there" })),
+                "/container/volumes/0/container_path",
+                json!("there"),
+            ),
         ),
         (
             "containers.volumeMounts.readOnly",
             Task(mount(json!({ "readOnly": true })), "/container/volumes/0/mode", json!("RO")),
         ),
-        ("containers.artifacts.uri", Task(fetched(json!({ "uri": "http://h/y" })), "/command/uris/0/value", json!("http://h/y"))),
-        ("containers.artifacts.extract", Task(fetched(json!({ "extract": false })), "/command/uris/0/extract", json!(false))),
-        ("containers.artifacts.executable", Task(fetched(json!({ "executable": true })), "/command/uris/0/executable", json!(true))),
-        ("containers.artifacts.cache", Task(fetched(json!({ "cache": true })), "/command/uris/0/cache", json!(true))),
-        ("containers.artifacts.destPath", Task(fetched(json!({ "destPath": "y" })), "/command/uris/0/output_file", json!("y"))),
-        ("containers.labels", Task(of(json!({ "labels": { "l": "v" } })), "/labels/labels/0/value", json!("v"))),
+        (
+            "containers.artifacts.uri",
+            Task(fetched(json!({ "uri": "http://h/y" })), "/command/uris/0/value", json!("http://h/y")),
+        ),
+        (
+            "containers.artifacts.extract",
+            Task(fetched(json!({ "extract": false })), "/command/uris/0/extract", json!(false)),
+        ),
+        (
+            "containers.artifacts.executable",
+            Task(fetched(json!({ "executable": true })), "/command/uris/0/executable", json!(true)),
+        ),
+        (
+            "containers.artifacts.cache",
+            Task(fetched(json!({ "cache": true })), "/command/uris/0/cache", json!(true)),
+        ),
+        (
+            "containers.artifacts.destPath",
+            Task(fetched(json!({ "destPath": "y" })), "/command/uris/0/output_file", json!("y")),
+        ),
+        (
+            "containers.labels",
+            Task(of(json!({ "labels": { "l": "v" } })), "/labels/labels/0/value", json!("v")),
+        ),
         (
             "containers.lifecycle.killGracePeriodSeconds",
             Task(
@@ -278,25 +350,49 @@ fn checks() -> Vec<(&'static str, Acts)> {
             check["exec"] = json!({ "command": { "shell": "look" } });
         }
         patch(&mut check, &more);
-        in_container(json!({ kind: check, "endpoints": [{ "name": "other", "hostPort": 0 }, { "name": "e", "hostPort": 31007 }] }))
+        in_container(
+            json!({ kind: check, "endpoints": [{ "name": "other", "hostPort": 0 }, { "name": "e", "hostPort": 31007 }] }),
+        )
     };
-    let health = |more: Value, place: &'static str, expected: Value| Task(asked("healthCheck", more), place, expected);
-    let check = |more: Value, place: &'static str, expected: Value| Task(asked("check", more), place, expected);
+    let health =
+        |more: Value, place: &'static str, expected: Value| Task(asked("healthCheck", more), place, expected);
+    let check =
+        |more: Value, place: &'static str, expected: Value| Task(asked("check", more), place, expected);
     let shell = || json!({ "exec": { "command": { "shell": "x y" } } });
     let argv = || json!({ "exec": { "command": { "argv": ["x", "y"] } } });
     vec![
-        ("containers.healthCheck.http.endpoint", health(json!({ "http": { "endpoint": "e" } }), "/health_check/http/port", json!(31007))),
+        (
+            "containers.healthCheck.http.endpoint",
+            health(json!({ "http": { "endpoint": "e" } }), "/health_check/http/port", json!(31007)),
+        ),
         (
             "containers.healthCheck.http.path",
-            health(json!({ "http": { "endpoint": "e", "path": "up" } }), "/health_check/http/path", json!("/up")),
+            health(
+                json!({ "http": { "endpoint": "e", "path": "up" } }),
+                "/health_check/http/path",
+                json!("/up"),
+            ),
         ),
         (
             "containers.healthCheck.http.scheme",
-            health(json!({ "http": { "endpoint": "e", "scheme": "HTTPS" } }), "/health_check/http/scheme", json!("https")),
+            health(
+                json!({ "http": { "endpoint": "e", "scheme": "HTTPS" } }),
+                "/health_check/http/scheme",
+                json!("https"),
+            ),
         ),
-        ("containers.healthCheck.tcp.endpoint", health(json!({ "tcp": { "endpoint": "e" } }), "/health_check/tcp/port", json!(31007))),
-        ("containers.healthCheck.exec.command.shell", health(shell(), "/health_check/command/value", json!("x y"))),
-        ("containers.healthCheck.exec.command.argv", health(argv(), "/health_check/command/arguments", json!(["x", "y"]))),
+        (
+            "containers.healthCheck.tcp.endpoint",
+            health(json!({ "tcp": { "endpoint": "e" } }), "/health_check/tcp/port", json!(31007)),
+        ),
+        (
+            "containers.healthCheck.exec.command.shell",
+            health(shell(), "/health_check/command/value", json!("x y")),
+        ),
+        (
+            "containers.healthCheck.exec.command.argv",
+            health(argv(), "/health_check/command/arguments", json!(["x", "y"])),
+        ),
         (
             "containers.healthCheck.gracePeriodSeconds",
             health(json!({ "gracePeriodSeconds": 7 }), "/health_check/grace_period_seconds", json!(7.0)),
@@ -309,20 +405,50 @@ fn checks() -> Vec<(&'static str, Acts)> {
             "containers.healthCheck.maxConsecutiveFailures",
             health(json!({ "maxConsecutiveFailures": 7 }), "/health_check/consecutive_failures", json!(7)),
         ),
-        ("containers.healthCheck.timeoutSeconds", health(json!({ "timeoutSeconds": 7 }), "/health_check/timeout_seconds", json!(7.0))),
-        ("containers.healthCheck.delaySeconds", health(json!({ "delaySeconds": 7 }), "/health_check/delay_seconds", json!(7.0))),
-        ("containers.check.http.endpoint", check(json!({ "http": { "endpoint": "e" } }), "/check/http/port", json!(31007))),
-        ("containers.check.http.path", check(json!({ "http": { "endpoint": "e", "path": "up" } }), "/check/http/path", json!("/up"))),
+        (
+            "containers.healthCheck.timeoutSeconds",
+            health(json!({ "timeoutSeconds": 7 }), "/health_check/timeout_seconds", json!(7.0)),
+        ),
+        (
+            "containers.healthCheck.delaySeconds",
+            health(json!({ "delaySeconds": 7 }), "/health_check/delay_seconds", json!(7.0)),
+        ),
+        (
+            "containers.check.http.endpoint",
+            check(json!({ "http": { "endpoint": "e" } }), "/check/http/port", json!(31007)),
+        ),
+        (
+            "containers.check.http.path",
+            check(json!({ "http": { "endpoint": "e", "path": "up" } }), "/check/http/path", json!("/up")),
+        ),
         (
             "containers.check.http.scheme",
-            Refused(asked("check", json!({ "http": { "endpoint": "e", "scheme": "HTTPS" } })), "a 'check' over HTTPS"),
+            Refused(
+                asked("check", json!({ "http": { "endpoint": "e", "scheme": "HTTPS" } })),
+                "a 'check' over HTTPS",
+            ),
         ),
-        ("containers.check.tcp.endpoint", check(json!({ "tcp": { "endpoint": "e" } }), "/check/tcp/port", json!(31007))),
+        (
+            "containers.check.tcp.endpoint",
+            check(json!({ "tcp": { "endpoint": "e" } }), "/check/tcp/port", json!(31007)),
+        ),
         ("containers.check.exec.command.shell", check(shell(), "/check/command/command/value", json!("x y"))),
-        ("containers.check.exec.command.argv", check(argv(), "/check/command/command/arguments", json!(["x", "y"]))),
-        ("containers.check.intervalSeconds", check(json!({ "intervalSeconds": 77 }), "/check/interval_seconds", json!(77.0))),
-        ("containers.check.timeoutSeconds", check(json!({ "timeoutSeconds": 7 }), "/check/timeout_seconds", json!(7.0))),
-        ("containers.check.delaySeconds", check(json!({ "delaySeconds": 7 }), "/check/delay_seconds", json!(7.0))),
+        (
+            "containers.check.exec.command.argv",
+            check(argv(), "/check/command/command/arguments", json!(["x", "y"])),
+        ),
+        (
+            "containers.check.intervalSeconds",
+            check(json!({ "intervalSeconds": 77 }), "/check/interval_seconds", json!(77.0)),
+        ),
+        (
+            "containers.check.timeoutSeconds",
+            check(json!({ "timeoutSeconds": 7 }), "/check/timeout_seconds", json!(7.0)),
+        ),
+        (
+            "containers.check.delaySeconds",
+            check(json!({ "delaySeconds": 7 }), "/check/delay_seconds", json!(7.0)),
+        ),
     ]
 }
 
@@ -330,12 +456,15 @@ fn schedulings() -> Vec<(&'static str, Acts)> {
     let runs = "core/orchestrator/src/tests/runs.rs";
     let constraint = || {
         AsApp(
-            placement(json!({ "constraints": [{ "fieldName": "hostname", "operator": "LIKE", "value": "h.*" }] })),
+            placement(
+                json!({ "constraints": [{ "fieldName": "hostname", "operator": "LIKE", "value": "h.*" }] }),
+            ),
             json!({ "constraints": [["hostname", "LIKE", "h.*"]] }),
         )
     };
     let preference = || {
-        let liked = json!({ "preferences": [{ "field": "rack", "operator": "IS", "value": "r", "weight": 7 }] });
+        let liked =
+            json!({ "preferences": [{ "field": "rack", "operator": "IS", "value": "r", "weight": 7 }] });
         AsApp(placement(liked.clone()), liked)
     };
     let same = |name: &str, value: Value| AsApp(scheduling(name, value.clone()), json!({ name: value }));
@@ -352,7 +481,10 @@ fn schedulings() -> Vec<(&'static str, Acts)> {
         ),
         (
             "scheduling.backoff.maxLaunchDelay",
-            AsApp(scheduling("backoff", json!({ "maxLaunchDelay": 9 })), json!({ "maxLaunchDelaySeconds": 9 })),
+            AsApp(
+                scheduling("backoff", json!({ "maxLaunchDelay": 9 })),
+                json!({ "maxLaunchDelaySeconds": 9 }),
+            ),
         ),
         (
             "scheduling.upgrade.minimumHealthCapacity",
@@ -373,7 +505,10 @@ fn schedulings() -> Vec<(&'static str, Acts)> {
         ("scheduling.placement.constraints.value", constraint()),
         (
             "scheduling.placement.acceptedResourceRoles",
-            AsApp(placement(json!({ "acceptedResourceRoles": ["*"] })), json!({ "acceptedResourceRoles": ["*"] })),
+            AsApp(
+                placement(json!({ "acceptedResourceRoles": ["*"] })),
+                json!({ "acceptedResourceRoles": ["*"] }),
+            ),
         ),
         ("scheduling.placement.preferences.field", preference()),
         ("scheduling.placement.preferences.operator", preference()),
@@ -439,7 +574,10 @@ fn keeps(said: &Value, kept: &Value) -> bool {
 }
 
 fn world() -> World {
-    World::with(Config { features: ["secrets".to_owned(), "gpu_resources".to_owned()].into(), ..Config::default() })
+    World::with(Config {
+        features: ["secrets".to_owned(), "gpu_resources".to_owned()].into(),
+        ..Config::default()
+    })
 }
 
 /// A world in which this pod was created, and the pod's id.
@@ -456,7 +594,8 @@ fn created(field: &str, more: &More) -> (World, String) {
 
 /// What an app and a pod have in common of how they are scheduled.
 fn course(spec: &Spec) -> String {
-    let places = (&spec.constraints, &spec.beside, &spec.preferences, spec.every, &spec.accepted_roles, &spec.role);
+    let places =
+        (&spec.constraints, &spec.beside, &spec.preferences, spec.every, &spec.accepted_roles, &spec.role);
     let ends = (spec.oldest_first, spec.unreachable, spec.minimum_health, spec.over_capacity, spec.gpus);
     let starts = (spec.backoff, spec.staging, spec.terms, spec.instances);
     format!("{places:?} {ends:?} {starts:?}")
@@ -568,15 +707,21 @@ fn pods_keep_to_their_places_roles_and_bounds() {
     let every = life(json!({ "scaling": { "kind": "every" } }), 3);
     assert_eq!(hosts(&every), ["host-0", "host-1", "host-2"]);
     // what fails too often goes back, with its good tasks untouched
-    let mut world = life(json!({ "scheduling": { "maxFailures": 1, "onFailure": "rollback",
-        "upgrade": { "minimumHealthCapacity": 1, "maximumOverCapacity": 1 } } }), 1);
+    let mut world = life(
+        json!({ "scheduling": { "maxFailures": 1, "onFailure": "rollback",
+        "upgrade": { "minimumHealthCapacity": 1, "maximumOverCapacity": 1 } } }),
+        1,
+    );
     let before = world.machine().instances().next().unwrap().id.clone();
-    let bad = pod(&json!({ "environment": { "V": "2" }, "scheduling": { "maxFailures": 1, "onFailure": "rollback" } }));
+    let bad = pod(
+        &json!({ "environment": { "V": "2" }, "scheduling": { "maxFailures": 1, "onFailure": "rollback" } }),
+    );
     let update = Command::UpdatePod { id: "/f".into(), pod: bad.as_object().unwrap().clone(), force: false };
     assert_eq!(world.command(update).status, 200);
     for _ in 0..2 {
         world.run(4);
-        let new = world.machine().instances().find(|i| i.id != before).expect("one of the new version").clone();
+        let new =
+            world.machine().instances().find(|i| i.id != before).expect("one of the new version").clone();
         world.fail(&format!("{}.c.1", new.id));
     }
     world.run(30);

@@ -80,7 +80,8 @@ fn a_pod_is_launched_as_a_group_and_seen_whole() {
     let shown = &status["instances"][0];
     assert_eq!((&status["status"], &shown["status"]), (&json!("STABLE"), &json!("STABLE")));
     assert_eq!(shown["containers"][0]["endpoints"][0]["allocatedHostPort"], instance.ports[0]);
-    let asked: Vec<_> = shown["containers"][0]["endpoints"].as_array().unwrap().iter().map(|e| &e["healthy"]).collect();
+    let asked: Vec<_> =
+        shown["containers"][0]["endpoints"].as_array().unwrap().iter().map(|e| &e["healthy"]).collect();
     assert_eq!(asked, [&json!(true), &Value::Null], "of the one that is checked");
     assert_eq!(shown["networks"], json!([{ "addresses": ["10.1.2.3"] }]));
     assert_eq!(shown["containers"][0]["conditions"][0]["value"], "true");
