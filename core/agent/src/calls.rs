@@ -7,6 +7,7 @@ mod drivers;
 use crate::{
     Agent, Effect, launch,
     state::{Executor, Phase, Speaker, Task, is_terminal},
+    updates::no_room,
 };
 use base::{Duration, Effects, Now};
 use model::{
@@ -146,7 +147,11 @@ impl Agent {
         match call.r#type() {
             call::Type::Update => {
                 if let Some(update) = call.update {
-                    self.executor_update(now, &key, update.status, false, out);
+                    let task = update.status.task_id.value.clone();
+                    if !self.executor_update(now, &key, update.status, false, out) {
+                        out.push(reply(Answer::text(503, no_room(&task))));
+                        return;
+                    }
                 }
             }
             call::Type::Message => {
@@ -235,7 +240,7 @@ impl Agent {
         self.deliver(now, key, out);
     }
 
-    /// An update that an executor made.
+    /// An update that an executor made. False: there is no room for it, and it was not taken.
     pub(crate) fn executor_update(
         &mut self,
         now: &mut Now<'_>,
@@ -243,13 +248,13 @@ impl Agent {
         mut status: TaskStatus,
         by_driver: bool,
         out: &mut Effects<Effect>,
-    ) {
+    ) -> bool {
         if self.frameworks.get(&key.0).is_none_or(|f| f.ending) {
-            return;
+            return true;
         }
         let Some(uuid) = status.uuid.clone().filter(|u| u.len() == 16) else {
             self.counters.messages_dropped += 1;
-            return;
+            return true;
         };
         let task_key = (key.0.clone(), status.task_id.value.clone());
         status.agent_id.clone_from(&self.info.id);
@@ -262,21 +267,28 @@ impl Agent {
         let Some(task) = theirs else {
             // Passed on all the same, and not acknowledged to the executor (recorded).
             if self.tasks.get(&task_key).is_none_or(|t| t.ghost) {
+                if !self.has_room(&task_key, &status) {
+                    return false;
+                }
                 self.ghost_update(now.time, task_key, status, executor_id);
             }
-            return;
+            return true;
         };
         if let Some(known) = task.pending.iter().find(|p| p.update.uuid.as_ref() == Some(&uuid)) {
             if known.durable {
                 let word = Word::Acknowledged { task: status.task_id, uuid };
                 self.tell(key, word, out);
             }
-            return;
+            return true;
         }
         if task.statuses.iter().any(|s| s.uuid.as_ref() == Some(&uuid)) {
             self.tell(key, Word::Acknowledged { task: status.task_id, uuid }, out);
-            return;
+            return true;
         }
+        if !self.has_room(&task_key, &status) {
+            return false;
+        }
+        let Some(task) = self.tasks.get(&task_key) else { return true };
         let executor = self.executors.get(key);
         let mut about = self.container_status(task);
         about.executor_pid = executor.and_then(|e| e.pid);
@@ -295,6 +307,7 @@ impl Agent {
         if terminal && let Some(container) = self.executors.get(key).map(|e| e.container.clone()) {
             out.push(Effect::Limit { container, limits: self.executor_limits(key) });
         }
+        true
     }
 
     /// A message of an executor to its framework: said once, by way of the master.

@@ -4,14 +4,14 @@
 use crate::{
     Agent, Effect, ProbeId,
     launch::program,
-    state::{Cause, Checking, Task, Watching},
+    state::{Cause, Checking, Runner, Task, Watching},
 };
 use base::{Duration, Effects, Now, Time};
 use model::{
     container::{Probe, Probed},
     mesos::{
-        CheckInfo, CheckStatusInfo, CommandInfo, HealthCheck, TaskState, check_info, check_status_info,
-        health_check, task_status::Reason,
+        CheckInfo, CheckStatusInfo, CommandInfo, TaskState, check_info, check_status_info, health_check,
+        network_info::Protocol, task_status::Reason,
     },
 };
 
@@ -19,6 +19,8 @@ type Key = (String, String);
 
 /// A check that asks for no pause between its probes gets this one.
 const CHECK_INTERVAL_MIN: Duration = Duration::from_millis(100);
+/// Redirects that a check by HTTP follows: as many as curl, with which upstream asks.
+const REDIRECTS_MAX: usize = 50;
 
 /// What a probe is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,20 +42,20 @@ impl Agent {
         let Some(task) = self.tasks.get(key) else { return };
         let due = task.health.as_ref().is_some_and(|h| !h.asked && h.next <= now);
         let Some(check) = task.info.health_check.clone().filter(|_| due) else { return };
-        let host = "127.0.0.1".to_owned();
         let probe = match check.r#type() {
             health_check::Type::Http => {
                 let http = check.http.clone().unwrap_or_default();
                 Probe::Http {
                     https: http.scheme.as_deref() == Some("https"),
-                    host,
+                    host: host(http.protocol()),
                     port: u16::try_from(http.port).unwrap_or_default(),
-                    path: http.path.clone().unwrap_or_else(|| "/".to_owned()),
+                    path: http.path.unwrap_or_else(|| "/".to_owned()),
+                    redirects_max: REDIRECTS_MAX,
                 }
             }
             health_check::Type::Tcp => {
-                let port = check.tcp.as_ref().map_or(0, |t| t.port);
-                Probe::Tcp { host, port: u16::try_from(port).unwrap_or_default() }
+                let tcp = check.tcp.unwrap_or_default();
+                Probe::Tcp { host: host(tcp.protocol()), port: u16::try_from(tcp.port).unwrap_or_default() }
             }
             _ => self.command_probe(task, key, &check.command.clone().unwrap_or_default()),
         };
@@ -111,13 +113,14 @@ impl Agent {
         let Some(task) = self.tasks.get(key).filter(|t| !t.ended) else { return };
         let due = task.check.as_ref().is_some_and(|c| !c.asked && c.next <= now);
         let Some(check) = task.info.check.clone().filter(|_| due) else { return };
-        let host = "127.0.0.1".to_owned();
+        // Checks have no protocol to choose; health checks do.
+        let host = host(Protocol::IPv4);
         let port = |port: u32| u16::try_from(port).unwrap_or_default();
         let probe = match check.r#type() {
             check_info::Type::Http => {
                 let http = check.http.clone().unwrap_or_default();
                 let path = http.path.unwrap_or_else(|| "/".to_owned());
-                Probe::Http { https: false, host, port: port(http.port), path }
+                Probe::Http { https: false, host, port: port(http.port), path, redirects_max: REDIRECTS_MAX }
             }
             check_info::Type::Tcp => Probe::Tcp { host, port: port(check.tcp.unwrap_or_default().port) },
             _ => {
@@ -178,7 +181,7 @@ impl Agent {
         let (Some(check), Some(health)) = (task.info.health_check.clone(), task.health.as_mut()) else {
             return;
         };
-        let healthy = is_healthy(&check, outcome);
+        let healthy = is_healthy(outcome);
         health.asked = false;
         health.next = now.time + seconds(check.interval_seconds()).max(CHECK_INTERVAL_MIN);
         if healthy {
@@ -204,6 +207,11 @@ impl Agent {
         if enough {
             if let Some(task) = self.tasks.get_mut(&key) {
                 task.cause = Cause::Unhealthy;
+                if let Runner::Group { executor, .. } = &task.runner
+                    && let Some(executor) = self.executors.get_mut(&(key.0.clone(), executor.clone()))
+                {
+                    executor.unhealthy = true;
+                }
             }
             self.end(&key, None, now, out);
         }
@@ -218,16 +226,11 @@ impl Agent {
     }
 }
 
-fn is_healthy(check: &HealthCheck, outcome: &Probed) -> bool {
+/// apache/mesos@c1b42f79:src/checks/health_checker.cpp (`interpretCheckStatusInfo`): `HealthCheck.HTTPCheckInfo.statuses`
+/// is for executors that frameworks bring.
+fn is_healthy(outcome: &Probed) -> bool {
     match outcome {
-        Probed::Http(status) => {
-            let statuses = check.http.as_ref().map_or(&[][..], |h| &h.statuses);
-            if statuses.is_empty() {
-                (200..400).contains(status)
-            } else {
-                statuses.contains(&u32::from(*status))
-            }
-        }
+        Probed::Http(status) => (200..400).contains(status),
         Probed::Connected => true,
         Probed::Exited(status) => *status == 0,
         Probed::TimedOut(_) | Probed::Failed(_) => false,
@@ -235,7 +238,7 @@ fn is_healthy(check: &HealthCheck, outcome: &Probed) -> bool {
 }
 
 /// What a check says before it has seen anything.
-fn nothing_seen(check: &CheckInfo) -> CheckStatusInfo {
+pub(crate) fn nothing_seen(check: &CheckInfo) -> CheckStatusInfo {
     let mut seen = CheckStatusInfo { r#type: check.r#type, ..Default::default() };
     match check.r#type() {
         check_info::Type::Http => seen.http = Some(Default::default()),
@@ -243,6 +246,14 @@ fn nothing_seen(check: &CheckInfo) -> CheckStatusInfo {
         _ => seen.command = Some(Default::default()),
     }
     seen
+}
+
+/// Where a task is asked: not by name, which its image need not know.
+fn host(protocol: Protocol) -> String {
+    match protocol {
+        Protocol::IPv4 => "127.0.0.1".to_owned(),
+        Protocol::IPv6 => "::1".to_owned(),
+    }
 }
 
 /// Durations as checks hold them; negative or nonsensical = none.

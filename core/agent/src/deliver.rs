@@ -142,6 +142,16 @@ impl Agent {
         self.tell(&executor_key, word, out);
     }
 
+    /// Whether a task of the same default executor was ended for its health.
+    ///
+    /// apache/mesos@c1b42f79:src/launcher/default_executor.cpp (`waited`, MESOS-8543): not only in its own group.
+    pub(crate) fn is_among_unhealthy(&self, key: &Key) -> bool {
+        let Some(Runner::Group { executor, .. }) = self.tasks.get(key).map(|task| &task.runner) else {
+            return false;
+        };
+        self.executors.get(&(key.0.clone(), executor.clone())).is_some_and(|e| e.unhealthy)
+    }
+
     /// One task of a group is over: unless it finished, the others are killed; with the last task the executor ends.
     pub(crate) fn group_member_over(&mut self, key: &Key, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         let Some(task) = self.tasks.get(key) else { return };

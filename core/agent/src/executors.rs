@@ -153,6 +153,7 @@ impl Agent {
                 why: None,
                 heartbeat_at: None,
                 idle_until: None,
+                unhealthy: false,
                 ordered: false,
             };
             self.saves.push(records::executor(&executor));

@@ -168,7 +168,7 @@ impl Agent {
             }
             Message::FrameworkToExecutorMessage(m) => self.to_executor(*m, out),
             Message::StatusUpdateAcknowledgementMessage(m) => self.acknowledged(*m, out),
-            Message::ApplyOperationMessage(m) => self.apply_operation(now, *m),
+            Message::ApplyOperationMessage(m) => self.apply_operation(now, *m, out),
             Message::AcknowledgeOperationStatusMessage(m) => self.operation_acknowledged(&m),
             Message::ReconcileOperationsMessage(m) => self.reconcile_operations(&m, out),
             Message::CheckpointResourcesMessage(m) => self.checkpoint_resources(&m, out),

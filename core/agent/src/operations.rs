@@ -19,6 +19,8 @@ const RETRY_FIRST: Duration = Duration::from_secs(10);
 const RETRY_MAX: Duration = Duration::from_secs(600);
 /// Operations whose status nobody has acknowledged yet.
 const OPERATIONS_MAX: usize = 10_000;
+/// Those of one framework: who never acknowledges takes no room from the others.
+const OPERATIONS_OF_FRAMEWORK_MAX: usize = 5_000;
 /// Acknowledged operations that are remembered.
 const DONE_MAX: usize = 1_000;
 
@@ -86,12 +88,21 @@ impl Agent {
         status
     }
 
-    pub(crate) fn apply_operation(&mut self, now: &mut Now<'_>, message: internal::ApplyOperationMessage) {
+    pub(crate) fn apply_operation(
+        &mut self,
+        now: &mut Now<'_>,
+        message: internal::ApplyOperationMessage,
+        out: &mut Effects<Effect>,
+    ) {
         let uuid = message.operation_uuid.value.clone();
-        let known = self.operations.contains_key(&uuid) || self.operations_done.contains(&uuid);
-        if known || self.operations.len() >= OPERATIONS_MAX {
-            // The master repeats itself, or nobody acknowledges anything.
+        if self.operations.contains_key(&uuid) || self.operations_done.contains(&uuid) {
+            // The master repeats itself.
             self.counters.messages_dropped += 1;
+            return;
+        }
+        if let Some(why) = self.no_room_for(message.framework_id.as_ref()) {
+            self.counters.messages_dropped += 1;
+            self.drop_operation(message, why, out);
             return;
         }
         let info = message.operation_info;
@@ -132,6 +143,43 @@ impl Agent {
             self.saves.then(Then::Volumes { operation: uuid.clone() });
         }
         self.operations.insert(uuid, Pending::new(operation));
+    }
+
+    /// Why no more operations of this framework are taken, if so: nobody acknowledges them.
+    fn no_room_for(&self, framework: Option<&mesos::FrameworkId>) -> Option<String> {
+        let why = |of: &str, max: usize, name: &str| {
+            format!("{max} operations ({name}) {of} wait for the acknowledgement of their status")
+        };
+        if self.operations.len() >= OPERATIONS_MAX {
+            return Some(why("on this agent", OPERATIONS_MAX, "OPERATIONS_MAX"));
+        }
+        if framework.is_none() || self.operations.len() < OPERATIONS_OF_FRAMEWORK_MAX {
+            return None;
+        }
+        let theirs = self.operations.values().filter(|p| p.operation.framework_id.as_ref() == framework);
+        (theirs.count() >= OPERATIONS_OF_FRAMEWORK_MAX)
+            .then(|| why("of this framework", OPERATIONS_OF_FRAMEWORK_MAX, "OPERATIONS_OF_FRAMEWORK_MAX"))
+    }
+
+    /// An operation for which there is no room. Its status is not kept, so it asks for no acknowledgement; should it be
+    /// lost, master and agent compare their operations at the next registration.
+    fn drop_operation(
+        &self,
+        message: internal::ApplyOperationMessage,
+        why: String,
+        out: &mut Effects<Effect>,
+    ) {
+        let Some(master) = self.registration.master.clone() else { return };
+        let mut status = self.status(&message.operation_info, OperationState::OperationDropped);
+        status.message = Some(why);
+        let message = internal::UpdateOperationStatusMessage {
+            framework_id: message.framework_id,
+            slave_id: self.info.id.clone(),
+            status: status.clone(),
+            latest_status: Some(status),
+            operation_uuid: Some(message.operation_uuid),
+        };
+        self.say(master, message, out);
     }
 
     fn finish(

@@ -4,7 +4,7 @@
 use crate::{
     Agent, Draining,
     records::{self, Recovered},
-    state::{Executor, Framework, Kill, Pending, Phase, Runner, Speaker, Task, is_terminal},
+    state::{Cause, Executor, Framework, Kill, Pending, Phase, Runner, Speaker, Task, is_terminal},
     updates::remember,
 };
 use model::{container::ContainerId, save::Records};
@@ -49,6 +49,7 @@ impl Agent {
                 why: None,
                 heartbeat_at: None,
                 idle_until: None,
+                unhealthy: false,
                 ordered: true,
                 info,
             };
@@ -90,6 +91,12 @@ impl Agent {
             if let Some(ending) = ending {
                 let force_at = ending.force_at.min(self.started + ending.grace);
                 (task.kill, task.cause) = (Kill::Asked { force_at }, ending.cause);
+                let around = (key.0.clone(), task.executor_id().to_owned());
+                if ending.cause == Cause::Unhealthy
+                    && let Some(executor) = self.executors.get_mut(&around)
+                {
+                    executor.unhealthy = true;
+                }
             }
             if task.is_played() {
                 self.containers.insert(task.container.clone(), key.clone());
@@ -136,7 +143,7 @@ impl Agent {
                 task.pid = Some(pid);
             }
             remember(task, update.status.clone());
-            task.pending.push_back(Pending { number, update, durable: true, tell: false });
+            task.pending.push_back(Pending::new(number, update, true, false));
         }
         self.leave_behind(&unkept);
     }

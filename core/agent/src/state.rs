@@ -22,6 +22,15 @@ pub(crate) struct Pending {
     pub durable: bool,
     /// The executor that made it hears when it is durable.
     pub tell: bool,
+    /// How large it is.
+    pub bytes: usize,
+}
+
+impl Pending {
+    pub fn new(number: u64, update: StatusUpdate, durable: bool, tell: bool) -> Self {
+        let bytes = prost::Message::encoded_len(&update);
+        Self { number, update, durable, tell, bytes }
+    }
 }
 
 /// Where a kill stands.
@@ -233,6 +242,8 @@ pub struct Executor {
     pub(crate) idle_until: Option<Time>,
     /// Its container was ordered of the launcher.
     pub(crate) ordered: bool,
+    /// A task of this default executor was ended for its health: those that end after it say so too.
+    pub(crate) unhealthy: bool,
 }
 
 impl Executor {

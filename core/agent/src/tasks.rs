@@ -75,7 +75,8 @@ impl Agent {
             if task.cause == Cause::Own {
                 task.cause = Cause::TooLong;
             }
-            self.end(key, None, now, out);
+            // apache/mesos@c1b42f79:src/launcher/{executor,default_executor}.cpp: without grace, whatever the task asks for.
+            self.end(key, Some(0), now, out);
         }
         let Some(task) = self.tasks.get_mut(key) else { return };
         if let Kill::Asked { force_at: due } | Kill::Forced { again_at: due } = task.kill
@@ -205,25 +206,28 @@ impl Agent {
         };
         out.push(Effect::Destroy { container: container.clone() });
         let how = how.clone();
+        let unhealthy = cause == Cause::Unhealthy || self.is_among_unhealthy(&key);
         self.conclude(now, &key, state, |s| {
             s.message = Some(message);
             match (cause, how) {
                 (_, Termination::OutOfMemory { .. }) => s.set_reason(Reason::ContainerLimitationMemory),
                 (Cause::TooLong, _) => s.set_reason(Reason::MaxCompletionTimeReached),
-                (Cause::Unhealthy, _) => s.healthy = Some(false),
+                (Cause::Unhealthy, _) => {}
                 (_, Termination::Unknown) => s.set_reason(Reason::ExecutorTerminated),
                 _ => {}
             }
+            s.healthy = unhealthy.then_some(false);
         });
         self.group_member_over(&key, now, out);
         self.forget_if_silent(&key, out);
     }
 }
 
-/// When a task has run as long as it may. Never later than its whole time from now: the clock may have been set.
+/// When a task has run as long as it may; a limit of 0 is none, as upstream's executors have it. Never later than its whole time from now: the clock may have been set.
 pub(crate) fn end_of(task: &Task, now: Time) -> Option<Time> {
     let limit = task.info.max_completion_time.as_ref()?;
-    let limit = Duration::from_nanos(u64::try_from(limit.nanoseconds).unwrap_or_default());
+    let limit = u64::try_from(limit.nanoseconds).ok().filter(|nanoseconds| *nanoseconds > 0)?;
+    let limit = Duration::from_nanos(limit);
     Some((task.begun.unwrap_or(now) + limit).min(now + limit))
 }
 

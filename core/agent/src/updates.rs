@@ -4,6 +4,7 @@ use crate::saves::Then;
 use crate::{
     Agent, Effect,
     calls::Word,
+    checks::nothing_seen,
     records,
     state::{Pending, Runner, Task, is_terminal},
 };
@@ -11,13 +12,17 @@ use base::{Duration, Effects, Now, Time};
 use model::mesos::{
     ContainerStatus, ExecutorId, FrameworkId, NetworkInfo, TaskId, TaskState, TaskStatus, internal,
     network_info::{IpAddress, Protocol},
-    task_status::Source,
+    task_status::{Reason, Source},
 };
 
 const RETRY_FIRST: Duration = Duration::from_secs(10);
 const RETRY_MAX: Duration = Duration::from_secs(600);
-/// Updates of one task that wait behind the one in flight; flapping checks are dropped beyond it.
+/// Updates of one task that wait behind the one in flight. Beyond it the oldest word of a check gives way to a newer one.
 const PENDING_MAX: usize = 64;
+/// Updates of one task that its executor made and that wait: beyond it the executor is refused.
+const EXECUTOR_PENDING_MAX: usize = 10_000;
+/// Bytes of those.
+const EXECUTOR_PENDING_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Statuses kept of one task for reading: as many as the master keeps.
 const STATUSES_MAX: usize = 16;
 /// Frameworks without tasks that are kept for reading.
@@ -35,14 +40,21 @@ impl Agent {
             executor_id: Some(ExecutorId { value: task.executor_id().to_owned() }),
             timestamp: Some(now.time.as_secs_f64()),
             uuid: Some(now.rng.uuid().as_bytes().to_vec()),
-            healthy: task.healthy,
             ..Default::default()
         };
         status.set_state(task.state);
         status.set_source(Source::Executor);
         status.container_status = Some(self.container_status(task));
-        status.check_status = task.check.as_ref().map(|c| c.seen);
         fill(&mut status);
+        if status.source() == Source::Executor {
+            // apache/mesos@c1b42f79:src/launcher/executor.cpp (`createTaskStatus`): what was seen last stands in updates of
+            // checks alone; all others of a task that is checked have the kind of its check and nothing seen.
+            let seen = task.check.as_ref().map(|c| c.seen).filter(|_| of_check(&status));
+            status.check_status = seen.or_else(|| task.info.check.as_ref().map(nothing_seen));
+            if of_check(&status) {
+                status.healthy = status.healthy.or(task.healthy);
+            }
+        }
         let executor_id = status.executor_id.clone();
         self.enqueue(now.time, key, status, executor_id, false);
     }
@@ -72,6 +84,9 @@ impl Agent {
         tell: bool,
     ) {
         self.say_draining(&key.0, &mut status);
+        if !tell && !is_terminal(status.state()) {
+            self.make_way(key);
+        }
         let Some(task) = self.tasks.get_mut(key) else { return };
         let before = task.state;
         if !is_terminal(before) {
@@ -81,10 +96,6 @@ impl Agent {
             task.state = status.state();
         } else if status.state() == TaskState::TaskGoneByOperator {
             task.state = status.state();
-        }
-        if task.pending.len() >= PENDING_MAX && !is_terminal(status.state()) {
-            self.counters.updates_dropped += 1;
-            return;
         }
         let update = internal::StatusUpdate {
             framework_id: FrameworkId { value: task.framework.clone() },
@@ -101,8 +112,33 @@ impl Agent {
         self.saves.push(records::update(number, &update));
         self.saves.then(Then::Say { task: key.clone(), number });
         remember(task, status);
-        task.pending.push_back(Pending { number, update, durable: false, tell });
+        task.pending.push_back(Pending::new(number, update, false, tell));
         self.counters.updates += 1;
+    }
+
+    /// A check that flaps while nobody acknowledges: what it said longest ago and nobody has heard yet is not said.
+    fn make_way(&mut self, key: &Key) {
+        let Some(task) = self.tasks.get_mut(key).filter(|t| t.pending.len() >= PENDING_MAX) else { return };
+        let own = |p: &Pending| !p.tell && of_check(&p.update.status);
+        // The first may be under way.
+        let Some(place) = task.pending.iter().skip(1).position(own) else { return };
+        if let Some(gone) = task.pending.remove(place + 1) {
+            self.saves.push(records::forget_update(gone.number));
+            self.counters.updates_dropped += 1;
+        }
+    }
+
+    /// Whether another update of this task is taken from its executor: what is taken is said, however many there are.
+    pub(crate) fn has_room(&mut self, key: &Key, status: &TaskStatus) -> bool {
+        let Some(task) = self.tasks.get(key) else { return true };
+        let last_word = is_terminal(status.state()) && !is_terminal(task.state);
+        let bytes: usize = task.pending.iter().map(|p| p.bytes).sum();
+        let full = task.pending.len() >= EXECUTOR_PENDING_MAX || bytes >= EXECUTOR_PENDING_BYTES_MAX;
+        if full && !last_word {
+            self.counters.updates_dropped += 1;
+            return false;
+        }
+        true
     }
 
     /// A final update about a task that is not here.
@@ -309,6 +345,20 @@ impl Agent {
             fill(status);
         });
     }
+}
+
+/// Whether an update says what a check or health check of the agent's saw.
+fn of_check(status: &TaskStatus) -> bool {
+    let reason = status.reason.and_then(|reason| Reason::try_from(reason).ok());
+    matches!(reason, Some(Reason::TaskCheckStatusUpdated | Reason::TaskHealthCheckStatusUpdated))
+}
+
+/// What an executor hears whose update is not taken.
+pub(crate) fn no_room(task: &str) -> String {
+    format!(
+        "{EXECUTOR_PENDING_MAX} status updates (EXECUTOR_PENDING_MAX) or {EXECUTOR_PENDING_BYTES_MAX} bytes of them \
+         (EXECUTOR_PENDING_BYTES_MAX) of task '{task}' wait for their acknowledgement by the framework: try again later"
+    )
 }
 
 /// Keeps a status for reading. Beyond the limit the first one stays: it says when the task began.

@@ -5,13 +5,13 @@ mod world;
 use agent::Input;
 use base::{Duration, Time};
 use model::{
-    container::{ContainerId, Program, Termination},
+    container::{ContainerId, Probed, Program, Termination},
     link::{Envelope, Message, Upid},
     mesos::{
-        CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, TaskGroupInfo, TaskId, TaskInfo,
-        TaskState, TaskStatus,
+        CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, HealthCheck, TaskGroupInfo,
+        TaskId, TaskInfo, TaskState, TaskStatus,
         executor::{Call, Event, call, event},
-        executor_info, internal,
+        executor_info, health_check, internal,
         task_status::{Reason, Source},
     },
     request::{Answer, Body, Codec, Http, RequestId, StreamId},
@@ -450,7 +450,7 @@ fn a_task_of_a_group_that_lasts_too_long_fails_and_takes_the_rest_with_it() {
         w.step(Input::Launched { container: container.clone(), pid: 2 });
     }
     w.pass(Duration::from_millis(1100));
-    assert_eq!(w.signals, [(inner[0].clone(), 15)]);
+    assert_eq!(w.signals, [(inner[0].clone(), 15), (inner[0].clone(), 9)], "without grace");
     w.step(Input::Terminated { container: inner[0].clone(), how: Termination::Signaled(15) });
     assert_eq!(w.signals.last(), Some(&(inner[1].clone(), 15)));
     let task =
@@ -487,4 +487,116 @@ fn what_waits_for_an_executor_has_a_bound_and_wrong_versions_are_dropped() {
     w.hear(message);
     assert_eq!(w.next().reason(), Reason::ExecutorTerminated);
     assert_eq!(w.now, Time::from_millis(1_000_000));
+}
+
+#[test]
+fn tasks_that_end_after_one_was_ended_for_its_health_say_so_too() {
+    let mut w = World::fresh();
+    let command = CommandInfo { value: Some("sleep 100".into()), ..Default::default() };
+    let mut check = HealthCheck {
+        delay_seconds: Some(0.0),
+        grace_period_seconds: Some(0.0),
+        consecutive_failures: Some(1),
+        tcp: Some(health_check::TcpCheckInfo { port: 80, ..Default::default() }),
+        ..Default::default()
+    };
+    check.set_type(health_check::Type::Tcp);
+    let group = |ids: [TaskInfo; 2], first: bool| internal::RunTaskGroupMessage {
+        framework: framework(),
+        executor: executor("d", executor_info::Type::Default),
+        task_group: TaskGroupInfo { tasks: ids.to_vec() },
+        launch_executor: Some(first),
+        ..Default::default()
+    };
+    let named = |id: &str| TaskInfo { command: Some(command.clone()), ..task(id) };
+    let sick = TaskInfo { health_check: Some(Box::new(check)), ..named("sick") };
+    w.hear(group([sick, named("beside")], true));
+    w.step(Input::Launched { container: w.launches[0].id.clone(), pid: 1 });
+    w.hear(group([named("before"), named("other")], false));
+    let inner: Vec<_> = w.launches[1..].iter().map(|s| s.id.clone()).collect();
+    for container in &inner {
+        w.step(Input::Launched { container: container.clone(), pid: 2 });
+    }
+    // the second group's first task ends before anything is known of the first group's health
+    w.step(Input::Terminated { container: inner[2].clone(), how: Termination::Exited(0) });
+    w.pass(Duration::from_millis(1));
+    w.step(Input::Probed { probe: w.probes[0], outcome: Probed::Failed("refused".into()) });
+    for (place, how) in [(0, Termination::Signaled(15)), (1, Termination::Signaled(15))] {
+        w.step(Input::Terminated { container: inner[place].clone(), how });
+    }
+    // what was found is kept with the agent's own restart
+    let mut w = World::from(w.records, w.now + Duration::from_secs(5));
+    let running = vec![(inner[0].parent().unwrap(), 1), (inner[3].clone(), 2)];
+    w.step(Input::Recovered { running, starting: Vec::new(), ended: Vec::new() });
+    w.step(Input::Terminated { container: inner[3].clone(), how: Termination::Exited(0) });
+    let last = |id: &str| {
+        let task = w.agent.tasks().values().find(|t| t.id() == id).expect("nobody acknowledged anything");
+        let status = task.statuses.last().expect("a last word");
+        (status.state(), status.healthy)
+    };
+    use TaskState::{TaskFinished, TaskKilled};
+    assert_eq!(last("before"), (TaskFinished, None));
+    assert_eq!(last("sick"), (TaskKilled, Some(false)));
+    assert_eq!(last("beside"), (TaskKilled, Some(false)));
+    assert_eq!(last("other"), (TaskFinished, Some(false)), "and of other groups of its executor");
+}
+
+#[test]
+fn no_update_that_an_executor_was_told_is_taken_is_lost_and_beyond_the_bound_it_is_refused() {
+    const MANY: u64 = 10_000;
+    let mut w = World::fresh();
+    let container = run(&mut w, "t", true);
+    w.step(Input::Launched { container, pid: 1 });
+    subscribe(&mut w, 7, Vec::new(), Vec::new());
+    let named = |n: u64| {
+        let mut uuid = vec![0; 8];
+        uuid.extend(n.to_be_bytes());
+        let mut status = TaskStatus {
+            task_id: TaskId { value: "t".into() },
+            uuid: Some(uuid),
+            message: Some(n.to_string()),
+            ..Default::default()
+        };
+        status.set_state(TaskState::TaskRunning);
+        status.set_source(Source::Executor);
+        status
+    };
+    let answers = |w: &mut World| -> Vec<u16> {
+        let of = |http| match http {
+            Http::Reply { answer, .. } => Some(answer.status),
+            _ => None,
+        };
+        std::mem::take(&mut w.http).into_iter().filter_map(of).collect()
+    };
+    w.http.clear();
+    for n in 0..MANY {
+        update(&mut w, 100 + n, named(n));
+    }
+    let of = |http: &Http<Event>| match http {
+        Http::Send { event, .. } => event.acknowledged.is_some(),
+        _ => false,
+    };
+    assert_eq!(w.http.iter().filter(|http| of(http)).count() as u64, MANY, "all are durable");
+    assert!(answers(&mut w).iter().all(|status| *status == 202));
+    update(&mut w, 99_998, named(MANY));
+    assert_eq!(answers(&mut w), [503], "no room, and it is told so");
+    let said = w.next();
+    assert_eq!(said.message.as_deref(), Some("0"));
+    update(&mut w, 99_999, named(MANY));
+    assert_eq!(answers(&mut w), [202], "there is room again");
+    // in order, to the last one, over a restart of the agent too
+    let mut w = w.restarted();
+    w.step(Input::Recovered { running: Vec::new(), starting: Vec::new(), ended: Vec::new() });
+    w.step(Input::MasterDetected(Some(master())));
+    w.hear(internal::SlaveReregisteredMessage {
+        slave_id: model::mesos::AgentId { value: "S0".into() },
+        ..Default::default()
+    });
+    let mut next = 1;
+    while let Some(status) = w.statuses().into_iter().find(|s| s.state() == TaskState::TaskRunning) {
+        assert_eq!(status.message, Some(next.to_string()));
+        w.acknowledge(&status);
+        next += 1;
+    }
+    assert_eq!(next, MANY + 1);
 }

@@ -5,12 +5,12 @@ mod world;
 use agent::Input;
 use base::{Duration, Time};
 use model::{
-    container::{NOT_EXECUTED, Probed, Program, Termination},
+    container::{NOT_EXECUTED, Probe, Probed, Program, Termination},
     link::{Envelope, Message, Upid},
     mesos::{
         AgentId, CheckInfo, ContainerInfo, DurationInfo, FrameworkId, FrameworkInfo, HealthCheck, Image,
-        KillPolicy, TaskId, TaskState, check_info, container_info, health_check, image, internal,
-        task_status::Reason,
+        KillPolicy, TaskId, TaskState, check_info, container_info, framework_info, health_check, image,
+        internal, network_info::Protocol, task_status::Reason,
     },
     save::Records,
 };
@@ -250,6 +250,124 @@ fn an_unhealthy_task_is_killed() {
         (TaskKilled, Some(false)),
     ];
     assert_eq!(said, expected);
+}
+
+fn health_check(kind: health_check::Type) -> HealthCheck {
+    let mut check = HealthCheck {
+        delay_seconds: Some(0.0),
+        interval_seconds: Some(1.0),
+        grace_period_seconds: Some(0.0),
+        consecutive_failures: Some(1),
+        ..Default::default()
+    };
+    check.set_type(kind);
+    check
+}
+
+#[test]
+fn what_a_health_check_by_http_takes_for_an_answer_is_upstreams_and_where_it_asks_too() {
+    for (protocol, host) in [(Protocol::IPv4, "127.0.0.1"), (Protocol::IPv6, "::1")] {
+        let mut w = World::fresh();
+        let mut http = health_check::HttpCheckInfo {
+            port: 80,
+            path: Some("/up".into()),
+            // for executors that frameworks bring: nobody here heeds it
+            statuses: vec![500],
+            ..Default::default()
+        };
+        http.set_protocol(protocol);
+        let mut tcp = health_check::TcpCheckInfo { port: 81, ..Default::default() };
+        tcp.set_protocol(protocol);
+        let by_http = HealthCheck { http: Some(http), ..health_check(health_check::Type::Http) };
+        let by_tcp = HealthCheck { tcp: Some(tcp), ..health_check(health_check::Type::Tcp) };
+        for (id, check) in [("h", by_http), ("t", by_tcp)] {
+            let container = w.run(id, |task| task.health_check = Some(Box::new(check)));
+            w.step(Input::Launched { container, pid: 1 });
+            w.pass(Duration::from_millis(1));
+        }
+        let host = host.to_owned();
+        let asked = [
+            Probe::Http { https: false, host: host.clone(), port: 80, path: "/up".into(), redirects_max: 50 },
+            Probe::Tcp { host, port: 81 },
+        ];
+        assert_eq!(w.asked, asked);
+        w.step(Input::Probed { probe: w.probes[0], outcome: Probed::Http(200) });
+        let healthy = |w: &World| {
+            let task = w.agent.tasks().values().find(|t| t.id() == "h").expect("it runs");
+            task.statuses.last().and_then(|status| status.healthy)
+        };
+        assert_eq!((healthy(&w), w.signals.len()), (Some(true), 0));
+        w.pass(Duration::from_secs(1));
+        w.step(Input::Probed { probe: *w.probes.last().unwrap(), outcome: Probed::Http(500) });
+        assert_eq!((healthy(&w), w.signals.len()), (Some(false), 1));
+    }
+}
+
+#[test]
+fn a_flapping_check_says_its_newest_and_an_update_in_order() {
+    let mut w = World::fresh();
+    let check = HealthCheck {
+        tcp: Some(health_check::TcpCheckInfo { port: 80, ..Default::default() }),
+        consecutive_failures: Some(1_000_000),
+        interval_seconds: Some(0.1),
+        ..health_check(health_check::Type::Tcp)
+    };
+    let container = w.run("t", |task| task.health_check = Some(Box::new(check)));
+    w.step(Input::Launched { container: container.clone(), pid: 1 });
+    w.pass(Duration::from_millis(1));
+    for n in 0..201 {
+        let outcome = if n % 2 == 0 { Probed::Connected } else { Probed::Failed("refused".into()) };
+        w.step(Input::Probed { probe: w.probes[n], outcome });
+        w.pass(Duration::from_millis(100));
+    }
+    w.step(Input::Terminated { container, how: Termination::Exited(0) });
+    let mut said = Vec::new();
+    while let Some(status) = w.statuses().pop() {
+        w.acknowledge(&status);
+        said.push(status);
+    }
+    assert!(said.len() < 70, "{}", said.len());
+    let states: Vec<_> = said.iter().map(|s| s.state()).collect();
+    assert_eq!(states[..3], [TaskState::TaskStarting, TaskState::TaskRunning, TaskState::TaskRunning]);
+    assert_eq!(states.last(), Some(&TaskState::TaskFinished));
+    assert_eq!(said.last().unwrap().healthy, None, "it ended well");
+    assert_eq!(said[said.len() - 2].healthy, Some(true), "what was seen last is said last");
+    assert!(said.is_sorted_by(|a, b| a.timestamp <= b.timestamp));
+    assert!(w.agent.tasks().is_empty());
+}
+
+#[test]
+fn a_completion_time_is_without_grace_and_without_task_killing_and_none_if_it_is_zero() {
+    for (nanoseconds, ends) in [(0, false), (1_000_000_000, true)] {
+        let mut w = World::fresh();
+        let mut task = w.order("t");
+        task.max_completion_time = Some(DurationInfo { nanoseconds });
+        task.kill_policy =
+            Some(KillPolicy { grace_period: Some(DurationInfo { nanoseconds: 600_000_000_000 }) });
+        let mut killing = framework_info::Capability::default();
+        killing.set_type(framework_info::capability::Type::TaskKillingState);
+        let framework = FrameworkInfo {
+            id: Some(FrameworkId { value: "F".into() }),
+            checkpoint: Some(true),
+            capabilities: vec![killing],
+            ..Default::default()
+        };
+        w.hear(internal::RunTaskMessage { framework, task, ..Default::default() });
+        let container = w.launches[0].id.clone();
+        w.step(Input::Launched { container: container.clone(), pid: 1 });
+        w.pass(Duration::from_millis(1100));
+        let expected = if ends { vec![(container.clone(), 15), (container.clone(), 9)] } else { Vec::new() };
+        assert_eq!(w.signals, expected, "SIGKILL follows at once");
+        w.step(Input::Terminated { container, how: Termination::Signaled(9) });
+        let mut said = Vec::new();
+        while let Some(status) = w.statuses().pop() {
+            w.acknowledge(&status);
+            said.push((status.state(), status.reason));
+        }
+        use TaskState::{TaskFailed, TaskRunning, TaskStarting};
+        let reason = ends.then_some(Reason::MaxCompletionTimeReached as i32);
+        assert_eq!(said, [(TaskStarting, None), (TaskRunning, None), (TaskFailed, reason)]);
+    }
 }
 
 #[test]

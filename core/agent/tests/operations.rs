@@ -231,3 +231,36 @@ fn an_operation_from_before_the_last_registration_is_not_done() {
     assert_eq!(status.message(), "Operation assumes outdated resource state");
     assert_eq!(w.agent.total().reserved_to("db").scalar("cpus"), 0.0);
 }
+
+#[test]
+fn for_more_operations_than_anybody_acknowledges_there_is_no_room_and_the_master_hears_it() {
+    const OF_ONE: usize = 5_000;
+    let mut w = world();
+    let apply = |w: &mut World, number: usize, framework: &str| {
+        let mut uuid = vec![0; 8];
+        uuid.extend(number.to_be_bytes());
+        w.hear(internal::ApplyOperationMessage {
+            framework_id: Some(FrameworkId { value: framework.into() }),
+            operation_info: Operation {
+                id: Some(OperationId { value: format!("op-{number}") }),
+                ..reserve(vec![reserved("cpus", 0.001)])
+            },
+            operation_uuid: Uuid { value: uuid },
+            ..Default::default()
+        });
+        said(w).pop().expect("an answer")
+    };
+    for number in 0..OF_ONE {
+        // what it takes beyond the agent's cpus is dropped, and that has to be acknowledged too
+        assert!(apply(&mut w, number, "F").status.uuid.is_some());
+    }
+    let before = w.agent.total();
+    let refused = apply(&mut w, OF_ONE, "F");
+    assert_eq!(refused.status.state(), OperationState::OperationDropped);
+    assert_eq!(refused.status.operation_id.as_ref().unwrap().value, format!("op-{OF_ONE}"));
+    assert_eq!(refused.status.uuid, None, "nobody need acknowledge it");
+    assert!(refused.status.message.as_ref().unwrap().contains("OPERATIONS_OF_FRAMEWORK_MAX"));
+    assert!(refused.operation_uuid.is_some() && refused.latest_status == Some(refused.status.clone()));
+    assert_eq!((w.agent.total(), w.agent.operations().count()), (before, OF_ONE));
+    assert!(apply(&mut w, OF_ONE + 1, "G").status.uuid.is_some(), "another framework has its own room");
+}

@@ -198,7 +198,7 @@ fn the_time_that_a_task_may_take_counts_through_a_restart() {
     w.pass(Duration::from_millis(2900));
     assert!(w.signals.is_empty());
     w.pass(Duration::from_millis(200));
-    assert_eq!(w.signals, [(container.clone(), 15)]);
+    assert_eq!(w.signals, [(container.clone(), 15), (container.clone(), 9)]);
     w.step(Input::Terminated { container, how: Termination::Signaled(15) });
     let last = all(&mut w).pop().unwrap();
     assert_eq!((last.state(), last.reason()), (TaskState::TaskFailed, Reason::MaxCompletionTimeReached));

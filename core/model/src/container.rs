@@ -225,6 +225,8 @@ pub enum Probe {
         port: u16,
         /// Path with its leading slash.
         path: String,
+        /// Redirects that are followed; what answers after them counts. 0 = none: the redirect itself is the answer.
+        redirects_max: usize,
     },
     /// Connect and close.
     Tcp {

@@ -151,7 +151,14 @@ impl Orchestrator {
         let host = instance.host.clone();
         let probe = match check.protocol.as_str() {
             "TCP" => Probe::Tcp { host, port },
-            protocol => Probe::Http { https: protocol == "HTTPS", host, port, path: check.path.clone() },
+            protocol => Probe::Http {
+                https: protocol == "HTTPS",
+                host,
+                port,
+                path: check.path.clone(),
+                // Marathon takes the redirect itself for the answer.
+                redirects_max: 0,
+            },
         };
         let number = ProbeId(self.probes_next);
         self.probes_next += 1;

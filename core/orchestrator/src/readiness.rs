@@ -68,7 +68,7 @@ impl Orchestrator {
         let number = ProbeId(self.probes_next);
         self.probes_next += 1;
         self.probes.insert(number, (id.to_owned(), Asked::Ready));
-        let probe = Probe::Http { https: check.https, host, port, path };
+        let probe = Probe::Http { https: check.https, host, port, path, redirects_max: 0 };
         out.push(Effect::Probe { id: number, probe, timeout: check.timeout });
         // should no answer ever come
         self.timers.set(Due::Ready(id.to_owned()), now + check.interval.max(INTERVAL_MIN) + check.timeout);

@@ -26,13 +26,17 @@ async fn ask(probe: Probe) -> Probed {
             Ok(_) => Probed::Connected,
             Err(error) => Probed::Failed(error.to_string()),
         },
-        Probe::Http { https, host, port, path } => {
+        Probe::Http { https, host, port, path, redirects_max } => {
             let scheme = if https { "https" } else { "http" };
             let host = if host.contains(':') { format!("[{host}]") } else { host };
             // A task's certificate names the service, not this address: upstream never verifies it.
+            let redirects = match redirects_max {
+                0 => reqwest::redirect::Policy::none(),
+                max => reqwest::redirect::Policy::limited(max),
+            };
             let client = reqwest::Client::builder()
                 .danger_accept_invalid_certs(true)
-                .redirect(reqwest::redirect::Policy::none())
+                .redirect(redirects)
                 .no_proxy()
                 .build();
             let client = match client {
@@ -45,5 +49,56 @@ async fn ask(probe: Probe) -> Probed {
             }
         }
         Probe::Command { .. } => Probed::Failed("a command is asked of the launcher".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::SocketAddr;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    /// Answers `/N` with a redirect to the path one lower, and `/0` with 500.
+    async fn serve(listener: TcpListener) {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let mut head = vec![0; 4096];
+            let read = socket.read(&mut head).await.unwrap_or_default();
+            let head = String::from_utf8_lossy(&head[..read]).into_owned();
+            let path = head.split(' ').nth(1).unwrap_or_default().trim_start_matches('/');
+            let answer = match path.parse::<u32>() {
+                Ok(0) | Err(_) => "HTTP/1.1 500 No\r\n".to_owned(),
+                Ok(left) => format!("HTTP/1.1 302 Found\r\nLocation: /{}\r\n", left - 1),
+            };
+            let answer = format!("{answer}Content-Length: 0\r\nConnection: close\r\n\r\n");
+            socket.write_all(answer.as_bytes()).await.unwrap_or_default();
+        }
+    }
+
+    #[tokio::test]
+    async fn as_many_redirects_are_followed_as_are_asked_for_and_ipv6_is_asked_too() {
+        for host in ["127.0.0.1", "::1"] {
+            let ip = host.parse().expect("an address");
+            let Ok(listener) = TcpListener::bind(SocketAddr::new(ip, 0)).await else {
+                eprintln!("SKIPPED: this machine has no {host}");
+                continue;
+            };
+            let port = listener.local_addr().expect("an address").port();
+            let server = tokio::spawn(serve(listener));
+            let ask = |redirects: u32, redirects_max| {
+                let path = format!("/{redirects}");
+                let asked = Probe::Http { https: false, host: host.to_owned(), port, path, redirects_max };
+                probe(asked, Duration::from_secs(10), None)
+            };
+            assert_eq!(ask(0, 0).await, Probed::Http(500));
+            assert_eq!(ask(1, 0).await, Probed::Http(302), "none are followed: it is the answer");
+            assert_eq!(ask(3, 3).await, Probed::Http(500), "what answers last counts");
+            assert!(matches!(ask(4, 3).await, Probed::Failed(_)), "too many");
+            let tcp = Probe::Tcp { host: host.to_owned(), port };
+            assert_eq!(probe(tcp, Duration::from_secs(10), None).await, Probed::Connected);
+            server.abort();
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     complain::Complaints,
     driver::{Driven, Saver, drive_observed, now, system_rng},
     flags::{Refused, Values},
-    hub::{Hub, Style},
+    hub::{Hub, Readers, Style},
     machine::{self, Share},
     messages::{Came, sort},
     perform::Tools,
@@ -103,6 +103,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         frame: endpoints::agent::frame,
         media_type: api::call::media_type,
         last_words: |_, _| None,
+        readers: Readers::Partners,
     });
     let performing = (hub.clone(), link.clone());
     let mut told = Tasks::default();

@@ -5,15 +5,27 @@ use http::{HeaderName, HeaderValue, Response, header};
 use model::request::{Codec, Http, RequestId, StreamId};
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
-use web::{Promise, Reply, SendError, StreamHandle};
+use web::{Bounds, Patience, Promise, Reply, SendError, StreamHandle};
 
-/// Bytes that may wait for one slow reader; then it is cut.
+/// Bytes that may wait for one slow reader; then it is cut, or has to read on.
 const STREAM_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Events that may wait for one slow reader.
+/// Events that may wait for one slow reader; then it is cut, or has to read on.
 const STREAM_EVENTS_MAX: usize = 16_384;
+/// A framework or executor with more than that waiting for it is cut once it has read nothing for so long.
+const STALLED_MAX: Duration = Duration::from_secs(60);
+/// Bytes that may wait for one framework or executor that reads on.
+const PATIENT_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// Bytes that may wait for all of them together.
+const ALL_PATIENT_BYTES_MAX: usize = 1024 * 1024 * 1024;
+/// So many bytes are sent between two looks at what waits for all of them.
+const LOOK_BYTES: usize = 16 * 1024 * 1024;
 
 /// Events that may wait for all readers of a role together: 64 MiB of places in their queues.
 const ALL_EVENTS_MAX: usize = 2_000_000;
@@ -27,6 +39,39 @@ pub struct Style<E> {
     pub media_type: fn(Codec) -> &'static str,
     /// What a client hears at last that is cut, and why; none = its connection is cut without a word.
     pub last_words: fn(&str, Codec) -> Option<Bytes>,
+    /// Who reads them.
+    pub readers: Readers,
+}
+
+/// Who reads the streams of a role: what becomes of those who are slow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// They look on: who falls behind is cut, and comes back to the whole picture.
+    Spectators,
+    /// Frameworks and executors, which answer for tasks: one burst, as of a large reconciliation, is no reason to cut
+    /// them. They are cut for reading nothing, or when memory would end.
+    Partners,
+}
+
+impl Readers {
+    fn bounds(self) -> Bounds {
+        let patience = Patience { stalled: STALLED_MAX, bytes_max: PATIENT_BYTES_MAX };
+        let patience = (self == Self::Partners).then_some(patience);
+        Bounds { bytes_max: STREAM_BYTES_MAX, events_max: STREAM_EVENTS_MAX, patience }
+    }
+    fn too_slow(self) -> String {
+        let much = format!(
+            "more than {STREAM_EVENTS_MAX} events (STREAM_EVENTS_MAX) or {STREAM_BYTES_MAX} bytes (STREAM_BYTES_MAX) wait \
+             for it"
+        );
+        match self {
+            Self::Spectators => much,
+            Self::Partners => format!(
+                "{much} and it read nothing for {STALLED_MAX:?} (STALLED_MAX), or more than {PATIENT_BYTES_MAX} bytes \
+                 (PATIENT_BYTES_MAX) wait"
+            ),
+        }
+    }
 }
 
 /// Waiting requests and open streams of one machine.
@@ -36,6 +81,8 @@ pub struct Hub<E> {
     /// Streams that were cut and have not ended yet.
     cut: Mutex<HashSet<StreamId>>,
     style: Style<E>,
+    /// Bytes sent since the last look at what waits for all.
+    sent: AtomicUsize,
     closed: mpsc::UnboundedSender<StreamId>,
 }
 
@@ -52,6 +99,7 @@ impl<E: 'static> Hub<E> {
             streams: Mutex::default(),
             cut: Mutex::default(),
             style,
+            sent: AtomicUsize::new(0),
             closed,
         };
         (Arc::new(hub), ends)
@@ -82,7 +130,7 @@ impl<E: 'static> Hub<E> {
         match http {
             Http::Reply { request, answer } => self.reply(request, Reply::Full(endpoints::render(answer))),
             Http::Open { request, headers, codec } => {
-                let (handle, body) = web::stream(STREAM_BYTES_MAX, STREAM_EVENTS_MAX);
+                let (handle, body) = web::bounded(self.style.readers.bounds());
                 let mut head = Response::new(());
                 let media_type = HeaderValue::from_static((self.style.media_type)(codec));
                 head.headers_mut().insert(header::CONTENT_TYPE, media_type);
@@ -126,12 +174,18 @@ impl<E: 'static> Hub<E> {
                     bytes
                 }
             };
+            self.sent.fetch_add(bytes.len(), Ordering::Relaxed);
             if !self.put(*stream, handle, *codec, bytes) {
                 streams.remove(stream);
             }
         }
-        if to.len() > 1 {
-            self.relieve(&mut streams);
+        match self.style.readers {
+            Readers::Spectators if to.len() > 1 => self.relieve(&mut streams),
+            Readers::Partners if self.sent.load(Ordering::Relaxed) >= LOOK_BYTES => {
+                self.sent.store(0, Ordering::Relaxed);
+                self.relieve(&mut streams);
+            }
+            _ => {}
         }
     }
 
@@ -154,7 +208,7 @@ impl<E: 'static> Hub<E> {
 
     /// False if the stream is over.
     fn put(&self, stream: StreamId, handle: &StreamHandle, codec: Codec, bytes: Bytes) -> bool {
-        match handle.send_or(bytes, || self.gives_up(stream, codec, &too_slow())) {
+        match handle.send_or(bytes, || self.gives_up(stream, codec, &self.style.readers.too_slow())) {
             Ok(()) => true,
             Err(SendError::Slow) => false,
             Err(SendError::Gone) => {
@@ -171,33 +225,35 @@ impl<E: 'static> Hub<E> {
         (self.style.last_words)(why, codec)
     }
 
-    /// Cuts those who are furthest behind while too much waits for all together. What waits for a stream is always the last
-    /// part of what all were sent, and its bytes are shared: so the events are what has to be bounded.
+    /// Cuts those who are furthest behind while too much waits for all together. What waits for one who looks on is always
+    /// the last part of what all were sent, and its bytes are shared: so the events are what has to be bounded. Others are
+    /// each sent their own.
     fn relieve(&self, streams: &mut HashMap<StreamId, (StreamHandle, Codec)>) {
+        let (max, what) = match self.style.readers {
+            Readers::Spectators => (ALL_EVENTS_MAX, "events (ALL_EVENTS_MAX)"),
+            Readers::Partners => (ALL_PATIENT_BYTES_MAX, "bytes (ALL_PATIENT_BYTES_MAX)"),
+        };
+        let measure = |handle: &StreamHandle| match self.style.readers {
+            Readers::Spectators => handle.waiting(),
+            Readers::Partners => handle.held(),
+        };
         let mut behind: Vec<(usize, StreamId)> =
-            streams.iter().map(|(stream, (handle, _))| (handle.waiting(), *stream)).collect();
+            streams.iter().map(|(stream, (handle, _))| (measure(handle), *stream)).collect();
         let mut all: usize = behind.iter().map(|(waiting, _)| waiting).sum();
-        if all <= ALL_EVENTS_MAX {
+        if all <= max {
             return;
         }
         behind.sort_unstable();
-        while let Some((waiting, stream)) = behind.pop().filter(|_| all > ALL_EVENTS_MAX / 2) {
+        while let Some((waiting, stream)) = behind.pop().filter(|_| all > max / 2) {
             if let Some((handle, codec)) = streams.remove(&stream) {
                 let why = format!(
-                    "more than {ALL_EVENTS_MAX} events (ALL_EVENTS_MAX) wait for all clients together, and {waiting} of them \
-                     for this one"
+                    "more than {max} {what} wait for all clients together, and {waiting} of them for this one"
                 );
                 handle.cut(self.gives_up(stream, codec, &why));
             }
             all -= waiting;
         }
     }
-}
-
-fn too_slow() -> String {
-    format!(
-        "more than {STREAM_EVENTS_MAX} events (STREAM_EVENTS_MAX) or {STREAM_BYTES_MAX} bytes (STREAM_BYTES_MAX) wait for it"
-    )
 }
 
 #[cfg(test)]
@@ -211,6 +267,7 @@ mod tests {
             frame: |(), _| Bytes::from_static(b"event"),
             media_type: |_| "text/event-stream",
             last_words: |_, _| None,
+            readers: Readers::Spectators,
         };
         let (hub, _closed) = Hub::new(style);
         let answer = hub.expect(RequestId(7));
@@ -227,12 +284,78 @@ mod tests {
         assert!(locked(&hub.streams).is_empty());
     }
 
+    /// A hub whose events are their own bytes, and the bodies of so many streams of it.
+    async fn opened(readers: Readers, streams: u64) -> (Arc<Hub<Vec<u8>>>, Vec<web::StreamBody>) {
+        let style = Style {
+            frame: |event: &Vec<u8>, _| Bytes::copy_from_slice(event),
+            media_type: |_| "application/json",
+            last_words: |_, _| None,
+            readers,
+        };
+        let (hub, _closed) = Hub::new(style);
+        let mut bodies = Vec::new();
+        for stream in 0..streams {
+            let answer = hub.expect(RequestId(stream));
+            hub.perform(Http::Open { request: RequestId(stream), headers: Vec::new(), codec: Codec::Json });
+            let Ok(Reply::Stream(_, body)) = answer.await else { panic!("no stream") };
+            bodies.push(body);
+        }
+        (hub, bodies)
+    }
+
+    #[tokio::test]
+    async fn a_burst_cuts_no_framework() {
+        const BURST: usize = 4 * STREAM_EVENTS_MAX;
+        let (hub, mut bodies) = opened(Readers::Partners, 1).await;
+        let send =
+            |n: usize| hub.perform(Http::Send { stream: StreamId(0), event: n.to_be_bytes().to_vec() });
+        (0..BURST).for_each(send);
+        for n in 0..BURST {
+            if n.is_multiple_of(BURST / 8) {
+                send(BURST + n / (BURST / 8));
+            }
+            let frame = bodies[0].frame().await.expect("it is not cut").expect("bytes");
+            assert_eq!(frame.into_data().expect("data"), n.to_be_bytes()[..], "nothing is lost");
+        }
+        assert_eq!(Readers::Partners.bounds().patience.map(|p| p.stalled), Some(STALLED_MAX));
+        let (hub, _bodies) = opened(Readers::Spectators, 1).await;
+        (0..=STREAM_EVENTS_MAX).for_each(|_| hub.perform(Http::Send { stream: StreamId(0), event: vec![1] }));
+        assert!(locked(&hub.streams).is_empty(), "who looks on is cut at once");
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_frameworks_has_a_bound_in_bytes_for_one_and_for_all() {
+        let (hub, _bodies) = opened(Readers::Partners, 4).await;
+        // the bytes of an event are shared here, so that the test needs none of what it counts
+        let event = Bytes::from(vec![7; 1024 * 1024]);
+        let held = |hub: &Hub<Vec<u8>>| locked(&hub.streams).values().map(|(h, _)| h.held()).sum::<usize>();
+        let put = |stream: u64| {
+            let mut streams = locked(&hub.streams);
+            let Some((handle, codec)) = streams.get(&StreamId(stream)) else { return false };
+            let taken = hub.put(StreamId(stream), handle, *codec, event.clone());
+            if !taken {
+                streams.remove(&StreamId(stream));
+            }
+            taken
+        };
+        let most = (0..).take_while(|_| put(0)).count();
+        assert_eq!(most, PATIENT_BYTES_MAX / event.len() - 1, "places count too");
+        for stream in 1..4 {
+            (0..400).for_each(|_| assert!(put(stream)));
+        }
+        assert!(held(&hub) > ALL_PATIENT_BYTES_MAX);
+        hub.relieve(&mut locked(&hub.streams));
+        assert!(held(&hub) <= ALL_PATIENT_BYTES_MAX / 2);
+        assert_eq!(locked(&hub.streams).len(), 1);
+    }
+
     #[tokio::test]
     async fn an_event_for_many_is_written_once_and_those_far_behind_are_cut() {
         let style = Style {
             frame: |event: &Vec<u8>, _| Bytes::copy_from_slice(event),
             media_type: |_| "text/event-stream",
             last_words: |why, _| Some(Bytes::copy_from_slice(why.as_bytes())),
+            readers: Readers::Spectators,
         };
         let (hub, _closed) = Hub::new(style);
         let mut bodies = Vec::new();

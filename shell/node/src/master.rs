@@ -7,7 +7,7 @@ use crate::{
     documents::Documents,
     driver::{Driven, Saver, drive_apart, now, system_rng},
     flags::{Refused, Values},
-    hub::{Hub, Style},
+    hub::{Hub, Readers, Style},
     measure::{StoreDir, Timings},
     messages::{Came, sort},
     perform::{More, Tools},
@@ -66,11 +66,13 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
         frame: endpoints::master::frame,
         media_type: api::call::media_type,
         last_words: |_, _| None,
+        readers: Readers::Partners,
     });
     let operator_style = Style {
         frame: endpoints::master::operator_event,
         media_type: api::call::media_type,
         last_words: |_, _| None,
+        readers: Readers::Spectators,
     };
     let (operator, mut operator_closed) = Hub::new(operator_style);
     let artist = Arc::default();

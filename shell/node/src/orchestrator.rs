@@ -5,7 +5,7 @@ use crate::{
     complain::Complaints,
     driver::{Driven, Saver, drive, now, system_rng},
     flags::{Refused, Values},
-    hub::{Hub, Style},
+    hub::{Hub, Readers, Style},
     lists::Lists,
 };
 use base::Duration;
@@ -105,6 +105,7 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
         frame: endpoints::orchestrator::frame,
         media_type: endpoints::orchestrator::media_type,
         last_words: |why, _| Some(endpoints::orchestrator::last_words(why, now())),
+        readers: Readers::Spectators,
     };
     let (hub, mut closed) = Hub::new(style);
     // Bounded by the machine, which waits for events before it calls on.

@@ -13,4 +13,4 @@ mod server;
 mod stream;
 
 pub use server::{BindError, Incoming, Limits, Reply, Upload, bind, serve};
-pub use stream::{Promise, SendError, StreamBody, StreamHandle, stream};
+pub use stream::{Bounds, Patience, Promise, SendError, StreamBody, StreamHandle, bounded, stream};

@@ -1,6 +1,7 @@
 //! An open response: events put in on one side, bytes flushed to the client on the other, bounded between.
 //!
-//! A client that reads too slowly is cut, and hears why if it still takes that. Never: what is sent.
+//! A client that reads too slowly is cut, and hears why if it still takes that: at once when more waits than its bounds
+//! allow, or, where it is given time, when it has read nothing for a while and much waits. Never: what is sent.
 
 use crate::reading;
 use bytes::Bytes;
@@ -13,7 +14,33 @@ use std::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+/// What an event takes beside its bytes: its place in the queue and what it was allocated with.
+const EVENT_BYTES: usize = 64;
+
+/// What may wait for one client.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes.
+    pub bytes_max: usize,
+    /// Events.
+    pub events_max: usize,
+    /// Time for those who read on; without it a bound that is reached cuts at once.
+    pub patience: Option<Patience>,
+}
+
+/// A client that reads on may fall behind further than its bounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Beyond its bounds it is cut when it has taken nothing for so long.
+    pub stalled: Duration,
+    /// Beyond so many bytes, those of events' places included, it is cut though it reads.
+    pub bytes_max: usize,
+}
 
 /// A client that is given up may take so long to hear why; then its connection is cut.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(10);
@@ -29,13 +56,15 @@ pub enum SendError {
     Gone,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     /// What goes out before everything else, in pieces; not there yet = the queue waits for it.
     first: VecDeque<Bytes>,
     awaited: bool,
     queue: VecDeque<Bytes>,
     bytes: usize,
+    /// When the client took something last, or nothing waited for it.
+    moved: Instant,
     /// No more is put in; what is queued still goes out.
     closed: bool,
     /// It is given up: nothing goes out but last words.
@@ -48,8 +77,7 @@ struct State {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    bytes_max: usize,
-    events_max: usize,
+    bounds: Bounds,
     ended: Notify,
     taken: Notify,
     cut: Mutex<Option<Arc<Notify>>>,
@@ -120,10 +148,25 @@ pub struct StreamBody(Arc<Shared>);
 
 /// A stream with at most so many bytes and events waiting for its client.
 pub fn stream(bytes_max: usize, events_max: usize) -> (StreamHandle, StreamBody) {
+    bounded(Bounds { bytes_max, events_max, patience: None })
+}
+
+/// A stream with these bounds.
+pub fn bounded(bounds: Bounds) -> (StreamHandle, StreamBody) {
+    let state = State {
+        first: VecDeque::new(),
+        awaited: false,
+        queue: VecDeque::new(),
+        bytes: 0,
+        moved: Instant::now(),
+        closed: false,
+        given_up: false,
+        over: false,
+        waker: None,
+    };
     let shared = Arc::new(Shared {
-        state: Mutex::default(),
-        bytes_max,
-        events_max,
+        state: Mutex::new(state),
+        bounds,
         ended: Notify::new(),
         taken: Notify::new(),
         cut: Mutex::new(None),
@@ -172,6 +215,11 @@ impl StreamHandle {
     pub fn waiting(&self) -> usize {
         self.0.state().queue.len()
     }
+    /// What waits for the client takes so many bytes, those of events' places included.
+    pub fn held(&self) -> usize {
+        let state = self.0.state();
+        state.bytes + state.queue.len() * EVENT_BYTES
+    }
     /// Gives the client up, as one that reads too slowly. With last words it hears them, if it reads again soon; without, its
     /// connection is cut at once.
     pub fn cut(&self, words: Option<Bytes>) {
@@ -188,12 +236,22 @@ impl StreamHandle {
             return Err(SendError::Gone);
         }
         // One event may be larger than the bound, when nothing else waits: a snapshot of all that there is.
-        let full = state.bytes + bytes.len() > self.0.bytes_max && !state.queue.is_empty();
-        if full || state.queue.len() >= self.0.events_max {
+        let Bounds { bytes_max, events_max, patience } = self.0.bounds;
+        let (waiting, after) = (state.queue.len(), state.bytes + bytes.len());
+        let beyond = (after > bytes_max && waiting > 0) || waiting >= events_max;
+        let over = beyond
+            && patience.is_none_or(|patience| {
+                state.moved.elapsed() >= patience.stalled
+                    || after + waiting * EVENT_BYTES > patience.bytes_max
+            });
+        if over {
             self.0.give_up(state, words());
             return Err(SendError::Slow);
         }
-        state.bytes += bytes.len();
+        if waiting == 0 {
+            state.moved = Instant::now();
+        }
+        state.bytes = after;
         state.queue.push_back(bytes);
         if let Some(waker) = state.waker.take() {
             drop(state);
@@ -292,6 +350,7 @@ impl Body for StreamBody {
         }
         if let Some(bytes) = state.queue.pop_front() {
             state.bytes -= bytes.len();
+            state.moved = Instant::now();
             drop(state);
             self.0.taken.notify_waiters();
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
@@ -302,5 +361,36 @@ impl Body for StreamBody {
         }
         state.waker = Some(context.waker().clone());
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt as _;
+
+    #[tokio::test]
+    async fn who_reads_on_may_fall_behind_and_who_reads_nothing_for_a_while_may_not() {
+        let patience = Some(Patience { stalled: Duration::from_millis(100), bytes_max: 100_000 });
+        let (handle, mut body) = bounded(Bounds { bytes_max: 1000, events_max: 10, patience });
+        let event = Bytes::from_static(b"event");
+        for _ in 0..100 {
+            handle.send(event.clone()).expect("a burst is no reason to cut");
+        }
+        for _ in 0..4 {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            body.frame().await.expect("it is open").expect("bytes");
+            handle.send(event.clone()).expect("it reads on");
+        }
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        assert_eq!(handle.send(event.clone()), Err(SendError::Slow));
+        assert!(body.frame().await.is_none());
+
+        let (handle, _body) = bounded(Bounds { bytes_max: 1000, events_max: 10, patience });
+        handle.send(event.clone()).expect("room");
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        handle.send(event.clone()).expect("little waits: no reason to cut");
+        let sent = (0..).take_while(|_| handle.held() < 90_000 && handle.send(event.clone()).is_ok()).count();
+        assert!(sent < 10, "{sent}: nothing was read, and now much waits");
     }
 }

@@ -104,6 +104,9 @@ impl Agent {
                 self.saves.push(records::kill(task, grace, force_at));
                 task.health = None;
                 task.check = None;
+                // A task that is being ended has all the time that its grace period leaves it.
+                task.end_at = None;
+                let too_long = task.cause == Cause::TooLong;
                 if task.pid.is_none() {
                     // Not started yet: it need not be, and a fetch need not go on.
                     if task.ordered {
@@ -112,7 +115,7 @@ impl Agent {
                     return;
                 }
                 out.push(Effect::Signal { container: task.container.clone(), signal: SIGTERM });
-                if killing_state {
+                if killing_state && !too_long {
                     self.report(now, key, |s| s.set_state(TaskState::TaskKilling));
                 }
             }
@@ -148,6 +151,7 @@ impl Agent {
             task.silent = true;
             task.health = None;
             task.check = None;
+            task.end_at = None;
             task.state = if is_terminal(task.state) { task.state } else { TaskState::TaskKilled };
             if task.ended {
                 self.forget(key, out);

@@ -8,7 +8,7 @@
 use agent::{Agent, Config, Effect, Input, ProbeId, Removal};
 use base::{Duration, Effects, Machine, Now, Rng, Time};
 use model::{
-    container::{ContainerId, ContainerSpec, Limits},
+    container::{ContainerId, ContainerSpec, Limits, Probe},
     link::{Envelope, Message, Upid},
     mesos::{
         AgentId, CommandInfo, FrameworkId, FrameworkInfo, TaskId, TaskInfo, TaskStatus, agent::Response,
@@ -30,6 +30,8 @@ pub struct World {
     pub signals: Vec<(ContainerId, i32)>,
     pub forgotten: Vec<ContainerId>,
     pub probes: Vec<ProbeId>,
+    /// What was asked of tasks, in the same order.
+    pub asked: Vec<Probe>,
     pub disk_full: bool,
     pub destroyed: Vec<ContainerId>,
     pub limits: Vec<(ContainerId, Limits)>,
@@ -120,6 +122,7 @@ impl World {
             signals: Vec::new(),
             forgotten: Vec::new(),
             probes: Vec::new(),
+            asked: Vec::new(),
             disk_full: false,
             destroyed: Vec::new(),
             limits: Vec::new(),
@@ -161,7 +164,10 @@ impl World {
                     Effect::Launch(spec) => self.launches.push(*spec),
                     Effect::Signal { container, signal } => self.signals.push((container, signal)),
                     Effect::Forget { container } => self.forgotten.push(container),
-                    Effect::Probe { id, .. } => self.probes.push(id),
+                    Effect::Probe { id, probe, .. } => {
+                        self.probes.push(id);
+                        self.asked.push(probe);
+                    }
                     Effect::Destroy { container } => self.destroyed.push(container),
                     Effect::Limit { container, limits } => self.limits.push((container, limits)),
                     Effect::Http(http) => self.http.push(http),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::Method;
 use model::{
     mesos::{
-        TaskState,
+        CheckStatusInfo, TaskState, check_info,
         executor::{Call, Event, call::Type},
         task_status::Source,
     },
@@ -76,14 +76,80 @@ fn update_fault(call: &Call) -> Option<String> {
              'SOURCE_EXECUTOR'"
         ));
     }
-    (status.state() == TaskState::TaskStaging).then(|| {
-        format!(
+    if status.state() == TaskState::TaskStaging {
+        return Some(format!(
             "Received TASK_STAGING from executor {executor} of framework {framework} which is not allowed"
-        )
-    })
+        ));
+    }
+    status.check_status.as_ref().and_then(check_fault).map(str::to_owned)
+}
+
+/// apache/mesos@c1b42f79:src/common/validation.cpp (`validateCheckStatusInfo`).
+fn check_fault(seen: &CheckStatusInfo) -> Option<&'static str> {
+    if seen.r#type.is_none() {
+        return Some("CheckStatusInfo must specify 'type'");
+    }
+    match seen.r#type() {
+        check_info::Type::Command => {
+            seen.command.is_none().then_some("Expecting 'command' to be set for COMMAND check's status")
+        }
+        check_info::Type::Http => {
+            seen.http.is_none().then_some("Expecting 'http' to be set for HTTP check's status")
+        }
+        check_info::Type::Tcp => {
+            seen.tcp.is_none().then_some("Expecting 'tcp' to be set for TCP check's status")
+        }
+        check_info::Type::Unknown => Some("'UNKNOWN' is not a valid check's status type"),
+    }
 }
 
 /// One event as a record of an executor's stream.
 pub fn frame(event: &Event, codec: Codec) -> Bytes {
     recordio::frame(&call::encode(event, codec)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::mesos::{TaskStatus, executor::call};
+
+    #[test]
+    fn the_status_of_a_check_has_its_part() {
+        let call = |seen: CheckStatusInfo| {
+            let mut uuid = vec![7; 16];
+            uuid[6] = 0x40;
+            let mut status = TaskStatus { uuid: Some(uuid), check_status: Some(seen), ..Default::default() };
+            status.set_state(TaskState::TaskRunning);
+            status.set_source(Source::Executor);
+            let mut call = Call { update: Some(call::Update { status }), ..Default::default() };
+            call.set_type(Type::Update);
+            call
+        };
+        let of = |kind: check_info::Type| {
+            let mut seen = CheckStatusInfo::default();
+            seen.set_type(kind);
+            seen
+        };
+        let (http, command, tcp) =
+            (Some(Default::default()), Some(Default::default()), Some(Default::default()));
+        use check_info::Type as Kind;
+        let refused = [
+            (CheckStatusInfo::default(), "CheckStatusInfo must specify 'type'"),
+            (of(Kind::Http), "Expecting 'http' to be set for HTTP check's status"),
+            (CheckStatusInfo { http, ..of(Kind::Tcp) }, "Expecting 'tcp' to be set for TCP check's status"),
+            (of(Kind::Command), "Expecting 'command' to be set for COMMAND check's status"),
+            (of(Kind::Unknown), "'UNKNOWN' is not a valid check's status type"),
+        ];
+        for (seen, why) in refused {
+            assert_eq!(fault(&call(seen)).as_deref(), Some(why));
+        }
+        let taken = [
+            CheckStatusInfo { http, ..of(Kind::Http) },
+            CheckStatusInfo { command, ..of(Kind::Command) },
+            CheckStatusInfo { tcp, ..of(Kind::Tcp) },
+        ];
+        for seen in taken {
+            assert_eq!(fault(&call(seen)), None);
+        }
+    }
 }
