@@ -190,7 +190,9 @@ impl World {
         let now = self.now;
         let host = &mut self.hosts[n as usize];
         let (lost, after) = host.orders_lost_after;
-        if !host.launcher_up || (life <= lost && now > after) {
+        // Volumes are the agent's own work.
+        let needs_launcher = !matches!(order, Effect::Volumes { .. });
+        if (needs_launcher && !host.launcher_up) || (life <= lost && now > after) {
             return;
         }
         match order {

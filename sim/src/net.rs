@@ -229,7 +229,11 @@ pub fn brief(message: &Message) -> String {
             format!("{} {}", m.update.status.task_id.value, m.update.status.state().as_str_name())
         }
         Message::StatusUpdateAcknowledgementMessage(m) => m.task_id.value.clone(),
-        Message::ReregisterSlaveMessage(m) => format!("{} tasks", m.tasks.len()),
+        Message::ReregisterSlaveMessage(m) => {
+            let state = m.resource_version_uuid.as_ref().map(short).unwrap_or_default();
+            format!("{} tasks, in state {state}", m.tasks.len())
+        }
+        Message::UpdateSlaveMessage(m) => m.resource_version_uuid.as_ref().map(short).unwrap_or_default(),
         Message::SlaveReregisteredMessage(m) => format!("{} to reconcile", m.reconciliations.len()),
         Message::ShutdownFrameworkMessage(m) => m.framework_id.value.clone(),
         Message::ApplyOperationMessage(m) => {

@@ -138,6 +138,14 @@ impl Master {
             }
             _ => return,
         };
+        let mut state = self.agents.get(id).map(|a| a.state.clone()).unwrap_or_default();
+        if state.is_past(m.resource_version_uuid.as_ref()) {
+            // It has come back since it said this.
+            self.counters.messages_dropped += 1;
+            return;
+        }
+        let again = m.resource_version_uuid.is_some() && m.resource_version_uuid == state.now;
+        state.enter(m.resource_version_uuid);
         let (info, frameworks) = (m.slave, m.frameworks);
         if let Some(why) = self.unwanted(&info, &pid) {
             self.turn_away(pid, why.to_owned(), out);
@@ -168,10 +176,7 @@ impl Master {
         let told = total(&info, &m.checkpointed_resources).unwrap_or_default();
         // One that asks again may have asked before it did what it was told since. It names its state anew for each
         // try: by the same name, what is known here is newer, and what got lost of it is found by reconciliation.
-        let again = m.resource_version_uuid.is_some()
-            && before.as_ref().is_some_and(|b| {
-                b.resource_version == m.resource_version_uuid && b.info.resources == info.resources
-            });
+        let again = again && before.as_ref().is_some_and(|b| b.info.resources == info.resources);
         let (tasks, operations, killed, uncounted, owed, known) = before.map_or_else(Default::default, |a| {
             (a.tasks, a.operations, a.killed, a.uncounted, a.owed, a.total)
         });
@@ -195,7 +200,7 @@ impl Master {
             offers: BTreeSet::new(),
             version: m.version.unwrap_or_default(),
             connected: true,
-            resource_version: m.resource_version_uuid,
+            state,
             observer,
             capabilities: m.agent_capabilities,
             total,
@@ -251,9 +256,11 @@ impl Master {
     ) {
         let id = m.slave_id.value;
         let Some(agent) = self.agents.get_mut(&id) else { return };
-        if m.resource_version_uuid.is_some() {
-            agent.resource_version = m.resource_version_uuid;
+        if agent.state.is_past(m.resource_version_uuid.as_ref()) {
+            self.counters.messages_dropped += 1;
+            return;
         }
+        agent.state.enter(m.resource_version_uuid);
         // An agent that does not say whether it means to has always meant to.
         if m.update_oversubscribed_resources.unwrap_or(true)
             && let Ok(more) = Resources::from_messages(&m.oversubscribed_resources)

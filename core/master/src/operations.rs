@@ -18,7 +18,7 @@ use model::{
         internal,
         offer::{Operation, operation::Type},
     },
-    resources::{Allocated, Conversion, Resources, downgrade},
+    resources::{Allocated, Conversion, Item, Resources, downgrade},
 };
 
 /// Failed operations of one agent that wait for what uses their outcome; beyond, its next registration puts things right.
@@ -86,8 +86,18 @@ impl Master {
             return Err(format!("{fault}; on agent {agent}"));
         }
         let conversion = valid::conversion(operation);
-        if accepted.left.contains(&conversion.consumed) {
-            return Ok(conversion);
+        // What is offered is allocated to the offer's role, and to no other that the framework has.
+        let own = valid::allocated_to(operation).unwrap_or(&accepted.role);
+        if own == &*accepted.role && accepted.left.contains(&conversion.consumed) {
+            let rest = accepted.left.difference(&conversion.consumed);
+            let copy = conversion.consumed.iter().map(alone).find(|volume| rest.contains(volume));
+            return match copy.filter(|_| operation.r#type() == Type::Destroy) {
+                Some(volume) => Err(format!(
+                    "Persistent volume {} cannot be removed due to additional shared copies",
+                    Allocated(&volume, &accepted.role)
+                )),
+                None => Ok(conversion),
+            };
         }
         let what = match operation.r#type() {
             kind @ (Type::GrowVolume | Type::ShrinkVolume) => {
@@ -96,13 +106,12 @@ impl Master {
             _ => String::new(),
         };
         let consumed = named_missing(operation, &accepted.left, &conversion.consumed);
-        let (left, consumed) =
-            (Allocated(&accepted.left, &accepted.role), Allocated(&consumed, &accepted.role));
+        let (left, consumed) = (Allocated(&accepted.left, &accepted.role), Allocated(&consumed, own));
         Err(format!("{what}{left} does not contain {consumed}"))
     }
 
     /// Offers that hold some of these are taken back.
-    fn rescind_offers_of(
+    pub(super) fn rescind_offers_of(
         &mut self,
         agent: &str,
         resources: &Resources,
@@ -164,7 +173,7 @@ impl Master {
             operation_info: info,
             operation_uuid: uuid,
             resource_version_uuid: internal::ResourceVersionUuid {
-                uuid: agent.resource_version.clone().unwrap_or_default(),
+                uuid: agent.state.now.clone().unwrap_or_default(),
                 ..Default::default()
             },
         };
@@ -247,12 +256,13 @@ impl Master {
 /// What a refusal names as missing: upstream takes reservations and volumes away one after the other, and names the first
 /// that is not there.
 fn named_missing(operation: &Operation, free: &Resources, consumed: &Resources) -> Resources {
-    let alone = |item: &model::resources::Item| {
-        let mut one = Resources::new();
-        one.add_item(item.clone());
-        one
-    };
     let singly = matches!(operation.r#type(), Type::Unreserve | Type::Create | Type::Destroy);
     let first = consumed.iter().filter(|_| singly).map(alone).find(|one| !free.contains(one));
     first.unwrap_or_else(|| consumed.clone())
+}
+
+fn alone(item: &Item) -> Resources {
+    let mut one = Resources::new();
+    one.add_item(item.clone());
+    one
 }

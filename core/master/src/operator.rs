@@ -87,14 +87,22 @@ pub enum OperatorCall {
 pub(crate) enum Decision {
     Weights(Vec<WeightInfo>),
     Quotas(Vec<QuotaConfig>),
+    /// A quota in the form of before limits.
+    QuotaSet(QuotaConfig),
     Schedule(Schedule),
     Down(Vec<MachineId>),
     Up(Vec<MachineId>),
-    Drain { agent: String, config: DrainConfig },
+    Drain {
+        agent: String,
+        config: DrainConfig,
+    },
     Drained(String),
     Deactivate(String),
     Reactivate(String),
-    Gone { agent: String, at: Time },
+    Gone {
+        agent: String,
+        at: Time,
+    },
 }
 
 /// What validation says: what is to be made durable and then done, or the refusal.
@@ -186,6 +194,7 @@ impl Master {
         match decision {
             Decision::Weights(infos) => self.weights_updated(infos, now, out),
             Decision::Quotas(configs) => self.quotas_updated(configs, now, out),
+            Decision::QuotaSet(config) => self.quota_set(config, now, out),
             Decision::Schedule(schedule) => self.schedule_updated(schedule, now, out),
             Decision::Down(machines) => self.machines_down(machines, now, out),
             Decision::Up(machines) => self.machines_up(&machines, now, out),

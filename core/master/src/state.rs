@@ -12,7 +12,7 @@ use model::{
     resources::Resources,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     fmt,
     sync::Arc,
 };
@@ -188,7 +188,36 @@ pub struct Agent {
     /// When an operator began to drain it, if this master saw that.
     pub drain_started: Option<Time>,
     /// Sent back with tasks, so that the agent knows the state of its resources is the one meant.
-    pub resource_version: Option<mesos::Uuid>,
+    pub state: ResourceState,
+}
+
+/// States of its resources that an agent has named before and that are remembered.
+const FORMER_STATES_MAX: usize = 8;
+
+/// How an agent names the state that its resources are in.
+#[derive(Clone, Debug, Default)]
+pub struct ResourceState {
+    /// As it did last.
+    pub now: Option<mesos::Uuid>,
+    /// As it did before: what names one of these is late.
+    former: VecDeque<mesos::Uuid>,
+}
+
+impl ResourceState {
+    /// Whether it has named another state since.
+    pub(crate) fn is_past(&self, named: Option<&mesos::Uuid>) -> bool {
+        named.is_some_and(|state| self.former.contains(state))
+    }
+    /// It names this one now.
+    pub(crate) fn enter(&mut self, named: Option<mesos::Uuid>) {
+        if self.now == named || named.is_none() {
+            return;
+        }
+        if self.former.len() == FORMER_STATES_MAX {
+            self.former.pop_front();
+        }
+        self.former.extend(std::mem::replace(&mut self.now, named));
+    }
 }
 
 /// The number of an operation, given by a master.

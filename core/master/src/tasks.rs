@@ -288,7 +288,7 @@ fn versions(agent: &crate::Agent) -> Vec<internal::ResourceVersionUuid> {
         uuid: uuid.clone(),
         ..Default::default()
     };
-    agent.resource_version.iter().map(version).collect()
+    agent.state.now.iter().map(version).collect()
 }
 
 /// For agents that know no reservations of reservations.

@@ -144,16 +144,20 @@ fn offer_filters(filters: &OfferFilters) -> Option<String> {
         let mut all: Vec<_> = one.quantities.iter().collect();
         all.sort_by_key(|(name, _)| *name);
         all.into_iter().find_map(|(name, amount)| {
-            let why = match amount.value {
-                value if value.is_nan() => "NaN not supported",
-                value if value.is_infinite() => "Infinite values not supported",
-                value if value.is_subnormal() => "Subnormal values not supported",
-                value if value < 0.0 => "Negative values not supported",
-                _ => return None,
-            };
-            Some(format!("Invalid resource quantity for '{name}': {why}"))
+            scalar_fault(amount.value).map(|why| format!("Invalid resource quantity for '{name}': {why}"))
         })
     })
+}
+
+/// What is wrong with an amount that was said by itself (src/common/validation.cpp, `validateInputScalarValue`).
+pub(crate) fn scalar_fault(value: f64) -> Option<&'static str> {
+    match value {
+        _ if value.is_nan() => Some("NaN not supported"),
+        _ if value.is_infinite() => Some("Infinite values not supported"),
+        _ if value.is_subnormal() => Some("Subnormal values not supported"),
+        _ if value < 0.0 => Some("Negative values not supported"),
+        _ => None,
+    }
 }
 
 /// What is wrong with what a subscription or update says beside the framework's info.

@@ -16,6 +16,8 @@ mod hostile;
 mod inverse;
 #[path = "life/operations.rs"]
 mod operations;
+#[path = "life/operators.rs"]
+mod operators;
 #[path = "life/recordings.rs"]
 mod recordings;
 #[path = "life/undone.rs"]

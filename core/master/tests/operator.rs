@@ -7,7 +7,8 @@ use model::{
     link::{Envelope, Message, Upid},
     mesos::{
         AgentId, AgentInfo, CommandInfo, DrainConfig, FrameworkId, FrameworkInfo, MachineId, Offer, TaskId,
-        TaskInfo, TaskState, TaskStatus, TimeInfo, Unavailability, WeightInfo, framework_info, internal,
+        TaskInfo, TaskState, TaskStatus, TimeInfo, Unavailability, WeightInfo, agent_info, framework_info,
+        internal,
         maintenance::{Schedule, Window},
         master::event,
         offer::{Operation, operation},
@@ -175,7 +176,13 @@ impl World {
             resources: Resources::scalars([("cpus", 4.0), ("mem", 1024.0)]).to_messages(),
             ..Default::default()
         };
-        self.agent_says(&pid, internal::RegisterSlaveMessage { slave, ..Default::default() });
+        let drains = agent_info::capability::Type::AgentDraining;
+        let register = internal::RegisterSlaveMessage {
+            slave,
+            agent_capabilities: vec![agent_info::Capability { r#type: Some(drains.into()) }],
+            ..Default::default()
+        };
+        self.agent_says(&pid, register);
         let found = self.master.agents().iter().find(|(_, agent)| agent.pid == pid);
         let id = AgentId { value: found.expect("it registered").0.clone() };
         (pid, id)

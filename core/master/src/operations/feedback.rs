@@ -190,6 +190,9 @@ impl Master {
                     Some(a) if self.unreachable.contains_key(a) => {
                         (S::OperationUnreachable, "Reconciliation: Agent is unreachable")
                     }
+                    Some(a) if self.policy.gone.contains_key(a) => {
+                        (S::OperationGoneByOperator, "Reconciliation: Agent marked gone by operator")
+                    }
                     Some(_) => (S::OperationUnknown, "Reconciliation: Both operation and agent are unknown"),
                 };
                 let mut status = OperationStatus {

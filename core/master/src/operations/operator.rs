@@ -26,7 +26,10 @@ impl Master {
             Err(answer) => answer,
             Ok(conversion) => {
                 let at = now.time;
-                if !self.allocator.free_on(agent_id).contains(&conversion.consumed) {
+                if operation.r#type() == Type::Destroy {
+                    // A shared volume is free however many were offered it.
+                    self.rescind_offers_of(agent_id, &conversion.consumed, at, out);
+                } else if !self.allocator.free_on(agent_id).contains(&conversion.consumed) {
                     self.rescind_for(agent_id, &conversion.consumed, at, out);
                 }
                 let Conversion { consumed, converted } = &conversion;

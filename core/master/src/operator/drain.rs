@@ -5,7 +5,10 @@ use super::{Decided, Decision, bad};
 use crate::{Effect, Master, policy, saves::Then, speak::NOBODY, updates};
 use base::{Effects, Time};
 use model::{
-    mesos::{DrainConfig, DrainInfo, DrainState, TaskState, internal, task_status::Reason},
+    mesos::{
+        DrainConfig, DrainInfo, DrainState, TaskState, agent_info::capability::Type as AgentCap, internal,
+        task_status::Reason,
+    },
     request::Answer,
 };
 
@@ -19,6 +22,18 @@ impl Master {
     pub(super) fn drain(&self, agent: String, config: DrainConfig) -> Decided {
         if !self.known(&agent) {
             return Err(bad("Unknown agent"));
+        }
+        if let Some(registered) = self.agents.get(&agent) {
+            let machine = registered.machine();
+            if self.policy.unavailability(&machine).is_some() {
+                let (name, ip) = (machine.hostname(), machine.ip());
+                return Err(bad(format!(
+                    "Agent {agent} is part of a maintenance schedule under Machine {name} ({ip})"
+                )));
+            }
+            if !registered.can(AgentCap::AgentDraining) {
+                return Err(bad(format!("Agent {agent} is not capable of draining")));
+            }
         }
         let info = draining(config, DrainState::Draining);
         let batch = vec![policy::put_draining(&agent, &info), policy::put_deactivated(&agent)];
@@ -87,7 +102,7 @@ impl Master {
         }
     }
 
-    /// Agents whose last task has ended are drained. Called after every step; costs nothing while none is draining.
+    /// Agents whose last task has ended, and whose last operation is acknowledged, are drained. Called after every step; costs nothing while none is draining.
     pub(crate) fn look_for_drained(&mut self, now: Time, out: &mut Effects<Effect>) {
         if self.operator.busy || self.policy.draining.is_empty() {
             return;
@@ -97,7 +112,11 @@ impl Master {
             .draining
             .iter()
             .filter(|(id, info)| info.state() == DrainState::Draining && !self.operator.drained.contains(*id))
-            .filter(|(id, _)| self.agents.get(*id).is_some_and(|a| a.connected && a.tasks.is_empty()))
+            .filter(|(id, _)| {
+                self.agents
+                    .get(*id)
+                    .is_some_and(|a| a.connected && a.tasks.is_empty() && a.operations.is_empty())
+            })
             .map(|(id, _)| id.clone())
             .collect();
         for agent in done {

@@ -2,9 +2,10 @@
 
 use super::{Decided, Decision, bad};
 use crate::{
-    Effect, Master,
+    Effect, Master, Tables as _,
     allocator::{QUOTA_KINDS_MAX, Quota},
     policy,
+    validate::scalar_fault,
 };
 use base::{Effects, Time};
 use model::{
@@ -184,11 +185,11 @@ impl Master {
             return Err(bad(format!("Setting quota on nested role '{role}' is not supported yet")));
         }
         let config = QuotaConfig { role, limits: guarantees.clone(), guarantees };
-        let configs = vec![config];
-        if let Some(why) = self.too_many_kinds(&configs) {
+        let configs = std::slice::from_ref(&config);
+        if let Some(why) = self.too_many_kinds(configs) {
             return Err(refuse(why));
         }
-        let (total, capacity) = (self.guaranteed(&configs), self.capacity());
+        let (total, capacity) = (self.guaranteed(configs), self.capacity());
         if !asked.force() && !capacity.contains(&total) {
             return Err(Answer::text(
                 409,
@@ -198,7 +199,7 @@ impl Master {
                 ),
             ));
         }
-        Ok((configs.iter().map(policy::put_quota).collect(), Decision::Quotas(configs)))
+        Ok((vec![policy::put_quota(&config)], Decision::QuotaSet(config)))
     }
 
     /// A role without quota is refused: upstream's daemon ends itself on it (`_remove`, `quotas.at`).
@@ -269,33 +270,88 @@ impl Master {
         })
     }
 
+    fn keep_quota(&mut self, config: &QuotaConfig) {
+        self.bind_quota(config);
+        let role = config.role.clone();
+        if config.guarantees.is_empty() && config.limits.is_empty() {
+            self.policy_mut().quotas.remove(&role);
+        } else {
+            self.policy_mut().quotas.insert(role, config.clone());
+        }
+    }
+
     pub(super) fn quotas_updated(&mut self, configs: Vec<QuotaConfig>, now: Time, out: &mut Effects<Effect>) {
         for config in configs {
-            let limits = Quantities::of(&config.limits);
-            let role = config.role.clone();
-            self.bind_quota(&config);
-            if config.guarantees.is_empty() && config.limits.is_empty() {
-                self.policy_mut().quotas.remove(&role);
-            } else {
-                self.policy_mut().quotas.insert(role.clone(), config);
-            }
-            let found = self.breakdown(&role);
+            self.keep_quota(&config);
+            let found = self.breakdown(&config.role);
             let mut held = found.consumed;
             held.add_all(&found.offered);
-            let offers: Vec<_> = self
-                .offers
-                .iter()
-                .filter(|(_, o)| crate::breakdown::within(&o.role, &role))
-                .map(|(id, o)| (id.clone(), o.resources.clone()))
-                .collect();
-            for (offer, resources) in offers {
-                if limits.limits(&held) {
-                    break;
+            let limits = Quantities::of(&config.limits);
+            self.rescind_offers(&config.role, true, now, out, |back| {
+                let more = !limits.limits(&held);
+                if more {
+                    held.cut(back);
                 }
-                let mut back = Quantities::default();
-                back.add(&resources);
-                held.cut(&back);
-                self.rescind(&offer, now, out);
+                more
+            });
+            // What seems free is taken to be gone.
+            let guarantees = Quantities::of(&config.guarantees);
+            self.rescind_offers(&config.role, false, now, out, |back| {
+                let more = !held.contains(&guarantees);
+                if more {
+                    held.add_all(back);
+                }
+                more
+            });
+        }
+    }
+
+    /// Takes back the offers to roles within one, or to all others, while more is wanted: that is asked before each, with
+    /// what comes back.
+    fn rescind_offers(
+        &mut self,
+        role: &str,
+        within: bool,
+        now: Time,
+        out: &mut Effects<Effect>,
+        mut wants: impl FnMut(&Quantities) -> bool,
+    ) {
+        let theirs = self.offers.iter().filter(|(_, o)| crate::breakdown::within(&o.role, role) == within);
+        let mut by_agent: Vec<_> =
+            theirs.map(|(id, o)| (o.agent.clone(), id.clone(), o.resources.clone())).collect();
+        if !within {
+            by_agent.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
+        }
+        for (_, offer, resources) in by_agent {
+            let mut back = Quantities::default();
+            back.add(&resources);
+            if !wants(&back) {
+                return;
+            }
+            self.rescind(&offer, now, out);
+        }
+    }
+
+    /// Whole agents are freed of offers until they hold what is guaranteed, and there is one for each of the role's
+    /// frameworks.
+    pub(super) fn quota_set(&mut self, config: QuotaConfig, now: Time, out: &mut Effects<Effect>) {
+        self.keep_quota(&config);
+        let guarantee = Quantities::of(&config.guarantees);
+        let mine = |f: &&crate::Framework| f.is_active() && f.roles().contains(&config.role);
+        let frameworks = self.frameworks.values().filter(mine).count();
+        let (mut back, mut visited) = (Quantities::default(), 0);
+        let agents: Vec<_> = self.agents.values().filter(|a| self.is_active(a)).collect();
+        let offers: Vec<Vec<_>> = agents.iter().map(|a| a.offers.iter().cloned().collect()).collect();
+        for offers in offers.into_iter().filter(|offers| !offers.is_empty()) {
+            if visited >= frameworks && back.contains(&guarantee) {
+                return;
+            }
+            visited += 1;
+            for id in offers {
+                if let Some(offer) = self.offers.get(&id) {
+                    back.add(&offer.resources.filter(|item| item.kind.reservations().is_empty()));
+                }
+                self.rescind(&id, now, out);
             }
         }
     }
@@ -326,14 +382,7 @@ fn fault(config: &QuotaConfig) -> Option<String> {
     for (what, map) in [("guarantee", &config.guarantees), ("limit", &config.limits)] {
         for (name, scalar) in sorted(map) {
             let value = scalar.value;
-            let why = if value.is_nan() || value.is_infinite() {
-                Some("Value is not normal".to_owned())
-            } else if value < 0.0 {
-                Some("Value is negative".to_owned())
-            } else {
-                None
-            };
-            if let Some(why) = why {
+            if let Some(why) = scalar_fault(value) {
                 return Some(format!("Invalid {what} configuration {{'{name}': {value}}}: {why}"));
             }
         }

@@ -2,8 +2,8 @@
 //! (src/common/validation.cpp).
 
 use model::mesos::{
-    CheckInfo, CommandInfo, ContainerInfo, HealthCheck, Volume, check_info, container_info,
-    environment::variable, health_check as health, volume::source,
+    CheckInfo, CommandInfo, ContainerInfo, HealthCheck, Secret, Volume, check_info, container_info,
+    environment::variable, health_check as health, secret, volume::source,
 };
 
 /// What is wrong with a command.
@@ -23,12 +23,49 @@ pub fn command(command: &CommandInfo) -> Option<String> {
             variable::Type::Secret if v.value.is_some() => {
                 Some(format!("Environment variable '{name}' of type 'SECRET' must not have a value set"))
             }
+            variable::Type::Secret => {
+                let secret = v.secret.as_ref()?;
+                let data = secret.value.as_ref().map(|value| &value.data);
+                match secret_fault(secret) {
+                    Some(why) => {
+                        Some(format!("Environment variable '{name}' specifies an invalid secret: {why}"))
+                    }
+                    None if data.is_some_and(|data| data.contains(&0)) => Some(format!(
+                        "Environment variable '{name}' specifies a secret containing null bytes, which is not \
+                         allowed in the environment"
+                    )),
+                    None => None,
+                }
+            }
             variable::Type::Unknown => {
                 Some("Environment variable of type 'UNKNOWN' is not allowed".to_owned())
             }
             _ => None,
         }
     })
+}
+
+fn secret_fault(secret: &Secret) -> Option<String> {
+    let text = match secret.r#type() {
+        secret::Type::Reference => match (&secret.reference, &secret.value) {
+            (None, _) => "Secret of type REFERENCE must have the 'reference' field set",
+            (Some(reference), Some(_)) => {
+                return Some(format!(
+                    "Secret '{}' of type REFERENCE must not have the 'value' field set",
+                    reference.name
+                ));
+            }
+            (Some(_), None) => return None,
+        },
+        secret::Type::Value if secret.value.is_none() => {
+            "Secret of type VALUE must have the 'value' field set"
+        }
+        secret::Type::Value if secret.reference.is_some() => {
+            "Secret of type VALUE must not have the 'reference' field set"
+        }
+        secret::Type::Value | secret::Type::Unknown => return None,
+    };
+    Some(text.to_owned())
 }
 
 /// What is wrong with a container.
@@ -48,7 +85,7 @@ pub fn container(container: &ContainerInfo) -> Option<String> {
 
 fn volume(volume: &Volume) -> Option<String> {
     let given = [volume.host_path.is_some(), volume.image.is_some(), volume.source.is_some()];
-    if given.iter().filter(|set| **set).count() > 1 {
+    if given.iter().filter(|set| **set).count() != 1 {
         return Some("Only one of them should be set: 'host_path', 'image' and 'source'".to_owned());
     }
     let source = volume.source.as_ref()?;

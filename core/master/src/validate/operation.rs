@@ -354,6 +354,18 @@ pub fn resources_of(operation: &mut Operation) -> Vec<&mut Resource> {
     all
 }
 
+/// The role that an operation says its resources are allocated to; the first where it says several.
+pub fn allocated_to(operation: &Operation) -> Option<&str> {
+    let mut all: Vec<&Resource> = Vec::new();
+    all.extend(operation.reserve.iter().flat_map(|o| o.resources.iter().chain(&o.source)));
+    all.extend(operation.unreserve.iter().flat_map(|o| &o.resources));
+    all.extend(operation.create.iter().flat_map(|o| &o.volumes));
+    all.extend(operation.destroy.iter().flat_map(|o| &o.volumes));
+    all.extend(operation.grow_volume.iter().flat_map(|o| [&o.volume, &o.addition]));
+    all.extend(operation.shrink_volume.iter().map(|o| &o.volume));
+    all.into_iter().find_map(|r| r.allocation_info.as_ref()?.role.as_deref())
+}
+
 /// What an operation converts, once its resources are known to be valid.
 pub fn conversion(operation: &Operation) -> Conversion {
     Conversion::of(operation).unwrap_or_default()

@@ -4,7 +4,7 @@
 use super::id;
 use model::{
     mesos::{self, Resource, volume},
-    resources::{Amount, Resources, describe},
+    resources::{Allocated, Amount, Resources, allocation_role, describe},
 };
 use std::collections::BTreeSet;
 
@@ -105,6 +105,15 @@ pub fn one_allocation_role(resources: &[Resource]) -> Option<String> {
         }
     }
     None
+}
+
+/// Resources as upstream prints them, with the role that they are allocated to.
+pub fn printed(resources: &[Resource]) -> String {
+    let all = Resources::from_messages(resources).unwrap_or_default();
+    match allocation_role(resources) {
+        Some(role) => Allocated(&all, role).to_string(),
+        None => all.to_string(),
+    }
 }
 
 /// Whether ranges or sets of one group are in another too, so that the sum is less than its parts.

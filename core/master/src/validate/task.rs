@@ -269,9 +269,10 @@ fn custom(executor: &ExecutorInfo) -> Option<String> {
 fn together(task: &TaskInfo, executor: &ExecutorInfo) -> Option<String> {
     let both = || task.resources.iter().chain(&executor.resources);
     if resource::overlap(&[&task.resources, &executor.resources]) {
-        return Some(
-            "There are overlapping resources in the task resources and executor resources".to_owned(),
-        );
+        let (task, executor) = (resource::printed(&task.resources), resource::printed(&executor.resources));
+        return Some(format!(
+            "There are overlapping resources in the task resources {task} and executor resources {executor}"
+        ));
     }
     resource::unique_persistence_ids(both())
         .map(|f| format!("Task and its executor use duplicate persistence ID: {f}"))

@@ -62,7 +62,7 @@ pub(crate) fn create(volumes: Vec<Resource>) -> Operation {
     operation
 }
 
-fn destroy(volumes: Vec<Resource>) -> Operation {
+pub(crate) fn destroy(volumes: Vec<Resource>) -> Operation {
     let mut operation = Operation { destroy: Some(operation::Destroy { volumes }), ..Default::default() };
     operation.set_type(operation::Type::Destroy);
     operation

@@ -116,3 +116,28 @@ fn what_tasks_were_to_use_is_undone_once_they_are_refused() {
     w.update(&pid, &client, &offer.agent_id, "t", TaskState::TaskDropped, 0x40);
     assert_eq!(total(&w, &offer.agent_id), ALL, "the volume first, then what it was made of");
 }
+
+#[test]
+fn what_an_agent_said_in_an_earlier_state_comes_too_late() {
+    let mut w = World::new();
+    let pid = able_agent(&mut w, 5051);
+    let client = w.subscribe(full());
+    let offer = w.offers(&client).remove(0);
+    let one = || scalar("cpus", 1.0, &["web"]);
+    back(&mut w, &pid, &offer.agent_id, 8, vec![one()]);
+    back(&mut w, &pid, &offer.agent_id, 9, vec![one()]);
+    let has = total(&w, &offer.agent_id);
+    // Each of these was under way when it came back.
+    back(&mut w, &pid, &offer.agent_id, 7, Vec::new());
+    let late = internal::UpdateSlaveMessage {
+        slave_id: offer.agent_id.clone(),
+        resource_version_uuid: Some(Uuid { value: vec![8; 16] }),
+        update_oversubscribed_resources: Some(false),
+        ..Default::default()
+    };
+    w.agent_says(&pid, late);
+    assert_eq!(total(&w, &offer.agent_id), has);
+    let offer = w.offers(&client).pop().expect("offers");
+    accept(&mut w, &client, &offer, vec![reserve(vec![one()])]);
+    assert_eq!(applied(&mut w)[0].resource_version_uuid.uuid.value, [9; 16]);
+}

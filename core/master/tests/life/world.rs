@@ -272,6 +272,7 @@ pub(crate) fn able_agent(w: &mut World, port: u16) -> Upid {
         T::ResourceProvider,
         T::ResizeVolume,
         T::AgentOperationFeedback,
+        T::AgentDraining,
         T::TaskResourceLimits,
     ];
     let slave = AgentInfo {

@@ -110,8 +110,13 @@ fn group_together(group: &TaskGroupInfo, executor: &ExecutorInfo) -> Option<Stri
         })
         .or_else(|| {
             resource::overlap(&parts).then(|| {
-                "There are overlapping resources in the task group's task resources and/or executor resources"
-                    .to_owned()
+                let tasks: Vec<_> = group.tasks.iter().map(|t| resource::printed(&t.resources)).collect();
+                format!(
+                    "There are overlapping resources in the task group's task resources [ {} ] and/or executor \
+                     resources {}",
+                    tasks.join(", "),
+                    resource::printed(&executor.resources)
+                )
             })
         })
 }
