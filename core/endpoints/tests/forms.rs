@@ -34,6 +34,7 @@ impl Surface {
         let caps = [T::MultiRole, T::HierarchicalRole, T::ReservationRefinement, T::ResourceProvider];
         let resources = Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages();
         let register = internal::RegisterSlaveMessage {
+            version: Some("1.11.0".to_owned()),
             slave: AgentInfo { hostname: "host".into(), resources, ..Default::default() },
             agent_capabilities: caps.map(|t| agent_info::Capability { r#type: Some(t.into()) }).to_vec(),
             ..Default::default()

@@ -9,6 +9,7 @@ use crate::{
     registry,
     saves::Then,
     timers::Timer,
+    validate,
 };
 use base::{Effects, Now, Time};
 use model::{
@@ -30,6 +31,15 @@ impl Master {
             Message::RegisterSlaveMessage(m) => upgrade(&mut m.slave.resources),
             Message::ReregisterSlaveMessage(m) => upgrade(&mut m.slave.resources),
             _ => {}
+        }
+        let fault = match &envelope.message {
+            Message::RegisterSlaveMessage(m) => validate::agent::registration(m),
+            Message::ReregisterSlaveMessage(m) => validate::agent::reregistration(m),
+            _ => return,
+        };
+        if fault.is_some() {
+            self.counters.messages_dropped += 1;
+            return;
         }
         let given_up = matches!(&envelope.message, Message::ReregisterSlaveMessage(m)
             if m.slave.id.as_ref().is_some_and(|id| self.leaving.contains(&id.value)));
@@ -57,6 +67,14 @@ impl Master {
             return;
         }
         if let Some(why) = self.unwanted(&info, &from) {
+            self.turn_away(from, why.to_owned(), out);
+            return;
+        }
+        // Maintenance is planned by machine; and by an id alone anybody could take an agent's place.
+        let registered = info.id.as_ref().and_then(|id| self.agents.get(&id.value)).filter(|_| !fresh);
+        let moved = |a: &Agent| a.pid.address.ip() != from.address.ip() || a.info.hostname != info.hostname;
+        if registered.is_some_and(moved) {
+            let why = "Agent attempted to reregister with different IP / hostname";
             self.turn_away(from, why.to_owned(), out);
             return;
         }

@@ -56,7 +56,10 @@ impl Master {
                 self.counters.count("messages_exited_executor");
                 if self.speaks_for(&from, &m.slave_id.value) {
                     let (framework, executor) = (&m.framework_id.value, &m.executor_id.value);
-                    self.forget_executor(framework, &m.slave_id.value, executor, at);
+                    if !self.forget_executor(framework, &m.slave_id.value, executor, at) {
+                        self.counters.messages_dropped += 1;
+                        return;
+                    }
                     let failure = event::Failure {
                         agent_id: Some(m.slave_id.clone()),
                         executor_id: Some(m.executor_id.clone()),

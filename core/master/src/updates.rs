@@ -114,29 +114,31 @@ impl Master {
             self.counters.count("invalid_status_update_acknowledgements");
             return;
         };
-        self.counters.count("valid_status_update_acknowledgements");
-        if !agent.connected {
-            // The agent repeats the update when it is back, and the framework acknowledges it again.
+        let (key, task_id) = (acknowledge.agent_id.clone(), acknowledge.task_id.value.clone());
+        let task = self.frameworks.get(id).and_then(|f| f.tasks.get(&task_id)).filter(|t| t.agent_id == key);
+        // The agent repeats the update when it is back, and the framework acknowledges it again.
+        let unsaid = task.is_some_and(|t| t.status_update_state.is_none());
+        if !agent.connected || unsaid {
+            self.counters.count("invalid_status_update_acknowledgements");
             return;
         }
-        let message = internal::StatusUpdateAcknowledgementMessage {
-            slave_id: acknowledge.agent_id.clone(),
-            framework_id: FrameworkId { value: id.to_owned() },
-            task_id: acknowledge.task_id.clone(),
-            uuid: acknowledge.uuid.clone(),
-        };
-        self.tell(agent, message, out);
-        let Some(framework) = self.frameworks.get_mut(id) else { return };
-        let task_id = &acknowledge.task_id.value;
-        let done = framework.tasks.get(task_id).is_some_and(|t| {
+        let done = task.is_some_and(|t| {
             t.status_update_uuid.as_deref() == Some(acknowledge.uuid.as_slice())
                 && t.status_update_state.and_then(|s| TaskState::try_from(s).ok()).is_some_and(is_terminal)
         });
-        if done && let Some(task) = framework.tasks.remove(task_id) {
-            let agent_id = task.agent_id.value.clone();
+        self.counters.count("valid_status_update_acknowledgements");
+        let message = internal::StatusUpdateAcknowledgementMessage {
+            slave_id: acknowledge.agent_id,
+            framework_id: FrameworkId { value: id.to_owned() },
+            task_id: acknowledge.task_id,
+            uuid: acknowledge.uuid,
+        };
+        self.tell(agent, message, out);
+        let Some(framework) = self.frameworks.get_mut(id).filter(|_| done) else { return };
+        if let Some(task) = framework.tasks.remove(&task_id) {
             framework.complete(task, self.config.completed_tasks_max);
-            if let Some(agent) = self.agents.get_mut(&agent_id) {
-                let key = (id.to_owned(), task_id.clone());
+            if let Some(agent) = self.agents.get_mut(&key.value) {
+                let key = (id.to_owned(), task_id);
                 agent.tasks.remove(&key);
                 agent.killed.remove(&key);
             }

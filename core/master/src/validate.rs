@@ -1,5 +1,6 @@
 //! What a call and a framework must look like. Texts are upstream's (src/master/validation.cpp).
 
+pub(crate) mod agent;
 mod checks;
 pub(crate) mod operation;
 mod resource;

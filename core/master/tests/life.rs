@@ -147,7 +147,9 @@ fn an_unreachable_agent_comes_back_with_its_task() {
     assert_eq!((lost[0].state(), lost[0].reason()), (TaskState::TaskUnreachable, Reason::AgentRemoved));
     assert!(lost[0].uuid.is_none() && w.master.agents().is_empty());
     let back = internal::ReregisterSlaveMessage {
+        version: Some("1.11.0".to_owned()),
         slave: info(Some(&offer.agent_id)),
+        frameworks: frameworks_of(std::slice::from_ref(&task)),
         tasks: vec![task],
         ..Default::default()
     };
@@ -201,7 +203,9 @@ fn a_restarted_master_learns_tasks_from_agents_and_keeps_frameworks() {
     });
     assert_eq!(w.updates(&client).len(), 0, "no answer while the agent is still expected");
     let back = internal::ReregisterSlaveMessage {
+        version: Some("1.11.0".to_owned()),
         slave: info(Some(&offer.agent_id)),
+        frameworks: frameworks_of(std::slice::from_ref(&task)),
         tasks: vec![task],
         ..Default::default()
     };

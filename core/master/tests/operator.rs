@@ -178,6 +178,7 @@ impl World {
         };
         let drains = agent_info::capability::Type::AgentDraining;
         let register = internal::RegisterSlaveMessage {
+            version: Some("1.11.0".to_owned()),
             slave,
             agent_capabilities: vec![agent_info::Capability { r#type: Some(drains.into()) }],
             ..Default::default()
@@ -436,7 +437,11 @@ fn an_agent_that_is_gone_never_comes_back() {
     assert_eq!(status.reason(), Reason::AgentRemovedByOperator);
     assert_eq!(world.call(OperatorCall::MarkGone(agent.value.clone())), (200, String::new()), "again");
     let info = AgentInfo { id: Some(agent), hostname: "host".into(), ..Default::default() };
-    let back = internal::ReregisterSlaveMessage { slave: info, ..Default::default() };
+    let back = internal::ReregisterSlaveMessage {
+        version: Some("1.11.0".to_owned()),
+        slave: info,
+        ..Default::default()
+    };
     let before = world.told("ShutdownMessage");
     world.agent_says(&pid, back);
     assert_eq!(world.told("ShutdownMessage"), before + 1);
@@ -459,7 +464,10 @@ fn a_machine_that_is_down_is_turned_away_and_offers_say_when_it_will_be() {
     assert!(world.master.agents().is_empty());
     let before = world.told("ShutdownMessage");
     let slave = AgentInfo { hostname: "host".into(), ..Default::default() };
-    world.agent_says(&pid, internal::RegisterSlaveMessage { slave, ..Default::default() });
+    world.agent_says(
+        &pid,
+        internal::RegisterSlaveMessage { version: Some("1.11.0".to_owned()), slave, ..Default::default() },
+    );
     assert_eq!(world.told("ShutdownMessage"), before + 1);
     assert_eq!(world.call(OperatorCall::UpdateSchedule(Schedule::default())).0, 400, "it is down");
     assert_eq!(world.call(OperatorCall::StopMaintenance(vec![machine()])).0, 200);

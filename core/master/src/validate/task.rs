@@ -181,7 +181,8 @@ fn limits(task: &TaskInfo, place: &Place<'_>) -> Option<String> {
     })
 }
 
-fn executor(executor: &ExecutorInfo, place: &Place<'_>) -> Option<String> {
+/// What is wrong with an executor by itself.
+pub(super) fn executor_shape(executor: &ExecutorInfo) -> Option<String> {
     let invalid = |text: &str| Some(text.to_owned());
     let container = executor.container.as_deref();
     let image = container.and_then(|c| c.mesos.as_ref()).is_some_and(|m| m.image.is_some());
@@ -216,8 +217,12 @@ fn executor(executor: &ExecutorInfo, place: &Place<'_>) -> Option<String> {
                 .and_then(checks::container)
                 .map(|f| format!("Executor's `ContainerInfo` is invalid: {f}"))
         })
+}
+
+fn executor(executor: &ExecutorInfo, place: &Place<'_>) -> Option<String> {
+    executor_shape(executor)
         .or_else(|| match &executor.framework_id {
-            None => invalid("'ExecutorInfo.framework_id' must be set"),
+            None => Some("'ExecutorInfo.framework_id' must be set".to_owned()),
             Some(given) if given.value != place.framework.id() => Some(format!(
                 "ExecutorInfo has an invalid FrameworkID (Actual: {} vs Expected: {})",
                 given.value,

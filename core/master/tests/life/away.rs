@@ -35,7 +35,9 @@ fn come_back(w: &mut World, pid: &Upid, agent: &AgentId, client: &Client, tasks:
     };
     w.sent.clear();
     let message = internal::ReregisterSlaveMessage {
+        version: Some("1.11.0".to_owned()),
         slave: info(Some(agent)),
+        frameworks: frameworks_of(&tasks.iter().map(task).collect::<Vec<_>>()),
         tasks: tasks.iter().map(task).collect(),
         ..Default::default()
     };
@@ -103,7 +105,13 @@ fn an_agent_that_comes_back_with_less_than_its_tasks_use_is_offered_again_when_t
     w.events.clear();
     w.agent_says(
         &pid,
-        internal::ReregisterSlaveMessage { slave, tasks: vec![task("a")], ..Default::default() },
+        internal::ReregisterSlaveMessage {
+            version: Some("1.11.0".to_owned()),
+            slave,
+            frameworks: frameworks_of(&[task("a")]),
+            tasks: vec![task("a")],
+            ..Default::default()
+        },
     );
     w.pass(base::Duration::from_secs(30));
     let offered = |w: &mut World| {

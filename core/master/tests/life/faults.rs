@@ -1,6 +1,6 @@
 //! What the simulator found: late, doubled and lost words, each as the shortest story that shows it.
 
-use crate::world::{Client, World, aware, info};
+use crate::world::{Client, World, aware, frameworks_of, info};
 use base::Duration;
 use model::{
     link::{Message, Upid},
@@ -45,7 +45,16 @@ impl Running {
     }
     fn comes_back(&mut self, tasks: Vec<Task>) {
         let slave = info(Some(&self.agent));
-        self.w.agent_says(&self.pid, internal::ReregisterSlaveMessage { slave, tasks, ..Default::default() });
+        self.w.agent_says(
+            &self.pid,
+            internal::ReregisterSlaveMessage {
+                version: Some("1.11.0".to_owned()),
+                slave,
+                frameworks: frameworks_of(&tasks),
+                tasks,
+                ..Default::default()
+            },
+        );
     }
     fn told(&mut self, what: fn(&Message) -> bool) -> usize {
         std::mem::take(&mut self.w.sent).iter().filter(|e| what(&e.message)).count()

@@ -154,8 +154,115 @@ fn what_is_said_twice_counts_once() {
     let stranger = Upid::new("slave(1)", "127.0.0.1:6666".parse().unwrap());
     for id in ["", "../..", "a/b"] {
         let slave = info(Some(&AgentId { value: id.into() }));
-        w.agent_says(&stranger, internal::ReregisterSlaveMessage { slave, ..Default::default() });
+        w.agent_says(
+            &stranger,
+            internal::ReregisterSlaveMessage {
+                version: Some("1.11.0".to_owned()),
+                slave,
+                ..Default::default()
+            },
+        );
         assert_eq!(w.master.agents().len(), agents, "{id:?} is no id");
     }
     w.pass(Duration::from_secs(1));
+}
+
+#[test]
+fn nobody_takes_the_place_of_an_agent_by_its_id() {
+    let mut w = World::new();
+    let (pid, _, offer) = running(&mut w);
+    let before = w.master.agents()[&offer.agent_id.value].clone();
+    let own = info(Some(&offer.agent_id));
+    let elsewhere = Upid::new("slave(1)", "127.0.0.2:5051".parse().unwrap());
+    let renamed = model::mesos::AgentInfo { hostname: "evil".into(), ..own.clone() };
+    for (who, slave) in [(elsewhere, own), (pid, renamed)] {
+        w.sent.clear();
+        let claim = internal::ReregisterSlaveMessage {
+            version: Some("1.11.0".to_owned()),
+            slave,
+            ..Default::default()
+        };
+        w.agent_says(&who, claim);
+        let agent = &w.master.agents()[&offer.agent_id.value];
+        assert_eq!((&agent.pid, &agent.info, agent.tasks.len()), (&before.pid, &before.info, 1));
+        let told = w.sent.iter().filter(|e| e.to == who).map(|e| &e.message).collect::<Vec<_>>();
+        let why = "Agent attempted to reregister with different IP / hostname";
+        assert!(matches!(told[..], [Message::ShutdownMessage(m)] if m.message() == why), "{told:?}");
+    }
+}
+
+#[test]
+fn a_registration_that_says_what_cannot_be_is_dropped_whole() {
+    let mut w = World::new();
+    let (pid, client, offer) = running(&mut w);
+    let running = w.master.frameworks()[&client.id.value].tasks["t"].clone();
+    let framework = |id: &str, role: &str| model::mesos::FrameworkInfo {
+        id: Some(FrameworkId { value: id.into() }),
+        role: Some(role.into()),
+        ..aware(60.0)
+    };
+    let executor = |framework: &str| model::mesos::ExecutorInfo {
+        executor_id: ExecutorId { value: "e".into() },
+        framework_id: Some(FrameworkId { value: framework.into() }),
+        command: Some(Default::default()),
+        ..Default::default()
+    };
+    let valid = || internal::ReregisterSlaveMessage {
+        version: Some("1.11.0".to_owned()),
+        slave: info(Some(&offer.agent_id)),
+        frameworks: frameworks_of(std::slice::from_ref(&running)),
+        tasks: vec![running.clone()],
+        ..Default::default()
+    };
+    let elsewhere = model::mesos::Task { agent_id: AgentId { value: "S9".into() }, ..running.clone() };
+    let unled = model::mesos::Task { executor_id: Some(ExecutorId { value: "e".into() }), ..running.clone() };
+    let ours = client.id.value.as_str();
+    let wrong = [
+        internal::ReregisterSlaveMessage { version: None, ..valid() },
+        internal::ReregisterSlaveMessage { version: Some("0.28.3".into()), ..valid() },
+        internal::ReregisterSlaveMessage { version: Some("new".into()), ..valid() },
+        internal::ReregisterSlaveMessage { frameworks: vec![framework("../../etc", "r")], ..valid() },
+        internal::ReregisterSlaveMessage { frameworks: vec![framework(ours, "")], ..valid() },
+        internal::ReregisterSlaveMessage {
+            frameworks: vec![framework(ours, "r"), framework(ours, "r")],
+            ..valid()
+        },
+        internal::ReregisterSlaveMessage { frameworks: Vec::new(), ..valid() },
+        internal::ReregisterSlaveMessage { tasks: vec![elsewhere], ..valid() },
+        internal::ReregisterSlaveMessage { tasks: vec![unled], ..valid() },
+        internal::ReregisterSlaveMessage { executor_infos: vec![executor("nobody")], ..valid() },
+        internal::ReregisterSlaveMessage { executor_infos: vec![executor(ours), executor(ours)], ..valid() },
+    ];
+    for message in wrong {
+        w.sent.clear();
+        let dropped = w.master.counters().messages_dropped;
+        w.agent_says(&pid, message.clone());
+        assert_eq!(w.master.counters().messages_dropped, dropped + 1, "{message:?}");
+        assert!(w.sent.is_empty(), "{message:?}");
+    }
+    w.agent_says(&pid, valid());
+    assert!(w.sent.iter().any(|e| matches!(e.message, Message::SlaveReregisteredMessage(_))));
+}
+
+#[test]
+fn an_executor_that_is_not_known_does_not_exit_and_an_end_is_acknowledged_where_it_was() {
+    let mut w = World::new();
+    let (pid, client, offer) = running(&mut w);
+    w.agent_says(
+        &pid,
+        internal::ExitedExecutorMessage {
+            slave_id: offer.agent_id.clone(),
+            framework_id: client.id.clone(),
+            executor_id: ExecutorId { value: "never".into() },
+            status: 9,
+        },
+    );
+    assert!(w.take(client.stream).iter().all(|e| e.failure.is_none()));
+    w.agent(5052);
+    let other = w.master.agents().keys().find(|id| **id != offer.agent_id.value).cloned().unwrap();
+    w.agent_says(&pid, said(&client, &offer.agent_id, TaskState::TaskFinished, 9));
+    w.acknowledge(&client, &AgentId { value: other }, "t", 9);
+    assert_eq!(w.master.frameworks()[&client.id.value].tasks.len(), 1, "its own agent has not heard of it");
+    w.acknowledge(&client, &offer.agent_id, "t", 9);
+    assert!(w.master.frameworks()[&client.id.value].tasks.is_empty());
 }

@@ -163,7 +163,9 @@ fn the_question_goes_with_the_agent_and_comes_back_with_it_and_with_the_framewor
     assert_eq!(told.len(), 1);
     assert_eq!(said(&w).len(), 1, "its answer stands");
     let back = internal::ReregisterSlaveMessage {
+        version: Some("1.11.0".to_owned()),
         slave: info(Some(&offer.agent_id)),
+        frameworks: vec![FrameworkInfo { id: Some(client.id.clone()), ..aware(60.0) }],
         tasks: w.master.frameworks()[&client.id.value].tasks.values().cloned().collect(),
         ..Default::default()
     };

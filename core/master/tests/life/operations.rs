@@ -247,6 +247,7 @@ fn operations_survive_a_master_and_are_asked_about_when_an_agent_lacks_them() {
     let mut slave = AgentInfo { id: Some(offer.agent_id.clone()), ..info(None) };
     slave.resources = Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages();
     let again = internal::ReregisterSlaveMessage {
+        version: Some("1.11.0".to_owned()),
         slave,
         checkpointed_resources: vec![scalar("cpus", 1.0, &["web"])],
         agent_capabilities: vec![agent_info::Capability {

@@ -19,6 +19,7 @@ fn back(w: &mut World, pid: &Upid, agent: &AgentId, version: u8, checkpointed: V
     let caps = w.master.agents().get(&agent.value).map(|a| a.capabilities.clone()).unwrap_or_default();
     assert!(caps.iter().any(|c| c.r#type() == T::ResourceProvider));
     let again = internal::ReregisterSlaveMessage {
+        version: Some("1.11.0".to_owned()),
         slave,
         checkpointed_resources: checkpointed,
         agent_capabilities: caps,

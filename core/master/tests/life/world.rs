@@ -107,7 +107,11 @@ impl World {
 
     pub(crate) fn agent(&mut self, port: u16) -> Upid {
         let pid = Upid::new("slave(1)", format!("127.0.0.1:{port}").parse().unwrap());
-        let register = internal::RegisterSlaveMessage { slave: info(None), ..Default::default() };
+        let register = internal::RegisterSlaveMessage {
+            version: Some("1.11.0".to_owned()),
+            slave: info(None),
+            ..Default::default()
+        };
         self.agent_says(&pid, register);
         pid
     }
@@ -280,6 +284,7 @@ pub(crate) fn able_agent(w: &mut World, port: u16) -> Upid {
         ..info(None)
     };
     let register = internal::RegisterSlaveMessage {
+        version: Some("1.11.0".to_owned()),
         slave,
         agent_capabilities: caps.map(|t| agent_info::Capability { r#type: Some(t.into()) }).to_vec(),
         resource_version_uuid: Some(Uuid { value: vec![7; 16] }),
@@ -299,4 +304,11 @@ pub(crate) fn accept(w: &mut World, client: &Client, offer: &Offer, operations: 
 
 pub(crate) fn text(resources: &[Resource]) -> String {
     Resources::from_messages(resources).unwrap().to_string()
+}
+
+/// What an agent says of the frameworks whose tasks it lists.
+pub(crate) fn frameworks_of(tasks: &[model::mesos::Task]) -> Vec<FrameworkInfo> {
+    let ids: std::collections::BTreeSet<_> =
+        tasks.iter().map(|task| task.framework_id.value.clone()).collect();
+    ids.into_iter().map(|value| FrameworkInfo { id: Some(FrameworkId { value }), ..aware(3600.0) }).collect()
 }
