@@ -27,6 +27,8 @@ pub struct Held {
     allocated: BTreeMap<String, Quantities>,
     /// What of it is reserved, by the role that it is reserved to.
     reserved: BTreeMap<String, Quantities>,
+    /// What tasks of one framework may use at once is held once: by framework, agent, role and volume.
+    shared: BTreeMap<[String; 4], Resource>,
 }
 
 impl Held {
@@ -34,7 +36,20 @@ impl Held {
     pub fn of<'a>(tasks: impl Iterator<Item = &'a Task>) -> Self {
         let mut held = Self::default();
         for task in tasks.filter(|t| !is_terminal(t.state())) {
-            held.add(crate::agents::role_of(task), &task.resources);
+            let role = crate::agents::role_of(task);
+            if task.resources.iter().all(|r| r.shared.is_none()) {
+                held.add(role, &task.resources);
+                continue;
+            }
+            let (shared, own): (Vec<_>, Vec<_>) =
+                task.resources.iter().cloned().partition(|r| r.shared.is_some());
+            held.add(role, &own);
+            for resource in shared {
+                let persistence = resource.disk.as_ref().and_then(|d| d.persistence.as_ref());
+                let volume = persistence.map(|p| p.id.clone()).unwrap_or_default();
+                let ids = [&task.framework_id.value, &task.agent_id.value, role, &volume];
+                held.shared.insert(ids.map(str::to_owned), resource);
+            }
         }
         held
     }
@@ -55,6 +70,12 @@ impl Held {
         }
         for (role, more) in &others.reserved {
             at(&mut self.reserved, role).add_all(more);
+        }
+        self.shared.extend(others.shared.iter().map(|(ids, resource)| (ids.clone(), resource.clone())));
+    }
+    fn count_shared(&mut self) {
+        for ([_, _, role, _], resource) in std::mem::take(&mut self.shared) {
+            self.add(&role, std::slice::from_ref(&resource));
         }
     }
 }
@@ -110,6 +131,7 @@ pub fn breakdowns_with(
     for executor in tables.agents().values().flat_map(|agent| agent.executors.values()) {
         held.add(allocation_role(&executor.resources).unwrap_or("*"), &executor.resources);
     }
+    held.count_shared();
     let used_reserved = held.reserved;
     let with = |(role, allocated)| (role, Breakdown { allocated, ..Breakdown::default() });
     let mut found: BTreeMap<String, Breakdown> = held.allocated.into_iter().map(with).collect();

@@ -141,9 +141,7 @@ impl Master {
         for (role, weight) in &master.policy.weights {
             master.allocator.set_weight(role, *weight);
         }
-        for config in master.policy.quotas.values().cloned().collect::<Vec<_>>() {
-            master.bind_quota(&config);
-        }
+        master.bind_quotas(&master.policy.quotas.values().cloned().collect::<Vec<_>>());
         for info in recovered.agents {
             let Some(id) = info.id.as_ref().map(|id| id.value.clone()) else { continue };
             if !master.unreachable.contains_key(&id) && !master.policy.gone.contains_key(&id) {

@@ -4,10 +4,12 @@
 
 mod drain;
 mod maintenance;
+mod quantities;
 mod quota;
+mod quota_kept;
 mod weights;
 
-pub use quota::Quantities;
+pub use quantities::Quantities;
 
 use crate::{Effect, Master, losses::Loss, policy, saves::Then};
 use base::{Effects, Time};

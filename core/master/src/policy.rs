@@ -30,8 +30,12 @@ pub struct Policy {
     pub quotas: BTreeMap<String, QuotaConfig>,
     /// The maintenance schedule.
     pub schedule: Schedule,
-    /// Machines that are down for maintenance.
+    /// Where in it a machine is.
+    windows: BTreeMap<Machine, usize>,
+    /// Machines that are down for maintenance, in the order in which they went.
     pub down: Vec<MachineId>,
+    /// The same.
+    are_down: BTreeSet<Machine>,
     /// Agents that are or were drained.
     pub draining: BTreeMap<String, DrainInfo>,
     /// Agents of which no offers are made.
@@ -40,9 +44,17 @@ pub struct Policy {
     pub gone: BTreeMap<String, Time>,
 }
 
-/// Whether two ids mean the same machine: host names compare without case.
-pub fn same_machine(a: &MachineId, b: &MachineId) -> bool {
-    a.hostname().eq_ignore_ascii_case(b.hostname()) && a.ip() == b.ip()
+/// What ids of the same machine have in common: host names compare without case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Machine {
+    hostname: String,
+    ip: String,
+}
+
+impl From<&MachineId> for Machine {
+    fn from(id: &MachineId) -> Self {
+        Self { hostname: id.hostname().to_ascii_lowercase(), ip: id.ip().to_owned() }
+    }
 }
 
 impl Policy {
@@ -59,9 +71,9 @@ impl Policy {
         } else if let Some(role) = key.strip_prefix(QUOTA) {
             keep(QuotaConfig::decode(value).ok(), |quota| self.quotas.insert(role.to_owned(), quota))
         } else if key == SCHEDULE {
-            keep(Schedule::decode(value).ok(), |schedule| self.schedule = schedule)
+            keep(Schedule::decode(value).ok(), |schedule| self.plan(schedule))
         } else if key == DOWN {
-            keep(ClusterStatus::decode(value).ok(), |status| self.down = status.down_machines)
+            keep(ClusterStatus::decode(value).ok(), |status| self.put_down(status.down_machines))
         } else if let Some(agent) = key.strip_prefix(DRAINING) {
             keep(DrainInfo::decode(value).ok(), |info| self.draining.insert(agent.to_owned(), info))
         } else if let Some(agent) = key.strip_prefix(DEACTIVATED) {
@@ -85,13 +97,27 @@ impl Policy {
     }
     /// Whether this machine is down for maintenance.
     pub fn is_down(&self, machine: &MachineId) -> bool {
-        self.down.iter().any(|down| same_machine(down, machine))
+        self.are_down.contains(&Machine::from(machine))
     }
     /// When this machine is away, if that is planned.
     pub fn unavailability(&self, machine: &MachineId) -> Option<&Unavailability> {
-        let windows = self.schedule.windows.iter();
-        let mut found = windows.filter(|w| w.machine_ids.iter().any(|id| same_machine(id, machine)));
-        found.next().map(|window| &window.unavailability)
+        let window = self.windows.get(&Machine::from(machine))?;
+        self.schedule.windows.get(*window).map(|window| &window.unavailability)
+    }
+    /// This is the maintenance schedule now.
+    pub(crate) fn plan(&mut self, schedule: Schedule) {
+        self.windows.clear();
+        for (at, window) in schedule.windows.iter().enumerate() {
+            for machine in &window.machine_ids {
+                self.windows.entry(machine.into()).or_insert(at);
+            }
+        }
+        self.schedule = schedule;
+    }
+    /// These machines are down now.
+    pub(crate) fn put_down(&mut self, machines: Vec<MachineId>) {
+        self.are_down = machines.iter().map(Machine::from).collect();
+        self.down = machines;
     }
 }
 

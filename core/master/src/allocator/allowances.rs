@@ -9,7 +9,18 @@ impl Allocator {
     /// Sets what a top-level role is guaranteed and what it may have at most; an empty quota ends it. False for a role
     /// below another, and where quotas would name too many kinds of resources.
     pub fn set_quota(&mut self, role: &str, quota: Quota) -> bool {
-        if role.contains('/') || !self.quotas.set(role, quota) {
+        self.set_quotas([(role, quota)])
+    }
+
+    /// The same for several; what is wrong is left out, and the answer is false.
+    pub fn set_quotas<'a>(&mut self, quotas: impl IntoIterator<Item = (&'a str, Quota)>) -> bool {
+        let mut set = 0;
+        let mut all = 0;
+        for (role, quota) in quotas {
+            all += 1;
+            set += usize::from(!role.contains('/') && self.quotas.set(role, quota));
+        }
+        if set == 0 {
             return false;
         }
         self.count_quotas();
@@ -18,7 +29,7 @@ impl Allocator {
         for ix in self.agents.indexes() {
             self.free_changed(ix);
         }
-        true
+        set == all
     }
     /// Counts everything that quotas depend on anew.
     fn count_quotas(&mut self) {

@@ -75,6 +75,14 @@ pub(super) fn top(role: &str) -> &str {
     role.split_once('/').map_or(role, |(top, _)| top)
 }
 
+fn name_all(names: &mut Vec<Name>, quota: &Quota) {
+    for (name, _) in quota.guarantees.iter().chain(&quota.limits) {
+        if !names.iter().any(|known| known.as_str() == name) {
+            names.push(name.as_str().into());
+        }
+    }
+}
+
 fn is_firm(item: &Item) -> bool {
     !item.kind.is_revocable() && !item.kind.is_shared()
 }
@@ -98,14 +106,14 @@ impl Quotas {
     }
     /// Sets a role's quota; an empty one ends it. False if it names too many kinds. Sums are to be counted anew.
     pub(super) fn set(&mut self, role: &str, quota: Quota) -> bool {
-        let mut names: Vec<Name> = Vec::new();
-        let others = self.roles.iter().filter(|(other, _)| *other != role).map(|(_, ledger)| &ledger.quota);
-        for quota in others.chain([&quota]) {
-            for (name, _) in quota.guarantees.iter().chain(&quota.limits) {
-                if !names.iter().any(|known| known.as_str() == name) {
-                    names.push(name.as_str().into());
-                }
-            }
+        let mut names = self.names.clone();
+        name_all(&mut names, &quota);
+        if names.len() > QUOTA_KINDS_MAX {
+            // Some may be of quotas that ended.
+            names.clear();
+            let others = self.roles.iter().filter(|(other, _)| *other != role);
+            others.for_each(|(_, ledger)| name_all(&mut names, &ledger.quota));
+            name_all(&mut names, &quota);
         }
         if names.len() > QUOTA_KINDS_MAX {
             return false;
@@ -123,6 +131,10 @@ impl Quotas {
     }
     /// Forgets all sums, before they are counted anew.
     pub(super) fn clear(&mut self) {
+        self.names.clear();
+        for ledger in self.roles.values() {
+            name_all(&mut self.names, &ledger.quota);
+        }
         let names = &self.names;
         let at = |name: &str| names.iter().position(|known| known.as_str() == name);
         self.available = [0; QUOTA_KINDS_MAX];

@@ -5,7 +5,7 @@ use super::{Decided, Decision, bad};
 use crate::{
     Effect, Master,
     losses::Loss,
-    policy::{self, same_machine},
+    policy::{self, Machine},
 };
 use base::{Effects, Time};
 use model::{
@@ -16,6 +16,7 @@ use model::{
     },
     request::Answer,
 };
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A machine as upstream prints it: JSON of the fields that are set.
 fn printed(id: &MachineId) -> String {
@@ -35,12 +36,11 @@ fn check(id: &MachineId) -> Result<(), Answer> {
     Ok(())
 }
 
-fn unique<'a>(seen: &mut Vec<&'a MachineId>, id: &'a MachineId) -> Result<(), Answer> {
+fn unique(seen: &mut BTreeSet<Machine>, id: &MachineId) -> Result<(), Answer> {
     check(id)?;
-    if seen.iter().any(|other| same_machine(other, id)) {
+    if !seen.insert(id.into()) {
         return Err(bad(format!("Machine '{}' appears more than once in the schedule", printed(id))));
     }
-    seen.push(id);
     Ok(())
 }
 
@@ -48,13 +48,13 @@ fn check_all(machines: &[MachineId]) -> Result<(), Answer> {
     if machines.is_empty() {
         return Err(bad("List of machines is empty"));
     }
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     machines.iter().try_for_each(|id| unique(&mut seen, id))
 }
 
 impl Master {
     pub(super) fn update_schedule(&self, schedule: Schedule) -> Decided {
-        let mut seen = Vec::new();
+        let mut seen = BTreeSet::new();
         for window in &schedule.windows {
             if window.machine_ids.is_empty() {
                 return Err(bad("List of machines in the maintenance window is empty"));
@@ -64,7 +64,7 @@ impl Master {
             }
             window.machine_ids.iter().try_for_each(|id| unique(&mut seen, id))?;
         }
-        let missing = self.policy.down.iter().find(|down| !seen.iter().any(|id| same_machine(id, down)));
+        let missing = self.policy.down.iter().find(|down| !seen.contains(&Machine::from(*down)));
         if let Some(down) = missing {
             let why = "is deactivated and cannot be removed from the schedule";
             return Err(bad(format!("Machine '{}' {why}", printed(down))));
@@ -112,7 +112,8 @@ impl Master {
 
     /// What is down and scheduled without these machines.
     fn without(&self, machines: &[MachineId]) -> (Vec<MachineId>, Schedule) {
-        let left = |id: &MachineId| !machines.iter().any(|other| same_machine(other, id));
+        let machines: BTreeSet<Machine> = machines.iter().map(Machine::from).collect();
+        let left = |id: &MachineId| !machines.contains(&Machine::from(id));
         let mut down = self.policy.down.clone();
         down.retain(left);
         let mut schedule = self.policy.schedule.clone();
@@ -124,12 +125,14 @@ impl Master {
     }
 
     fn agents_on(&self, machines: &[MachineId]) -> Vec<String> {
-        let on = |id: &MachineId| machines.iter().any(|other| same_machine(other, id));
-        self.agents.iter().filter(|(_, agent)| on(&agent.machine())).map(|(id, _)| id.clone()).collect()
+        let machines: BTreeSet<Machine> = machines.iter().map(Machine::from).collect();
+        let on = |agent: &crate::Agent| machines.contains(&Machine::from(&agent.machine()));
+        self.agents.iter().filter(|(_, agent)| on(agent)).map(|(id, _)| id.clone()).collect()
     }
 
     pub(super) fn schedule_updated(&mut self, schedule: Schedule, now: Time, out: &mut Effects<Effect>) {
-        let before = std::mem::replace(&mut self.policy_mut().schedule, schedule);
+        let before = self.policy.schedule.clone();
+        self.policy_mut().plan(schedule);
         let mut touched: Vec<MachineId> = Vec::new();
         for window in before.windows.iter().chain(&self.policy.schedule.windows) {
             touched.extend(window.machine_ids.iter().cloned());
@@ -143,7 +146,8 @@ impl Master {
 
     pub(super) fn machines_down(&mut self, machines: Vec<MachineId>, now: Time, out: &mut Effects<Effect>) {
         let agents = self.agents_on(&machines);
-        self.policy_mut().down.extend(machines);
+        let down = self.policy.down.iter().cloned().chain(machines).collect();
+        self.policy_mut().put_down(down);
         for agent in agents {
             self.dismiss(&agent, "Operator initiated 'Machine DOWN'", Loss::MachineDown, now, out);
         }
@@ -151,34 +155,31 @@ impl Master {
 
     pub(super) fn machines_up(&mut self, machines: &[MachineId], now: Time, out: &mut Effects<Effect>) {
         let (down, schedule) = self.without(machines);
-        self.policy_mut().down = down;
+        self.policy_mut().put_down(down);
         self.schedule_updated(schedule, now, out);
-    }
-
-    /// What frameworks answered about the agents of a machine.
-    fn answers_about(&self, id: &MachineId) -> impl Iterator<Item = &InverseOfferStatus> {
-        let own = self.agents.iter().filter(|(_, agent)| same_machine(&agent.machine(), id));
-        own.flat_map(|(agent, _)| self.inverse.answers(agent))
     }
 
     /// Which machines are about to go down and what frameworks say to that, and which are down.
     pub fn maintenance_status(&self) -> ClusterStatus {
-        let spelled = |id: &MachineId| {
-            let agents = self.agents.values().map(crate::Agent::machine);
-            agents.into_iter().find(|own| same_machine(own, id)).unwrap_or_else(|| MachineId {
-                hostname: id.hostname.as_ref().map(|h| h.to_ascii_lowercase()),
-                ip: id.ip.clone(),
-            })
+        let mut agents: BTreeMap<Machine, Vec<(&String, &crate::Agent)>> = BTreeMap::new();
+        for (id, agent) in &self.agents {
+            agents.entry(Machine::from(&agent.machine())).or_default().push((id, agent));
+        }
+        let draining = |id: &MachineId| {
+            let own = agents.get(&Machine::from(id)).map(Vec::as_slice).unwrap_or_default();
+            let answers = own.iter().flat_map(|(agent, _)| self.inverse.answers(agent));
+            let spelled = own.first().map(|(_, agent)| agent.machine());
+            DrainingMachine {
+                id: spelled.unwrap_or_else(|| MachineId {
+                    hostname: id.hostname.as_ref().map(|h| h.to_ascii_lowercase()),
+                    ip: id.ip.clone(),
+                }),
+                statuses: answers.cloned().collect::<Vec<InverseOfferStatus>>(),
+            }
         };
         let all = self.policy.schedule.windows.iter().flat_map(|w| &w.machine_ids);
-        let draining = all.filter(|id| !self.policy.is_down(id));
         ClusterStatus {
-            draining_machines: draining
-                .map(|id| DrainingMachine {
-                    id: spelled(id),
-                    statuses: self.answers_about(id).cloned().collect(),
-                })
-                .collect(),
+            draining_machines: all.filter(|id| !self.policy.is_down(id)).map(draining).collect(),
             down_machines: self.policy.down.clone(),
         }
     }

@@ -1,13 +1,13 @@
 //! Quota of roles. Order of checks and texts: apache/mesos@c1b42f79:src/master/quota_handler.cpp and quota.cpp.
 
-use super::{Decided, Decision, bad};
+use super::{Decided, Decision, Quantities, bad};
 use crate::{
-    Effect, Master, Tables as _,
+    Master,
     allocator::{QUOTA_KINDS_MAX, Quota},
+    breakdown::breakdowns,
     policy,
     validate::scalar_fault,
 };
-use base::{Effects, Time};
 use model::{
     mesos::{
         Resource,
@@ -15,86 +15,14 @@ use model::{
         value::{self, Scalar},
     },
     request::Answer,
-    resources::{Resources, role_fault, to_float},
+    resources::{Resources, role_fault},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The most of `mem` and `disk` that a quota may say: an exabyte, in megabytes.
 const MEGABYTES_MAX: f64 = 1_099_511_627_776.0;
 /// The most of anything else.
 const OTHER_MAX: f64 = 1e12;
-
-/// Amounts by name, in thousandths: what quotas and roles are counted in. Ranges count their length.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Quantities(pub BTreeMap<String, i64>);
-
-impl Quantities {
-    /// Of a quota's map.
-    pub fn of(map: &HashMap<String, Scalar>) -> Self {
-        Self(map.iter().map(|(name, s)| (name.clone(), (s.value * 1000.0).round() as i64)).collect())
-    }
-    /// Adds what these resources amount to.
-    pub fn add_messages(&mut self, resources: &[Resource]) {
-        for resource in resources {
-            let amount = match (&resource.scalar, &resource.ranges, &resource.set) {
-                (Some(scalar), _, _) => (scalar.value * 1000.0).round() as i64,
-                (_, Some(ranges), _) => {
-                    let length = |r: &value::Range| r.end.saturating_sub(r.begin).saturating_add(1);
-                    ranges.range.iter().map(length).fold(0u64, u64::saturating_add) as i64 * 1000
-                }
-                (_, _, Some(set)) => set.item.len() as i64 * 1000,
-                _ => 0,
-            };
-            if amount != 0 {
-                let sum = self.0.entry(resource.name.clone()).or_default();
-                *sum = sum.saturating_add(amount);
-            }
-        }
-    }
-    /// Adds what these resources amount to.
-    pub fn add(&mut self, resources: &Resources) {
-        self.add_messages(&resources.to_messages());
-    }
-    /// Adds amounts.
-    pub fn add_all(&mut self, other: &Self) {
-        for (name, amount) in &other.0 {
-            let sum = self.0.entry(name.clone()).or_default();
-            *sum = sum.saturating_add(*amount);
-        }
-    }
-    /// Takes amounts away, at most what there is.
-    pub fn cut(&mut self, other: &Self) {
-        for (name, amount) in &other.0 {
-            if let Some(sum) = self.0.get_mut(name) {
-                *sum = (*sum - amount).max(0);
-            }
-        }
-        self.0.retain(|_, amount| *amount > 0);
-    }
-    /// Whether at least as much of everything is here.
-    pub fn contains(&self, other: &Self) -> bool {
-        other.0.iter().all(|(name, amount)| *amount <= 0 || self.0.get(name).is_some_and(|own| own >= amount))
-    }
-    /// As limits: what is not named is unlimited.
-    pub fn limits(&self, used: &Self) -> bool {
-        used.0.iter().all(|(name, amount)| self.0.get(name).is_none_or(|own| own >= amount))
-    }
-}
-
-impl fmt::Display for Quantities {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("{}");
-        }
-        for (at, (name, milli)) in self.0.iter().enumerate() {
-            write!(f, "{}{name}:{}", if at > 0 { "; " } else { "" }, to_float(*milli))?;
-        }
-        Ok(())
-    }
-}
 
 impl Master {
     /// Everything that registered agents have, in scalars.
@@ -109,11 +37,16 @@ impl Master {
         sum
     }
 
+    /// Quotas that stay as they are.
+    fn standing_beside<'a>(&'a self, changed: &[QuotaConfig]) -> impl Iterator<Item = &'a QuotaConfig> {
+        let roles: BTreeSet<String> = changed.iter().map(|c| c.role.clone()).collect();
+        self.policy.quotas.values().filter(move |q| !roles.contains(&q.role))
+    }
+
     /// What all top-level roles are guaranteed, with these quotas instead of those that stand.
     fn guaranteed(&self, changed: &[QuotaConfig]) -> Quantities {
-        let standing = self.policy.quotas.values().filter(|q| changed.iter().all(|c| c.role != q.role));
         let mut sum = Quantities::default();
-        for config in standing.chain(changed) {
+        for config in self.standing_beside(changed).chain(changed) {
             sum.add_all(&Quantities::of(&config.guarantees));
         }
         sum
@@ -229,8 +162,13 @@ impl Master {
         if let Some(why) = self.too_many_kinds(&configs) {
             return Err(invalid(why));
         }
+        let mut found = match force {
+            true => BTreeMap::new(),
+            false => breakdowns(self, &configs.iter().map(|c| c.role.clone()).collect()),
+        };
         for config in configs.iter().filter(|_| !force) {
-            let (limits, used) = (Quantities::of(&config.limits), self.breakdown(&config.role).consumed);
+            let used = found.remove(&config.role).unwrap_or_default().consumed;
+            let limits = Quantities::of(&config.limits);
             if !limits.limits(&used) {
                 return Err(invalid(format!(
                     "Role '{}' is already consuming '{used}'; this is more than the requested limits '{limits}' \
@@ -250,110 +188,26 @@ impl Master {
     }
 
     /// The allocator keeps to it from now on.
-    pub(crate) fn bind_quota(&mut self, config: &QuotaConfig) {
-        let amounts = |map| Quantities::of(map).0.into_iter().collect();
-        let quota = Quota { guarantees: amounts(&config.guarantees), limits: amounts(&config.limits) };
+    pub(crate) fn bind_quotas(&mut self, configs: &[QuotaConfig]) {
+        let amounts = |map: &HashMap<String, Scalar>| Quantities::of(map).0.into_iter().collect();
+        let quota = |config: &QuotaConfig| Quota {
+            guarantees: amounts(&config.guarantees),
+            limits: amounts(&config.limits),
+        };
         // Validation has refused what the allocator can't keep to.
-        self.allocator.set_quota(&config.role, quota);
+        self.allocator.set_quotas(configs.iter().map(|config| (config.role.as_str(), quota(config))));
     }
 
     /// The allocator counts so many kinds.
     fn too_many_kinds(&self, changed: &[QuotaConfig]) -> Option<String> {
-        let standing = self.policy.quotas.values().filter(|q| changed.iter().all(|c| c.role != q.role));
-        let kinds: BTreeSet<&String> =
-            standing.chain(changed).flat_map(|q| q.guarantees.keys().chain(q.limits.keys())).collect();
+        let all = self.standing_beside(changed).chain(changed);
+        let kinds: BTreeSet<&String> = all.flat_map(|q| q.guarantees.keys().chain(q.limits.keys())).collect();
         (kinds.len() > QUOTA_KINDS_MAX).then(|| {
             format!(
                 "quotas name {} kinds of resources, at most {QUOTA_KINDS_MAX} (QUOTA_KINDS_MAX) are counted",
                 kinds.len()
             )
         })
-    }
-
-    fn keep_quota(&mut self, config: &QuotaConfig) {
-        self.bind_quota(config);
-        let role = config.role.clone();
-        if config.guarantees.is_empty() && config.limits.is_empty() {
-            self.policy_mut().quotas.remove(&role);
-        } else {
-            self.policy_mut().quotas.insert(role, config.clone());
-        }
-    }
-
-    pub(super) fn quotas_updated(&mut self, configs: Vec<QuotaConfig>, now: Time, out: &mut Effects<Effect>) {
-        for config in configs {
-            self.keep_quota(&config);
-            let found = self.breakdown(&config.role);
-            let mut held = found.consumed;
-            held.add_all(&found.offered);
-            let limits = Quantities::of(&config.limits);
-            self.rescind_offers(&config.role, true, now, out, |back| {
-                let more = !limits.limits(&held);
-                if more {
-                    held.cut(back);
-                }
-                more
-            });
-            // What seems free is taken to be gone.
-            let guarantees = Quantities::of(&config.guarantees);
-            self.rescind_offers(&config.role, false, now, out, |back| {
-                let more = !held.contains(&guarantees);
-                if more {
-                    held.add_all(back);
-                }
-                more
-            });
-        }
-    }
-
-    /// Takes back the offers to roles within one, or to all others, while more is wanted: that is asked before each, with
-    /// what comes back.
-    fn rescind_offers(
-        &mut self,
-        role: &str,
-        within: bool,
-        now: Time,
-        out: &mut Effects<Effect>,
-        mut wants: impl FnMut(&Quantities) -> bool,
-    ) {
-        let theirs = self.offers.iter().filter(|(_, o)| crate::breakdown::within(&o.role, role) == within);
-        let mut by_agent: Vec<_> =
-            theirs.map(|(id, o)| (o.agent.clone(), id.clone(), o.resources.clone())).collect();
-        if !within {
-            by_agent.sort_by(|a, b| (&a.0, &a.1).cmp(&(&b.0, &b.1)));
-        }
-        for (_, offer, resources) in by_agent {
-            let mut back = Quantities::default();
-            back.add(&resources);
-            if !wants(&back) {
-                return;
-            }
-            self.rescind(&offer, now, out);
-        }
-    }
-
-    /// Whole agents are freed of offers until they hold what is guaranteed, and there is one for each of the role's
-    /// frameworks.
-    pub(super) fn quota_set(&mut self, config: QuotaConfig, now: Time, out: &mut Effects<Effect>) {
-        self.keep_quota(&config);
-        let guarantee = Quantities::of(&config.guarantees);
-        let mine = |f: &&crate::Framework| f.is_active() && f.roles().contains(&config.role);
-        let frameworks = self.frameworks.values().filter(mine).count();
-        let (mut back, mut visited) = (Quantities::default(), 0);
-        let agents: Vec<_> = self.agents.values().filter(|a| self.is_active(a)).collect();
-        let offers: Vec<Vec<_>> = agents.iter().map(|a| a.offers.iter().cloned().collect()).collect();
-        for offers in offers.into_iter().filter(|offers| !offers.is_empty()) {
-            if visited >= frameworks && back.contains(&guarantee) {
-                return;
-            }
-            visited += 1;
-            for id in offers {
-                if let Some(offer) = self.offers.get(&id) {
-                    back.add(&offer.resources.filter(|item| item.kind.reservations().is_empty()));
-                }
-                self.rescind(&id, now, out);
-            }
-        }
     }
 }
 

@@ -5,8 +5,8 @@ use base::Duration;
 use master::{Input, OperatorCall};
 use model::{
     mesos::{
-        AgentId, DrainConfig, FrameworkInfo, OperationId, OperationState, Resource, TaskState, TimeInfo,
-        Unavailability,
+        AgentId, DrainConfig, FrameworkInfo, MachineId, OperationId, OperationState, Resource, TaskState,
+        TimeInfo, Unavailability,
         maintenance::{Schedule, Window},
         offer::Operation,
         quota::{QuotaConfig, QuotaRequest},
@@ -236,4 +236,58 @@ fn a_shared_volume_goes_when_nobody_holds_it() {
     assert!(events.iter().any(|e| e.rescind.is_some()));
     let offers: Vec<_> = events.into_iter().filter_map(|e| e.offers).flat_map(|o| o.offers).collect();
     assert!(!text(&offers[0].resources).contains("v:data"), "{}", text(&offers[0].resources));
+}
+
+#[test]
+fn a_volume_that_tasks_share_counts_once() {
+    let mut w = World::new();
+    let pid = able_agent(&mut w, 5051);
+    let client = w.subscribe(full());
+    let offer = w.offers(&client).remove(0);
+    let volume = || shared(volume_of(64.0, "v"));
+    let task = |id: &str| model::mesos::TaskInfo {
+        name: id.into(),
+        task_id: model::mesos::TaskId { value: id.into() },
+        agent_id: offer.agent_id.clone(),
+        resources: vec![scalar("cpus", 1.0, &[]), scalar("mem", 32.0, &[]), volume()],
+        command: Some(Default::default()),
+        ..Default::default()
+    };
+    let mut launch = Operation {
+        launch: Some(model::mesos::offer::operation::Launch { task_infos: vec![task("a"), task("b")] }),
+        ..Default::default()
+    };
+    launch.set_type(model::mesos::offer::operation::Type::Launch);
+    let ops = vec![reserve(vec![scalar("disk", 64.0, &["web"])]), create(vec![volume()]), launch];
+    accept(&mut w, &client, &offer, ops);
+    for one in applied(&mut w) {
+        ended(&mut w, &pid, &offer.agent_id, &one, OperationState::OperationFinished);
+    }
+    assert_eq!(w.master.frameworks()[&client.id.value].tasks.len(), 2);
+    let held = w.master.breakdown("web");
+    assert_eq!((held.allocated.0["disk"], held.consumed.0["disk"]), (64_000, 64_000));
+    assert_eq!(held.allocated.0["cpus"], 2_000);
+}
+
+#[test]
+fn a_schedule_or_quotas_of_many_are_taken_at_once() {
+    let mut w = World::new();
+    able_agent(&mut w, 5051);
+    let id = |n: usize| MachineId { hostname: Some(format!("h{n}")), ip: None };
+    let unavailability = Unavailability { start: TimeInfo { nanoseconds: 1 }, duration: None };
+    // Quadratic, these would take minutes.
+    let windows = vec![Window { machine_ids: (0..100_000).map(id).collect(), unavailability }];
+    assert_eq!(operator(&mut w, OperatorCall::UpdateSchedule(Schedule { windows })).status, 200);
+    let again = vec![MachineId { hostname: Some("H7".into()), ip: None }];
+    assert_eq!(operator(&mut w, OperatorCall::StartMaintenance(again)).status, 200);
+    assert!(w.master.policy().is_down(&id(7)));
+    assert_eq!(w.master.maintenance_status().draining_machines.len(), 99_999);
+    let quota = |n: usize| QuotaConfig {
+        role: format!("r{n}"),
+        limits: [("cpus".to_owned(), Scalar { value: 1.0 })].into(),
+        ..Default::default()
+    };
+    let configs = (0..20_000).map(quota).collect();
+    assert_eq!(operator(&mut w, OperatorCall::UpdateQuota { force: false, configs }).status, 200);
+    assert_eq!(w.master.policy().quotas.len(), 20_000);
 }
