@@ -1,7 +1,7 @@
 //! Every recorded conversation with Apache Mesos, replayed against the real binary with the roles apart. What is known
 //! not to match stands in `tests/conformance/known-differences.txt`, with its reason, and the list must be exact.
 
-use mesolite_conformance::{Expected, Server, replay_all};
+use mesolite_conformance::{Expected, Server, TRANSCRIPTS, replay_all};
 use std::path::Path;
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/conformance");
@@ -20,6 +20,7 @@ fn transcripts_match_but_for_the_known_differences() {
         report.files.extend(again.files);
     }
     println!("{report}");
+    assert_eq!(report.files.values().filter(|o| o.tried && o.steps > 0).count(), TRANSCRIPTS);
     let wrong = expected.wrong(&report);
     assert!(wrong.is_empty(), "{report}\n{}", wrong.join("\n"));
 }

@@ -176,6 +176,7 @@ impl Master {
         let observer = format!("slave-observer({})", self.next_observer);
         let new = !self.agents.contains_key(id);
         let drain_started = self.agents.get(id).and_then(|a| a.drain_started);
+        let asked = self.agents.get(id).filter(|a| a.connected).map(|a| a.asked.clone()).unwrap_or_default();
         if let Some(before) = self.agents.get(id) {
             for offer in before.offers.clone() {
                 self.rescind(&offer, at, out);
@@ -207,6 +208,7 @@ impl Master {
         };
         let agent = Agent {
             registered,
+            asked,
             reregistered: (!fresh).then_some(at),
             drain_started,
             tasks,

@@ -185,6 +185,8 @@ pub struct Agent {
     pub uncounted: BTreeSet<OperationUuid>,
     /// What it did not do and is still done in `total`, since something uses what it was to make.
     pub owed: Vec<Operation>,
+    /// Tasks that it spoke of, nobody here knows, and it was asked for its list because of: once for each.
+    pub asked: BTreeSet<(String, String)>,
     /// When an operator began to drain it, if this master saw that.
     pub drain_started: Option<Time>,
     /// Sent back with tasks, so that the agent knows the state of its resources is the one meant.

@@ -14,6 +14,9 @@ use model::{
 /// Statuses kept for each task: one for each state in practice; checks that flap are bounded by this.
 const STATUSES_MAX: usize = 16;
 
+/// Unknown tasks that an agent is asked for its list because of while it is connected; for further ones it is not.
+const ASKED_MAX: usize = 1000;
+
 impl Master {
     pub(crate) fn status_update(
         &mut self,
@@ -44,10 +47,7 @@ impl Master {
         let known = framework.tasks.contains_key(&task_id) || framework.heard_the_end(&task_id, None);
         if !known && !is_terminal(update.status.state()) {
             // Launched by the words of an earlier master that came late: its agent is asked to list what it has.
-            let agent = update.slave_id.as_ref().and_then(|id| self.agents.get(&id.value));
-            if let Some(agent) = agent.filter(|a| a.connected) {
-                self.tell(agent, internal::PingSlaveMessage { connected: false }, out);
-            }
+            self.ask_for_list(&update, out);
         }
         self.counters.updates += 1;
         let Some(framework) = self.frameworks.get_mut(&framework_id) else { return };
@@ -102,6 +102,19 @@ impl Master {
         status.set_state(state);
         update.status = status;
         self.forward(&framework_id, update, pid, out);
+    }
+
+    /// Once for each task: one that is not on the list either, an executor made up, and its agent repeats the update
+    /// whenever it has registered.
+    fn ask_for_list(&mut self, update: &internal::StatusUpdate, out: &mut Effects<Effect>) {
+        let Some(id) = &update.slave_id else { return };
+        let Some(agent) = self.agents.get_mut(&id.value).filter(|a| a.connected) else { return };
+        let task = (update.framework_id.value.clone(), update.status.task_id.value.clone());
+        if agent.asked.len() >= ASKED_MAX || !agent.asked.insert(task) {
+            return;
+        }
+        let Some(agent) = self.agents.get(&id.value) else { return };
+        self.tell(agent, internal::PingSlaveMessage { connected: false }, out);
     }
 
     pub(crate) fn acknowledge(

@@ -405,4 +405,30 @@ mod tests {
         }
         assert!(missing.is_empty(), "rows that are missing or say something else:\n{}", missing.join("\n"));
     }
+
+    #[test]
+    fn compat_md_lists_as_refused_only_what_is_refused() {
+        let told = include_str!("../../../COMPAT.md");
+        let (_, told) = told.split_once("### Upstream flags that are not taken").expect("its section");
+        for table in crate::ROLES {
+            let (_, part) = told.split_once(&format!("\n| {} |", table.role)).expect("the role's table");
+            let rows =
+                part.split("\n\n").next().unwrap_or_default().lines().filter(|row| row.starts_with("| `"));
+            let names: Vec<_> = rows
+                .filter_map(|row| row.split(" | ").next())
+                .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+                .collect();
+            assert!(names.len() > 20, "{}: {names:?}", table.role);
+            for name in names {
+                let takes = |f: &crate::flags::Flag| f.name == name || f.aliases.contains(&name);
+                assert!(!table.flags.iter().any(takes), "{}: --{name} is taken", table.role);
+                let refused = table.refused.iter().any(|(refused, _)| *refused == name);
+                assert!(
+                    refused || advice(table.role, name).is_some(),
+                    "{}: --{name} is not refused",
+                    table.role
+                );
+            }
+        }
+    }
 }

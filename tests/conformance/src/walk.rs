@@ -39,8 +39,6 @@ struct Open {
     id: Option<String>,
     /// Offers that came while a step was about something else.
     skipped: Vec<Value>,
-    /// Updates by their uuid: a second one is a repetition.
-    seen: HashSet<String>,
 }
 
 struct Walk<'t> {
@@ -50,11 +48,17 @@ struct Walk<'t> {
     bound: Bindings,
     streams: BTreeMap<String, Open>,
     transcript: &'t Transcript,
+    table: &'t Table,
     /// The port that stands for `CHECKED_PORT` here.
     checked_port: u16,
     /// Executors whose process was waited for.
     awaited: HashSet<String>,
+    /// Updates by their uuid: a second one is a repetition, also on the stream of a later subscription.
+    seen: HashSet<String>,
 }
+
+#[cfg(test)]
+mod tests;
 
 /// In recordings of checks this port is any free one of the agent.
 const CHECKED_PORT: u16 = 31_999;
@@ -111,8 +115,14 @@ fn is_read(send: &Send) -> bool {
     send.method == "GET" || ["GET_", "LIST_", "READ_"].iter().any(|start| kind.starts_with(start))
 }
 
+/// Recordings leave such records out where a step is about something else, unless it is a wait.
+fn is_about_offers(record: &Value) -> bool {
+    let kind = record["type"].as_str().unwrap_or_default();
+    ["OFFERS", "RESCIND", "INVERSE_OFFERS", "RESCIND_INVERSE_OFFER"].contains(&kind)
+}
+
 impl<'t> Walk<'t> {
-    fn begin(transcript: &'t Transcript, server: &Server, table: &Table) -> anyhow::Result<Option<Self>> {
+    fn begin(transcript: &'t Transcript, server: &Server, table: &'t Table) -> anyhow::Result<Option<Self>> {
         let mut walk = Self {
             cluster: None,
             addresses: BTreeMap::new(),
@@ -120,8 +130,10 @@ impl<'t> Walk<'t> {
             bound: Bindings::default(),
             streams: BTreeMap::new(),
             transcript,
+            table,
             checked_port: free_port(),
             awaited: HashSet::new(),
+            seen: HashSet::new(),
         };
         match server {
             Server::Binary(binary) => {
@@ -228,9 +240,9 @@ impl<'t> Walk<'t> {
             (Some(send), name) => {
                 let name = name.clone().unwrap_or_default();
                 self.open(send, &name, &receive, differences)?;
-                self.records(&name, &receive, step.waited_seconds, differences)
+                self.records(&name, &receive, step, differences)
             }
-            (None, Some(name)) => self.records(name, &receive, step.waited_seconds, differences),
+            (None, Some(name)) => self.records(name, &receive, step, differences),
             (None, None) => Ok(()),
         }
     }
@@ -427,7 +439,7 @@ impl<'t> Walk<'t> {
             (true, _) => "mesos.v1.agent.ProcessIO",
         };
         let id = stream.head.headers.get("mesos-stream-id").cloned();
-        let open = Open { stream, message, id, skipped: Vec::new(), seen: HashSet::new() };
+        let open = Open { stream, message, id, skipped: Vec::new() };
         self.streams.insert(name.to_owned(), open);
         Ok(())
     }
@@ -478,9 +490,12 @@ impl<'t> Walk<'t> {
         &mut self,
         name: &str,
         receive: &Receive,
-        waited: Option<f64>,
+        step: &Step,
         differences: &mut Vec<String>,
     ) -> anyhow::Result<()> {
+        let waited = step.waited_seconds;
+        // Such a step says that nothing but its records came in that time.
+        let silent = waited.is_some() && !self.table.offers_may_come(&self.transcript.name, step);
         let mut wanted: Vec<Value> = receive.records.clone().unwrap_or_default();
         let until = Instant::now() + waited.map_or(RECORDS_TIMEOUT, Duration::from_secs_f64);
         let early = std::mem::take(&mut self.streams.get_mut(name).context("no such stream")?.skipped);
@@ -512,6 +527,10 @@ impl<'t> Walk<'t> {
                 }
                 return Ok(());
             };
+            let kind = record["type"].clone();
+            if silent && is_about_offers(&record) && !wanted.iter().any(|w| w["type"] == kind) {
+                differences.push(format!("came on '{name}', where none did: {}", short(&record)));
+            }
             self.take(name, record, &mut wanted, receive.any_order, differences)?;
         }
     }
@@ -530,8 +549,7 @@ impl<'t> Walk<'t> {
     ) -> anyhow::Result<()> {
         let kind = record["type"].as_str().unwrap_or_default().to_owned();
         let uuid = record["update"]["status"]["uuid"].as_str().map(str::to_owned);
-        let open = self.streams.get_mut(name).context("no such stream")?;
-        let repeated = uuid.is_some_and(|u| !open.seen.insert(u));
+        let repeated = uuid.is_some_and(|u| !self.seen.insert(u));
         let range = if any_order { wanted.len() } else { wanted.len().min(1) };
         for at in 0..range {
             if wanted[at]["type"] == json!(kind) && self.fits(&wanted[at].clone(), &record) {
@@ -542,9 +560,7 @@ impl<'t> Walk<'t> {
         match kind.as_str() {
             _ if repeated => Ok(()),
             "HEARTBEAT" => Ok(()),
-            "OFFERS" | "RESCIND" | "INVERSE_OFFERS" | "RESCIND_INVERSE_OFFER"
-                if !wanted.iter().any(|w| w["type"] == json!(kind)) =>
-            {
+            _ if is_about_offers(&record) && !wanted.iter().any(|w| w["type"] == json!(kind)) => {
                 if kind == "OFFERS" {
                     self.streams.get_mut(name).context("no such stream")?.skipped.push(record);
                 }

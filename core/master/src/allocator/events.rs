@@ -8,8 +8,14 @@ use model::resources::Resources;
 use std::borrow::Cow;
 
 impl Allocator {
-    /// An agent registered, with what is used on it by (framework, role). A known id is replaced.
+    /// An agent registered, with what is used on it by (framework, role). A known id is replaced; what was declined on
+    /// it holds further, unless its attributes changed (upstream's hierarchical.cpp, `updateSlave`).
     pub fn add_agent(&mut self, id: &str, terms: AgentTerms, used: &[(&str, &str, Resources)]) {
+        let same = |ix: &AgentIx| self.agents[*ix].more.traits.attributes == terms.traits.attributes;
+        let declined = match self.agent_of(id).filter(same) {
+            Some(ix) => self.filters.take_agent(&mut self.agents, ix),
+            None => Vec::new(),
+        };
         self.remove_agent(id);
         let tight = self.quotas.tight();
         self.quotas.seen(&terms.total);
@@ -18,6 +24,12 @@ impl Allocator {
         let kind = self.fits.enter(&terms.traits);
         let ix = self.agents.insert(Agent::new(id.into(), terms, kind));
         self.agent_ids.insert(ix, |place| &self.agents[place].id);
+        for refusal in declined {
+            // A framework that held something here alone is forgotten with it.
+            if self.tree.clients.get(refusal.client().0).is_some() {
+                self.filters.put_back(&mut self.agents, ix, refusal);
+            }
+        }
         for (framework, role, resources) in used.iter().filter(|(_, _, resources)| !resources.is_empty()) {
             let framework = self.framework(framework);
             let client = self.client(framework, role);

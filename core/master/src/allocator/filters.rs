@@ -28,6 +28,10 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
+    /// Whose it is.
+    pub(super) fn client(&self) -> ClientIx {
+        self.client
+    }
     /// Whether it is that client's.
     pub(super) fn is_of(&self, client: ClientIx) -> bool {
         self.client == client
@@ -213,6 +217,20 @@ impl Filters {
         let refused = self.clients.get_mut(client.0 as usize);
         let places = refused.map(|refused| std::mem::take(&mut refused.agents)).unwrap_or_default();
         places.into_iter().for_each(|agent| self.forget(agents, agent, client));
+    }
+    /// Takes away what was declined on an agent, to be put back when it is there again.
+    pub(super) fn take_agent(&mut self, agents: &mut Slab<Agent>, agent: AgentIx) -> Vec<Refusal> {
+        let Some(on_agent) = agents.get_mut(agent).map(|agent| std::mem::take(&mut agent.refusals)) else {
+            return Vec::new();
+        };
+        for refusals in on_agent.chunk_by(|a, b| a.client == b.client) {
+            refusals.iter().for_each(|refusal| drop_end(&mut self.ends, refusal.until));
+            self.forgotten(refusals[0].client);
+        }
+        on_agent
+    }
+    pub(super) fn put_back(&mut self, agents: &mut Slab<Agent>, agent: AgentIx, refusal: Refusal) {
+        self.refuse(agents, agent, refusal.client, &refusal.declined, refusal.until);
     }
     /// Drops everything declined on an agent.
     pub(super) fn drop_agent(&mut self, agents: &mut Slab<Agent>, agent: AgentIx) {

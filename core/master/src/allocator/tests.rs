@@ -4,7 +4,7 @@ mod model;
 mod rules;
 
 use super::{AgentTerms, Allocator, FrameworkCaps, FrameworkTerms, Offerable, Options, Stage};
-use ::model::resources::Resources;
+use ::model::{mesos, resources::Resources};
 use base::{Duration, Rng, Time};
 
 const AGENT: &str = "cpus:4;mem:4096";
@@ -83,6 +83,24 @@ fn a_whole_agent_goes_to_one_framework_at_once() {
     world.allocator.add_agent("b", agent(AGENT), &[]);
     assert!(world.allocator.is_dirty());
     assert_eq!(world.given(), ["f b cpus:4; mem:4096"]);
+}
+
+#[test]
+fn what_was_declined_on_an_agent_holds_when_it_registers_again_as_it_was() {
+    let mut world = World::with(&[("f", "*")], &[("a", AGENT)]);
+    let offer = world.allocate().remove(0);
+    world.decline(&offer, Some(3_600_000));
+    world.allocator.add_agent("a", agent(AGENT), &[]);
+    assert!(world.allocate().is_empty());
+    world.allocator.add_agent("a", agent("cpus:5;mem:4096"), &[]);
+    let more = world.allocate().remove(0);
+    assert_eq!(more.resources, parse("cpus:5;mem:4096"), "it has more than was declined");
+    world.decline(&more, Some(3_600_000));
+    let attribute = mesos::Attribute { name: "rack".into(), ..Default::default() };
+    let mut terms = agent("cpus:5;mem:4096");
+    terms.traits.attributes.push(attribute);
+    world.allocator.add_agent("a", terms, &[]);
+    assert_eq!(world.allocate().len(), 1, "it may be of interest now");
 }
 
 #[test]

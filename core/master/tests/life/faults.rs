@@ -60,8 +60,11 @@ impl Running {
         std::mem::take(&mut self.w.sent).iter().filter(|e| what(&e.message)).count()
     }
     fn asks(&mut self) -> Vec<TaskState> {
+        self.asks_of(Some(self.agent.clone()))
+    }
+    fn asks_of(&mut self, agent_id: Option<AgentId>) -> Vec<TaskState> {
         let task_id = TaskId { value: "t".into() };
-        let tasks = vec![call::reconcile::Task { task_id, agent_id: Some(self.agent.clone()) }];
+        let tasks = vec![call::reconcile::Task { task_id, agent_id }];
         self.w.call(&self.client, call::Type::Reconcile, |c| c.reconcile = Some(call::Reconcile { tasks }));
         self.hears()
     }
@@ -114,6 +117,21 @@ fn a_task_thought_lost_comes_back_with_its_agent() {
 }
 
 #[test]
+fn who_asks_for_a_task_on_an_unreachable_agent_need_not_know_which_it_is() {
+    let mut r = running(aware(3600.0));
+    r.w.pass(Duration::from_secs(100));
+    assert_eq!(r.hears(), [TaskState::TaskUnreachable]);
+    assert_eq!(r.asks(), [TaskState::TaskUnreachable]);
+    assert_eq!(r.asks_of(None), [TaskState::TaskUnreachable]);
+    let unknown = AgentId { value: "no-such-agent".into() };
+    assert_eq!(r.asks_of(Some(unknown)), [TaskState::TaskUnreachable]);
+    // upstream goes by the agent alone where it is known
+    r.w.agent(5052);
+    let other = r.w.offers(&r.client).remove(0).agent_id;
+    assert_eq!(r.asks_of(Some(other)), [TaskState::TaskGone]);
+}
+
+#[test]
 fn a_task_that_did_not_come_back_with_its_agent_is_gone() {
     let mut r = running(aware(3600.0));
     r.w.pass(Duration::from_secs(100));
@@ -141,6 +159,14 @@ fn an_agent_with_a_task_that_nobody_knows_is_asked_for_its_list() {
     let mut r = running(aware(60.0));
     r.w.sent.clear();
     r.w.update(&r.pid, &r.client, &r.agent, "late", TaskState::TaskRunning, 0x50);
+    assert_eq!(r.told(|m| matches!(m, Message::PingSlaveMessage(p) if !p.connected)), 1);
+    // Its list does not have it, and the agent repeats the update: an executor made the task up.
+    let task = r.task().cloned().unwrap();
+    r.comes_back(vec![task]);
+    r.w.sent.clear();
+    r.w.update(&r.pid, &r.client, &r.agent, "late", TaskState::TaskRunning, 0x50);
+    assert_eq!(r.told(|m| matches!(m, Message::PingSlaveMessage(p) if !p.connected)), 0, "or for ever");
+    r.w.update(&r.pid, &r.client, &r.agent, "later", TaskState::TaskRunning, 0x51);
     assert_eq!(r.told(|m| matches!(m, Message::PingSlaveMessage(p) if !p.connected)), 1);
 }
 

@@ -236,7 +236,13 @@ impl World {
                     ..Default::default()
                 };
                 self.real.add_agent(&a(id), terms, &used);
+                let known = self.reference.agents.get(&a(id));
+                let same = known.is_some_and(|known| known.traits.attributes == traits.attributes);
+                let kept: Vec<_> =
+                    self.reference.refusals.iter().filter(|r| same && r.agent == a(id)).cloned().collect();
                 self.remove_agent(&a(id));
+                self.reference.refusals.extend(kept);
+                self.forget_left_roles();
                 self.reference.agents.insert(a(id), Agent { active: true, total, traits });
                 let used = used.into_iter().map(|(f, r, held)| (a(id), f.into(), r.into(), held));
                 self.reference.held.extend(used);

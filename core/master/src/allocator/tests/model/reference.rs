@@ -25,6 +25,7 @@ pub(super) struct Agent {
     pub traits: Traits,
 }
 
+#[derive(Clone)]
 pub(super) struct Refusal {
     pub who: (String, String),
     pub agent: String,
