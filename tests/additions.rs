@@ -4,6 +4,7 @@
 mod real;
 
 use real::Dev;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
 fn fresh() -> (tempfile::TempDir, Dev) {
@@ -100,6 +101,27 @@ fn a_change_waits_behind_a_lock_and_events_are_heard_later() {
         wanted.iter().all(|kind| said.contains(kind))
     });
     assert!(!missed.contains("events_lost"), "{missed}");
+}
+
+#[test]
+fn who_heard_events_before_a_restart_is_told_that_some_are_lost() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut last: Option<String> = None;
+    for _ in 0..3 {
+        let mut dev = Dev::start(dir.path(), &["--kill-tasks-on-exit"]);
+        let host = dev.marathon.trim_start_matches("http://").to_owned();
+        let id = last.clone().unwrap_or_default();
+        let before: &[(&str, &str)] = if last.is_some() { &[("Last-Event-ID", &id)] } else { &[] };
+        let heard = real::hear(&host, "/v2/events", before, |said| said.contains("event_stream_attached") && said.contains("\nid: "));
+        assert_eq!(heard.contains("event: events_lost"), last.is_some(), "{heard}");
+        assert!(id.is_empty() || heard.contains(&format!(r#""lastEventId":"{id}""#)), "{heard}");
+        let new = heard.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id").to_owned();
+        let epoch = |id: &str| id.split('-').next().and_then(|epoch| epoch.parse::<u64>().ok());
+        assert!(last.as_deref().is_none_or(|last| epoch(&new) > epoch(last)), "{last:?} and then {new}");
+        last = Some(new);
+        dev.signal(Signal::KILL);
+        dev.ended();
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::world::{Event, Who, World};
 use base::Duration;
-use model::container::{Probe, Probed};
+use model::container::{Page, Probe, Probed};
 
 impl World {
     /// A probe begins; its answer takes a moment.
@@ -14,7 +14,7 @@ impl World {
 
     fn far(&self, who: Who, probe: &Probe) -> bool {
         let host = match probe {
-            Probe::Http { host, .. } | Probe::Tcp { host, .. } => host,
+            Probe::Http { host, .. } | Probe::Page { host, .. } | Probe::Tcp { host, .. } => host,
             Probe::Command { .. } => return false,
         };
         let number = host.strip_prefix('h').and_then(|n| n.parse().ok());
@@ -48,6 +48,12 @@ impl World {
                     let found = place(host).and_then(|n| on_port(n, *port));
                     let sick = found.as_ref().map(|f| f.1);
                     (found, well(sick, Probed::Http(200), Probed::Http(503)))
+                }
+                Probe::Page { host, port, .. } => {
+                    let found = place(host).and_then(|n| on_port(n, *port));
+                    let sick = found.as_ref().map(|f| f.1);
+                    let page = |status| Probed::Page(Page { status, ..Page::default() });
+                    (found, well(sick, page(200), page(503)))
                 }
                 Probe::Tcp { host, port } => {
                     let found = place(host).and_then(|n| on_port(n, *port));

@@ -153,7 +153,7 @@ impl Agent {
                 seen.tcp = Some(check_status_info::Tcp { succeeded: Some(false) });
             }
             // A check that could not be made saw nothing.
-            Probed::TimedOut(_) | Probed::Failed(_) => {}
+            Probed::Page(_) | Probed::TimedOut(_) | Probed::Failed(_) => {}
         }
         if seen == watching.seen {
             return;
@@ -233,7 +233,8 @@ fn is_healthy(outcome: &Probed) -> bool {
         Probed::Http(status) => (200..400).contains(status),
         Probed::Connected => true,
         Probed::Exited(status) => *status == 0,
-        Probed::TimedOut(_) | Probed::Failed(_) => false,
+        // no page is asked for here
+        Probed::Page(_) | Probed::TimedOut(_) | Probed::Failed(_) => false,
     }
 }
 

@@ -228,6 +228,19 @@ pub enum Probe {
         /// Redirects that are followed; what answers after them counts. 0 = none: the redirect itself is the answer.
         redirects_max: usize,
     },
+    /// The same without redirects, and the answer is kept.
+    Page {
+        /// Whether TLS is spoken.
+        https: bool,
+        /// Name or address.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// Path with its leading slash.
+        path: String,
+        /// So much of its body is kept.
+        bytes_max: usize,
+    },
     /// Connect and close.
     Tcp {
         /// Name or address.
@@ -248,11 +261,24 @@ pub enum Probe {
     },
 }
 
+/// An answer that is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Its status.
+    pub status: u16,
+    /// Its Content-Type; empty = it names none.
+    pub content_type: String,
+    /// What its body begins with, as text.
+    pub body: String,
+}
+
 /// What a probe found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probed {
     /// The HTTP status.
     Http(u16),
+    /// The whole answer, where it was to be kept.
+    Page(Page),
     /// The connection was taken.
     Connected,
     /// The command ended with this status.

@@ -137,7 +137,8 @@ pub struct Usage {
     pub mem: f64,
 }
 
-/// What is known of one app. Not durable: after a restart it is measured anew.
+/// What is known of one app. Durable is the last decision alone, as the record `scaled/<app>`: after a restart it is measured
+/// anew, and the app's version says until when it cools down.
 #[derive(Debug, Default)]
 pub(crate) struct Scaler {
     /// By task, the last measurement, and the share of its cpus since the one before.
@@ -169,16 +170,26 @@ impl Orchestrator {
             self.timers.set(due, self.now);
         } else {
             self.timers.stop(&due);
-            self.scalers.remove(id);
+            self.forget_load(id);
         }
+    }
+
+    fn forget_load(&mut self, id: &str) {
+        if self.scalers.remove(id).is_some_and(|scaler| scaler.last.is_some()) {
+            self.saves.delete(format!("scaled{id}"));
+        }
+    }
+
+    /// What was decided last, by an earlier process.
+    pub(crate) fn load_decision(&mut self, id: &str, record: &[u8]) {
+        self.scalers.entry(id.to_owned()).or_default().last = serde_json::from_slice(record).ok();
+        // whose app is gone, or has no rule any more, is forgotten at the first look
+        self.timers.set(Due::Autoscale(id.to_owned()), self.now);
     }
 
     /// Time to look at an app.
     pub(crate) fn look_at_load(&mut self, now: &mut Now<'_>, id: &str, out: &mut Effects<Effect>) {
-        let Some((spec, rule)) = self.ruled(id) else {
-            self.scalers.remove(id);
-            return;
-        };
+        let Some((spec, rule)) = self.ruled(id) else { return self.forget_load(id) };
         self.timers.set(Due::Autoscale(id.to_owned()), now.time + LOOK);
         if rule.cpu.is_some() || rule.mem.is_some() {
             let running = |i: &&Instance| i.condition == Condition::Running;
@@ -263,9 +274,8 @@ impl Orchestrator {
             Err(refused) => said["refused"] = format!("status {}", refused.status).into(),
         }
         self.emit(now.time, "app_autoscaled_event", said.clone());
-        if let Some(scaler) = self.scalers.get_mut(id) {
-            scaler.last = Some(said);
-        }
+        self.saves.put(format!("scaled{id}"), said.to_string().into_bytes());
+        self.scalers.entry(id.to_owned()).or_default().last = Some(said);
     }
 
     /// Why an app is not to be changed now.

@@ -13,7 +13,7 @@ use crate::{
     when,
 };
 use base::{Duration, Effects, Time};
-use model::container::{Probe, Probed};
+use model::container::{Page, Probe, Probed};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ fn found(check: &CheckSpec, probed: Probed) -> Found {
             Found::Nothing
         }
         Probed::Http(200..=399) | Probed::Connected | Probed::Exited(0) => Found::Good,
-        Probed::Http(status) => Found::Bad(format!("{status}")),
+        Probed::Http(status) | Probed::Page(Page { status, .. }) => Found::Bad(format!("{status}")),
         Probed::Exited(status) => Found::Bad(format!("exit status {status}")),
         Probed::TimedOut(after) => Found::Bad(format!("no answer within {} s", after.as_secs_f64())),
         Probed::Failed(why) => Found::Bad(why),

@@ -131,7 +131,7 @@ pub struct Instance {
     pub check_result: Option<serde_json::Value>,
     /// The last answer to its readiness check; not in the record.
     #[serde(skip)]
-    pub readiness_status: Option<u16>,
+    pub readiness: Option<model::container::Page>,
     /// When a kill was last sent; not in the record.
     #[serde(skip)]
     pub killed_at: Option<u64>,

@@ -237,6 +237,7 @@ impl Orchestrator {
                     let whole = self.saves.whole(&records, key).unwrap_or_default();
                     self.runs.extend(serde_json::from_slice(&whole).ok().map(|r| (id.to_owned(), r)));
                 }
+                "scaled" => self.load_decision(id, value),
                 "ended" => {
                     let ended = serde_json::from_slice::<Ended>(value).ok();
                     self.ended.extend(ended.map(|ended| (ended.version.clone(), ended)));

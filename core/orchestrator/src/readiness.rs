@@ -13,8 +13,11 @@ use crate::{
     timers::Due,
 };
 use base::{Duration, Effects, Time};
-use model::container::{Probe, Probed};
+use model::container::{Page, Probe, Probed};
 use serde_json::{Value, json};
+
+/// So much is kept of the body of an answer that clients are shown.
+const READINESS_BODY_MAX: usize = 4096;
 
 /// When it has run for long enough.
 fn settled_at(instance: &Instance) -> Time {
@@ -68,7 +71,11 @@ impl Orchestrator {
         let number = ProbeId(self.probes_next);
         self.probes_next += 1;
         self.probes.insert(number, (id.to_owned(), Asked::Ready));
-        let probe = Probe::Http { https: check.https, host, port, path, redirects_max: 0 };
+        let https = check.https;
+        let probe = match check.preserve {
+            true => Probe::Page { https, host, port, path, bytes_max: READINESS_BODY_MAX },
+            false => Probe::Http { https, host, port, path, redirects_max: 0 },
+        };
         out.push(Effect::Probe { id: number, probe, timeout: check.timeout });
         // should no answer ever come
         self.timers.set(Due::Ready(id.to_owned()), now + check.interval.max(INTERVAL_MIN) + check.timeout);
@@ -82,11 +89,12 @@ impl Orchestrator {
         if instance.ready != Some(false) || instance.ending {
             return;
         }
-        instance.readiness_status = match probed {
-            Probed::Http(status) => Some(status),
+        instance.readiness = match probed {
+            Probed::Http(status) => Some(Page { status, ..Page::default() }),
+            Probed::Page(page) => Some(page),
             _ => None,
         };
-        if instance.readiness_status.is_some_and(|status| check.ready.contains(&status)) {
+        if instance.readiness.as_ref().is_some_and(|page| check.ready.contains(&page.status)) {
             let at = settled_at(&instance);
             if at <= now {
                 return self.mark_ready(instance);
@@ -110,8 +118,9 @@ impl Orchestrator {
             let spec = self.spec_of(instance)?;
             let check = spec.readiness.as_ref()?;
             let mut said = json!({ "name": check.name, "taskId": instance.task, "ready": ready });
-            if let Some(status) = instance.readiness_status.filter(|_| check.preserve) {
-                said["lastResponse"] = json!({ "status": status, "contentType": "", "body": "" });
+            if let Some(page) = instance.readiness.as_ref().filter(|_| check.preserve) {
+                said["lastResponse"] =
+                    json!({ "status": page.status, "contentType": page.content_type, "body": page.body });
             }
             Some(said)
         };

@@ -1,7 +1,7 @@
 //! Probes of running tasks: HTTP, TCP, a command in the container. Never what an outcome means.
 
 use crate::Launcher;
-use model::container::{Probe, Probed};
+use model::container::{Page, Probe, Probed};
 use std::time::Duration;
 
 /// Asks once.
@@ -27,29 +27,56 @@ async fn ask(probe: Probe) -> Probed {
             Err(error) => Probed::Failed(error.to_string()),
         },
         Probe::Http { https, host, port, path, redirects_max } => {
-            let scheme = if https { "https" } else { "http" };
-            let host = if host.contains(':') { format!("[{host}]") } else { host };
-            // A task's certificate names the service, not this address: upstream never verifies it.
-            let redirects = match redirects_max {
-                0 => reqwest::redirect::Policy::none(),
-                max => reqwest::redirect::Policy::limited(max),
-            };
-            let client = reqwest::Client::builder()
-                .danger_accept_invalid_certs(true)
-                .redirect(redirects)
-                .no_proxy()
-                .build();
-            let client = match client {
-                Ok(client) => client,
-                Err(error) => return Probed::Failed(error.to_string()),
-            };
-            match client.get(format!("{scheme}://{host}:{port}{path}")).send().await {
+            match get(https, &host, port, &path, redirects_max).await {
                 Ok(response) => Probed::Http(response.status().as_u16()),
                 Err(error) => Probed::Failed(error.to_string()),
             }
         }
+        Probe::Page { https, host, port, path, bytes_max } => match get(https, &host, port, &path, 0).await {
+            Ok(response) => Probed::Page(page(response, bytes_max).await),
+            Err(error) => Probed::Failed(error.to_string()),
+        },
         Probe::Command { .. } => Probed::Failed("a command is asked of the launcher".to_owned()),
     }
+}
+
+async fn get(
+    https: bool,
+    host: &str,
+    port: u16,
+    path: &str,
+    redirects_max: usize,
+) -> reqwest::Result<reqwest::Response> {
+    let scheme = if https { "https" } else { "http" };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    // A task's certificate names the service, not this address: upstream never verifies it.
+    let redirects = match redirects_max {
+        0 => reqwest::redirect::Policy::none(),
+        max => reqwest::redirect::Policy::limited(max),
+    };
+    let client = reqwest::Client::builder()
+        .danger_accept_invalid_certs(true)
+        .redirect(redirects)
+        .no_proxy()
+        .build()?;
+    client.get(format!("{scheme}://{host}:{port}{path}")).send().await
+}
+
+/// An answer with what its body begins with.
+async fn page(mut response: reqwest::Response, bytes_max: usize) -> Page {
+    let status = response.status().as_u16();
+    let content_type = response.headers().get("content-type").map(|value| value.as_bytes().to_vec());
+    let mut body = Vec::new();
+    while body.len() < bytes_max {
+        match response.chunk().await {
+            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            // what came is kept, however it ended
+            Ok(None) | Err(_) => break,
+        }
+    }
+    body.truncate(bytes_max);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Page { status, content_type: content_type.map_or_else(String::new, |value| text(&value)), body: text(&body) }
 }
 
 #[cfg(test)]
@@ -100,5 +127,38 @@ mod tests {
             assert_eq!(probe(tcp, Duration::from_secs(10), None).await, Probed::Connected);
             server.abort();
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_kept_as_far_as_it_is_to_be() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let body = "x".repeat(100_000);
+        let answer = format!(
+            "HTTP/1.1 503 Busy\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\nwait{body}",
+            body.len() + 4
+        );
+        let server = tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut head = vec![0; 4096];
+                let read = socket.read(&mut head).await.unwrap_or_default();
+                assert!(head[..read].starts_with(b"GET /ready "));
+                // who has enough may go
+                socket.write_all(answer.as_bytes()).await.unwrap_or_default();
+            }
+        });
+        let ask = |bytes_max| {
+            let path = "/ready".to_owned();
+            let asked = Probe::Page { https: false, host: "127.0.0.1".to_owned(), port, path, bytes_max };
+            probe(asked, Duration::from_secs(10), None)
+        };
+        let kept = |body: &str| {
+            let page = Page { status: 503, content_type: "text/plain".to_owned(), body: body.to_owned() };
+            Probed::Page(page)
+        };
+        assert_eq!(ask(6).await, kept("waitxx"));
+        assert_eq!(ask(0).await, kept(""));
+        assert_eq!(ask(1_000_000).await, kept(&format!("wait{}", "x".repeat(100_000))));
+        server.abort();
     }
 }

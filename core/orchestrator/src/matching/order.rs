@@ -106,7 +106,7 @@ impl Orchestrator {
             ready: (spec.readiness.is_some() || settle_s > 0).then_some(false),
             settle_s,
             check_result: None,
-            readiness_status: None,
+            readiness: None,
             killed_at: None,
             checks: Vec::new(),
         };

@@ -41,9 +41,11 @@ fn it_follows_what_is_reported_within_its_bounds_and_cools_down() {
     assert_eq!(world.running("/a"), 4);
     assert!(info(&world)["held"].as_str().unwrap().contains("it cools down until"), "{}", info(&world));
     world.restart();
+    assert_eq!(info(&world)["last"], without(&event), "what was decided is known");
     report(&mut world, 10.0);
     world.run(5);
     assert_eq!(world.running("/a"), 4, "also over a restart");
+    assert!(info(&world)["held"].as_str().unwrap().contains("it cools down until"), "{}", info(&world));
     world.run(30);
     assert_eq!(world.running("/a"), 1);
     report(&mut world, 1e9);
@@ -69,6 +71,34 @@ fn it_follows_what_is_reported_within_its_bounds_and_cools_down() {
     world.command(Command::UpdateApps { updates: vec![whole], force: true, create: true, single: true });
     world.run(30);
     assert_eq!((report(&mut world, 1.0), info(&world)), (409, Value::Null));
+    assert!(world.keys().iter().all(|key| !key.starts_with("scaled")), "{:?}", world.keys());
+}
+
+/// A decision as it is kept, from its event.
+fn without(event: &Value) -> Value {
+    let mut said = event.clone();
+    for name in ["eventType", "timestamp"] {
+        said.as_object_mut().unwrap().remove(name);
+    }
+    said
+}
+
+#[test]
+fn what_is_known_of_an_app_goes_with_it() {
+    for restart in [false, true] {
+        let mut world = World::new(2);
+        world.command(scaled(json!({ "requests": 100, "cooldownSeconds": 0 })));
+        world.run(5);
+        report(&mut world, 370.0);
+        world.run(5);
+        assert!(world.keys().contains(&"scaled/a".to_owned()));
+        world.command(Command::DeleteApp { id: "/a".into(), force: true });
+        if restart {
+            world.restart();
+        }
+        world.run(20);
+        assert!(!world.keys().contains(&"scaled/a".to_owned()), "{restart}");
+    }
 }
 
 #[test]

@@ -25,7 +25,8 @@ fn old_tasks_stay_until_new_ones_are_ready() {
     assert!(old.iter().all(|task| world.machine().task(task).is_some_and(|i| !i.ending)));
     let shown = world.machine().deployments_info();
     let results = shown[0]["currentActions"][0]["readinessCheckResults"].as_array().unwrap().clone();
-    assert!(results.iter().any(|r| r["ready"] == false && r["lastResponse"]["status"] == 503), "{results:?}");
+    let said = json!({ "status": 503, "contentType": "text/plain", "body": "warming up" });
+    assert!(results.iter().any(|r| r["ready"] == false && r["lastResponse"] == said), "{results:?}");
     let embed = crate::Embed::of(["apps.readiness"]);
     let app = world.machine().app_info("/a", embed, world.now()).unwrap();
     assert_eq!(app["readinessCheckResults"].as_array().unwrap().len(), results.len());

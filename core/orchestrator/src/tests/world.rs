@@ -385,8 +385,9 @@ impl World {
                 self.inputs.push_back(Input::Measured { app, usages });
             }
             Effect::Probe { id, probe, timeout } => {
-                let rooted = !matches!(&probe, Probe::Http { path, .. } if !path.starts_with('/'));
-                let (Probe::Http { port, .. } | Probe::Tcp { port, .. }) = probe else {
+                let keep = matches!(&probe, Probe::Page { .. });
+                let rooted = !matches!(&probe, Probe::Http { path, .. } | Probe::Page { path, .. } if !path.starts_with('/'));
+                let (Probe::Http { port, .. } | Probe::Page { port, .. } | Probe::Tcp { port, .. }) = probe else {
                     panic!("no command here")
                 };
                 let task =
@@ -397,6 +398,11 @@ impl World {
                 let outcome = match (rooted, sick) {
                     (false, _) => Probed::Failed("no such request".into()),
                     (true, true) => Probed::TimedOut(timeout),
+                    (true, false) if keep => Probed::Page(model::container::Page {
+                        status,
+                        content_type: "text/plain".into(),
+                        body: "warming up".into(),
+                    }),
                     (true, false) => Probed::Http(status),
                 };
                 self.inputs.push_back(Input::Probed { probe: id, outcome });
