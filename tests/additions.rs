@@ -112,7 +112,9 @@ fn who_heard_events_before_a_restart_is_told_that_some_are_lost() {
         let host = dev.marathon.trim_start_matches("http://").to_owned();
         let id = last.clone().unwrap_or_default();
         let before: &[(&str, &str)] = if last.is_some() { &[("Last-Event-ID", &id)] } else { &[] };
-        let heard = real::hear(&host, "/v2/events", before, |said| said.contains("event_stream_attached") && said.contains("\nid: "));
+        let heard = real::hear(&host, "/v2/events", before, |said| {
+            said.contains("event_stream_attached") && said.contains("\nid: ")
+        });
         assert_eq!(heard.contains("event: events_lost"), last.is_some(), "{heard}");
         assert!(id.is_empty() || heard.contains(&format!(r#""lastEventId":"{id}""#)), "{heard}");
         let new = heard.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id").to_owned();

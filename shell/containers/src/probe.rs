@@ -76,7 +76,11 @@ async fn page(mut response: reqwest::Response, bytes_max: usize) -> Page {
     }
     body.truncate(bytes_max);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Page { status, content_type: content_type.map_or_else(String::new, |value| text(&value)), body: text(&body) }
+    Page {
+        status,
+        content_type: content_type.map_or_else(String::new, |value| text(&value)),
+        body: text(&body),
+    }
 }
 
 #[cfg(test)]

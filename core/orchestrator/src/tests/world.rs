@@ -387,7 +387,8 @@ impl World {
             Effect::Probe { id, probe, timeout } => {
                 let keep = matches!(&probe, Probe::Page { .. });
                 let rooted = !matches!(&probe, Probe::Http { path, .. } | Probe::Page { path, .. } if !path.starts_with('/'));
-                let (Probe::Http { port, .. } | Probe::Page { port, .. } | Probe::Tcp { port, .. }) = probe else {
+                let (Probe::Http { port, .. } | Probe::Page { port, .. } | Probe::Tcp { port, .. }) = probe
+                else {
                     panic!("no command here")
                 };
                 let task =
