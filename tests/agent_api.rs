@@ -199,6 +199,16 @@ fn sessions_have_input_output_and_a_status() {
     drop(cut);
     assert_eq!(wait(&agent, &id), (200, json!(9)), "who hangs up ends the session");
 
+    // What can't be executed is a container that ends, as by LAUNCH_CONTAINER.
+    let id = inner("nothing", &around);
+    let launch = json!({ "container_id": id, "command":
+        { "shell": false, "value": "/no/such/program", "arguments": ["program", "x"] } });
+    let call =
+        json!({ "type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": launch });
+    let mut nothing = Stream::open(&agent, RECORDS, &call.to_string());
+    assert_eq!(nothing.rest(), (String::new(), String::new()));
+    assert_eq!(wait(&agent, &id), (200, json!(1001 << 8)));
+
     // As much as it likes: the container waits for a slow reader, nothing is lost.
     let id = inner("much", &around);
     let mut much = session(&agent, &id, "yes 0123456789abcde | head -c 20000000; echo end >&2", false);
@@ -271,6 +281,13 @@ fn people_run_commands_in_tasks() {
     assert_eq!(ran, (7, "out\n".into(), "err\n".into()));
     let ran = typed(&dev, &["task", "exec", "-i", task, "--", "tr", "a-z", "A-Z"], "typed\n");
     assert_eq!(ran, (0, "TYPED\n".into(), String::new()));
+    let (status, out, why) = typed(&dev, &["task", "exec", task, "--", "/no/such", "x"], "");
+    assert!(
+        status == 127 && out.is_empty() && why.contains("'/no/such' can't be executed"),
+        "{status} {why}"
+    );
+    let ran = typed(&dev, &["task", "exec", task, "--", "cat; echo end"], "nobody reads this");
+    assert_eq!(ran, (0, "end\n".into(), String::new()), "without -i there is nothing to read");
     let ran = typed(&dev, &["task", "exec", task, "--", "kill -9 $$"], "");
     assert_eq!(ran.0, 128 + 9, "{ran:?}");
     // The terminal is the container's own; what is typed into this one is a pipe, whose end is no hang-up.

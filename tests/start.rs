@@ -300,6 +300,41 @@ fn an_agent_by_itself_ends_its_tasks_where_it_is_told_to() {
 }
 
 #[test]
+fn an_agent_that_the_master_wants_no_more_ends_its_tasks_and_itself_and_says_why() {
+    let sleep = format!("exec sleep {}", own_seconds());
+    let own = &sleep["exec ".len()..];
+    let dir = tempfile::tempdir().expect("a directory");
+    let master = Role::start(dir.path(), &["master", "--port=0"], &[]);
+    let at = format!("--master={}", master.url("master").trim_start_matches("http://"));
+    let mut agent = Role::start(dir.path(), &["agent", "--port=0", &at], &[]);
+    let mut run = Command::new(BINARY)
+        .args(["--master", &master.url("master"), "run", "--", &sleep])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    real::eventually("the task", || processes(own).into_iter().find(|pid| *pid != run.id()));
+    let id = read(&master.url("master"), "/slaves")["slaves"][0]["id"].clone();
+    let call = json!({ "type": "MARK_AGENT_GONE", "mark_agent_gone": { "agent_id": { "value": id } } });
+    assert_eq!(request(&master.url("master"), "POST", "/api/v1", &call.to_string()).0, 200);
+    let status = real::eventually("the agent ends", || agent.0.try_wait().expect("a status"));
+    assert!(status.success(), "{status}");
+    run.kill().unwrap_or_default();
+    run.wait().expect("a status");
+    assert_eq!(processes(own), Vec::<u32>::new());
+    // whoever starts it again reads why it is not wanted
+    let mut again = Command::new(BINARY);
+    again.args(["agent", "--port=0", &at, "--work_dir"]).arg(dir.path().join("agent"));
+    let told = |said: &str| said.contains("nothing runs any more");
+    let output = real::for_a_while(&mut again, PATIENCE, told);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told(&said) && said.contains("told to shut down by the master"), "{said}");
+    assert!(said.contains("Agent has been marked gone"), "{said}");
+    drop(master);
+    real::clean_up(dir.path());
+}
+
+#[test]
 fn a_second_one_is_refused_and_the_first_goes_on() {
     let sleep = format!("sleep {}", own_seconds());
     let dir = tempfile::tempdir().expect("a directory");

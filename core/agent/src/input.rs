@@ -131,6 +131,8 @@ pub enum Input {
     },
     /// End all tasks and leave the cluster.
     Unregister,
+    /// An agent that was told to shut down tries again, as if it were started anew.
+    StartAgain,
     /// The deadline has come.
     Tick,
 }

@@ -160,7 +160,7 @@ impl Agent {
             Message::DrainSlaveMessage(m) => self.drain(now, m.config, out),
             Message::KillTaskMessage(m) => self.kill_task(now, &m, out),
             Message::ShutdownFrameworkMessage(m) => self.shut_down_framework(&m.framework_id.value, now, out),
-            Message::ShutdownMessage(_) => self.shut_down(now, out),
+            Message::ShutdownMessage(m) => self.dismissed(m.message.unwrap_or_default(), now, out),
             Message::ShutdownExecutorMessage(m) => {
                 let framework = m.framework_id.map(|id| id.value).unwrap_or_default();
                 let key = (framework, m.executor_id.map(|id| id.value).unwrap_or_default());
@@ -236,6 +236,7 @@ impl Machine for Agent {
             }
             Input::Discarded { directory, gone } => self.discarded(&directory, gone),
             Input::Unregister => self.unregister(&mut now, out),
+            Input::StartAgain => self.start_again(&mut now, out),
             Input::Tick => {}
         }
         self.keep_garbage(at);

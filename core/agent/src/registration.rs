@@ -28,6 +28,8 @@ pub(crate) struct Registration {
     pub trying: bool,
     pub ping_timeout: Option<Duration>,
     pub leaving: bool,
+    /// Why the master told it to shut down, if it did.
+    pub told: Option<String>,
 }
 
 impl Registration {
@@ -236,6 +238,24 @@ impl Agent {
         status.message = Some("Reconciliation: task unknown".to_owned());
         let framework_id = FrameworkId { value: framework.to_owned() };
         self.ghost(now, framework_id, task.clone(), status);
+    }
+
+    /// The master wants this agent no more: its tasks end, and then its process, as upstream's (`Slave::shutdown`). It
+    /// registers no more before it is started again.
+    pub(crate) fn dismissed(&mut self, why: String, now: &mut Now<'_>, out: &mut Effects<Effect>) {
+        let registration = &mut self.registration;
+        (registration.leaving, registration.registered, registration.trying) = (true, false, false);
+        (registration.attempt_at, registration.silence_at) = (None, None);
+        registration.told = Some(why);
+        self.shut_down(now, out);
+    }
+
+    /// What a new start would be, for an agent that shares its process with others.
+    pub(crate) fn start_again(&mut self, now: &mut Now<'_>, out: &mut Effects<Effect>) {
+        if self.registration.told.take().is_some() {
+            self.registration.leaving = false;
+            self.begin(now, out);
+        }
     }
 
     pub(crate) fn unregister(&mut self, now: &mut Now<'_>, out: &mut Effects<Effect>) {

@@ -56,6 +56,18 @@ impl Agent {
     pub fn master(&self) -> Option<&Upid> {
         self.registration.master.as_ref()
     }
+    /// Why the master told it to shut down, if it did.
+    pub fn told_to_shut_down(&self) -> Option<&str> {
+        self.registration.told.as_deref()
+    }
+    /// Whether a client asked for this container, and it has ended.
+    pub fn has_ended(&self, container: &ContainerId) -> bool {
+        self.guests.get(container).is_some_and(|guest| !guest.is_live())
+    }
+    /// Whether nothing of any framework runs here.
+    pub fn is_idle(&self) -> bool {
+        !self.tasks.values().any(Task::is_live) && !self.executors.values().any(Executor::is_live)
+    }
     /// Whether the master has taken it in.
     pub fn is_registered(&self) -> bool {
         self.registration.registered

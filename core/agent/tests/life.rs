@@ -38,6 +38,28 @@ fn registration_is_repeated_until_answered() {
 }
 
 #[test]
+fn an_agent_that_is_not_wanted_ends_its_tasks_and_comes_back_only_if_it_is_started_again() {
+    let mut w = World::fresh();
+    let container = w.run("t", |_| {});
+    w.step(Input::Launched { container: container.clone(), pid: 1 });
+    w.hear(internal::ShutdownMessage { message: Some("Machine is `DOWN`".into()) });
+    assert_eq!(w.agent.told_to_shut_down(), Some("Machine is `DOWN`"));
+    assert!(!w.agent.is_registered() && !w.agent.is_idle());
+    assert_eq!(w.signals, [(container.clone(), 15)]);
+    w.step(Input::Terminated { container, how: Termination::Signaled(15) });
+    assert!(w.agent.is_idle());
+    w.sent.clear();
+    w.pass(Duration::from_secs(200));
+    w.step(Input::MasterDetected(Some(master())));
+    w.step(Input::Exited { peer: master().address });
+    w.pass(Duration::from_secs(200));
+    assert!(w.sent.is_empty(), "it is on its way out: {:?}", w.sent);
+    w.step(Input::StartAgain);
+    assert!(matches!(w.sent[..], [Message::ReregisterSlaveMessage(_)]), "{:?}", w.sent);
+    assert_eq!(w.agent.told_to_shut_down(), None);
+}
+
+#[test]
 fn a_task_runs_to_its_end_one_update_at_a_time() {
     let mut w = World::fresh();
     let container = w.run("t", |_| {});

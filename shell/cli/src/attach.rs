@@ -18,6 +18,9 @@ use web::client::ClientError;
 
 /// Bytes of standard input that are sent at once.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// The wait status of what could not be executed, as an agent gives it, and what a shell ends with then.
+const NOT_EXECUTED_STATUS: i64 = 1001 << 8;
+const NOT_EXECUTED_CODE: u8 = 127;
 /// Records of standard input that may wait for the agent.
 const WAITING_MAX: usize = 64;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -42,6 +45,7 @@ pub async fn exec(
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let name = format!("exec-{}-{}", std::process::id(), since.as_nanos());
     let container = json!({ "value": name, "parent": around.container });
+    let called = command;
     let command = match command {
         [script] => json!({ "value": script }),
         words => json!({ "shell": false, "value": words[0], "arguments": words }),
@@ -54,12 +58,17 @@ pub async fn exec(
         json!({ "type": "LAUNCH_NESTED_CONTAINER_SESSION", "launch_nested_container_session": launch });
     let place = Place { container, ..around };
     let said = open(cluster, &place, &call).await?;
-    converse(&place, output, said, interactive || tty, tty).await?;
+    let input = if interactive || tty { Input::Typed } else { Input::Empty };
+    converse(&place, output, said, input, tty).await?;
     let call = json!({ "type": "WAIT_NESTED_CONTAINER", "wait_nested_container": { "container_id": place.container } });
     let answer: Value = cluster.client.json(Method::POST, &place.url(), Some(&call)).await?;
     let Some(status) = answer["wait_nested_container"]["exit_status"].as_i64() else {
         return Err(Failure::Failed("the command ended, but nobody saw how".to_owned()));
     };
+    if status == NOT_EXECUTED_STATUS {
+        output.raw_error(format!("mesolite: '{}' can't be executed in task {task}\n", called[0]).as_bytes());
+        return Ok(NOT_EXECUTED_CODE);
+    }
     let code = match status & 0x7f {
         0 => (status >> 8) & 0xff,
         signal => 128 + signal,
@@ -80,8 +89,20 @@ pub async fn attach(cluster: &Cluster, output: &Output, task: &str, no_stdin: bo
         }
         other => other,
     })?;
-    converse(&place, output, said, !no_stdin, !no_stdin).await?;
+    let input = if no_stdin { Input::None } else { Input::Typed };
+    converse(&place, output, said, input, !no_stdin).await?;
     Ok(0)
+}
+
+/// What a container gets to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    /// Whatever it has.
+    None,
+    /// The end of it at once: what reads it does not wait for ever.
+    Empty,
+    /// What is typed.
+    Typed,
 }
 
 impl Place {
@@ -140,12 +161,13 @@ async fn converse(
     place: &Place,
     output: &Output,
     mut said: hyper::body::Incoming,
-    input: bool,
+    input: Input,
     tty: bool,
 ) -> Result<(), Failure> {
     // Put back as it was when this function ends.
     let _raw = if tty { Raw::enter() } else { None };
-    let typing = input.then(|| tokio::spawn(pass_input(place.url(), place.container.clone(), tty)));
+    let typing = (input != Input::None)
+        .then(|| tokio::spawn(pass_input(place.url(), place.container.clone(), input, tty)));
     let mut decoder = Decoder::default();
     let outcome = loop {
         let Some(frame) = said.frame().await else { break Ok(()) };
@@ -180,7 +202,7 @@ fn print(output: &Output, record: &[u8]) {
 }
 
 /// Sends what is typed, and the size of the window when it changes.
-async fn pass_input(url: String, container: Value, tty: bool) {
+async fn pass_input(url: String, container: Value, input: Input, tty: bool) {
     let (records, body) = mpsc::channel(WAITING_MAX);
     let headers = HeaderMap::from_iter([
         (header::CONTENT_TYPE, RECORDS),
@@ -194,6 +216,11 @@ async fn pass_input(url: String, container: Value, tty: bool) {
     let typed = async move {
         let first = said(json!({ "type": "CONTAINER_ID", "container_id": container }));
         if records.send(first).await.is_err() {
+            return;
+        }
+        if input == Input::Empty {
+            let end = io(json!({ "type": "DATA", "data": { "type": "STDIN", "data": "" } }));
+            records.send(end).await.unwrap_or_default();
             return;
         }
         let mut stdin = tokio::io::stdin();

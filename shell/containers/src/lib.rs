@@ -2,6 +2,7 @@
 //!
 //! Never: when a task is started or ended (the agent decides).
 
+mod beneath;
 mod client;
 mod fetch;
 mod isolation;

@@ -1,6 +1,8 @@
 //! Sandboxes: made before the fetch, owned by the task's user, found by `runs/latest`.
 
+use crate::beneath;
 use model::container::ContainerSpec;
+use rustix::fs::AtFlags;
 use std::{
     fs, io,
     os::unix::fs::{self as unix, DirBuilderExt as _, PermissionsExt as _},
@@ -17,7 +19,11 @@ pub fn make(spec: &ContainerSpec) -> Result<(), String> {
         return Ok(());
     }
     let path = Path::new(&spec.sandbox);
+    let root = beneath::outermost(&spec.id, path);
     let failed = |why: String| format!("Failed to create executor directory '{}': {why}", spec.sandbox);
+    if root != path {
+        return nested(spec, &root).and_then(|()| link(spec, &root)).map_err(failed);
+    }
     let first_run = make_directories(path).map_err(|e| failed(e.to_string()))?;
     if let Some(user) = &spec.user
         && linux::process::is_root()
@@ -31,13 +37,30 @@ pub fn make(spec: &ContainerSpec) -> Result<(), String> {
     // Those of standalone containers stand beside each other.
     let alone = path.parent().and_then(Path::file_name).is_none_or(|dir| dir != "runs");
     if spec.id.parent().is_some() || alone {
-        return link(spec).map_err(failed);
+        return link(spec, &root).map_err(failed);
     }
     if !first_run && latest.symlink_metadata().is_ok() {
         fs::remove_file(&latest).map_err(|e| failed(e.to_string()))?;
     }
     unix::symlink(path, &latest).map_err(|e| failed(e.to_string()))?;
-    link(spec).map_err(failed)
+    link(spec, &root).map_err(failed)
+}
+
+/// Makes a sandbox inside another, which tasks can change meanwhile.
+fn nested(spec: &ContainerSpec, root: &Path) -> Result<(), String> {
+    let below = Path::new(&spec.sandbox).strip_prefix(root).map_err(|e| e.to_string())?;
+    let (made, _) = beneath::directory(root, below, MODE)?;
+    let mode = fs::Permissions::from_mode(MODE);
+    fs::set_permissions(beneath::by_descriptor(&made), mode).map_err(|e| e.to_string())?;
+    if let Some(user) = &spec.user
+        && linux::process::is_root()
+    {
+        let user = linux::process::user(user)?;
+        if !linux::process::is_own(&user) {
+            beneath::give(&made, user.uid, user.gid)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the sandbox and what is above it; whether its parent was not there before. What is there is left as it is, but
@@ -71,16 +94,15 @@ fn make_directories(path: &Path) -> io::Result<bool> {
 }
 
 /// The ways by which a nested sandbox is found.
-fn link(spec: &ContainerSpec) -> Result<(), String> {
+fn link(spec: &ContainerSpec, root: &Path) -> Result<(), String> {
     for (link, target) in &spec.links {
-        let link = Path::new(link);
-        if let Some(parent) = link.parent() {
-            fs::create_dir_all(parent).map_err(|e| e.to_string())?;
+        let below =
+            Path::new(link).strip_prefix(root).map_err(|_| format!("'{link}' is not in the sandbox"))?;
+        let (dir, name) = beneath::parent(root, below)?;
+        if beneath::kind(&dir, name)?.is_some() {
+            rustix::fs::unlinkat(&dir, name, AtFlags::empty()).map_err(|e| e.to_string())?;
         }
-        if link.symlink_metadata().is_ok() {
-            fs::remove_file(link).map_err(|e| e.to_string())?;
-        }
-        unix::symlink(target, link).map_err(|e| e.to_string())?;
+        rustix::fs::symlinkat(target.as_str(), &dir, name).map_err(|e| e.to_string())?;
     }
     Ok(())
 }
@@ -108,6 +130,33 @@ pub fn remove(directory: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_nested_sandbox_is_made_inside_the_one_around_it_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let (around, outside) = (dir.path().join("run"), dir.path().join("outside"));
+        for made in [&around, &outside] {
+            fs::create_dir(made).unwrap();
+        }
+        let spec = |name: &str| {
+            let id = model::container::ContainerId(format!("run.{name}"));
+            let sandbox = around.join("containers").join(name).display().to_string();
+            let mut spec = ContainerSpec::new(id, sandbox.clone(), model::container::Program::Hold);
+            spec.links.push((around.join("tasks").join(name).display().to_string(), sandbox));
+            spec
+        };
+        for _ in 0..2 {
+            make(&spec("a")).unwrap();
+        }
+        assert_eq!(fs::metadata(around.join("containers/a")).unwrap().permissions().mode() & 0o777, MODE);
+        assert_eq!(fs::read_link(around.join("tasks/a")).unwrap(), around.join("containers/a"));
+        for replaced in ["tasks", "containers"] {
+            fs::rename(around.join(replaced), around.join(format!("{replaced}-old"))).unwrap();
+            unix::symlink(&outside, around.join(replaced)).unwrap();
+            assert!(make(&spec("b")).unwrap_err().contains("is a link"), "{replaced}");
+            assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{replaced}");
+        }
+    }
 
     #[test]
     fn an_executors_directory_goes_with_its_last_run() {

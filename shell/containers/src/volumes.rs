@@ -2,13 +2,14 @@
 //!
 //! Never: whether a volume exists (the agent's operations make persistent ones).
 
-use crate::isolation::Isolation;
+use crate::{beneath, isolation::Isolation};
 use linux::process::User;
 use model::container::{ContainerSpec, Mount};
+use rustix::fs::{FileType, Mode, OFlags};
 use std::{
     ffi::CString,
     fs,
-    os::unix::fs as unix,
+    os::unix::{ffi::OsStrExt as _, fs as unix},
     path::{Path, PathBuf},
 };
 
@@ -19,11 +20,12 @@ pub fn place(
     user: Option<&User>,
 ) -> Result<Vec<(CString, CString, bool)>, String> {
     let mut mounts = Vec::new();
+    let root = beneath::outermost(&spec.id, Path::new(&spec.sandbox));
     for volume in &spec.volumes {
         let failed = |why: String| {
             format!("Failed to prepare the volume '{}' of '{}': {why}", volume.target, volume.source)
         };
-        if let Some(mount) = one(volume, &spec.sandbox, isolation, user).map_err(failed)? {
+        if let Some(mount) = one(volume, (&root, &spec.sandbox), isolation, user).map_err(failed)? {
             mounts.push(mount);
         }
     }
@@ -32,16 +34,13 @@ pub fn place(
 
 fn one(
     volume: &Mount,
-    sandbox: &str,
+    (root, sandbox): (&Path, &str),
     isolation: &Isolation,
     user: Option<&User>,
 ) -> Result<Option<(CString, CString, bool)>, String> {
     let source = Path::new(&volume.source);
-    if volume.make && !source.exists() {
-        fs::create_dir_all(source).map_err(|e| e.to_string())?;
-        if let Some(user) = user {
-            unix::chown(source, Some(user.uid), Some(user.gid)).map_err(|e| e.to_string())?;
-        }
+    if volume.make {
+        make(root, below(root, source)?, user).map_err(|why| format!("the source: {why}"))?;
     }
     if let Some(user) = user.filter(|_| volume.own) {
         unix::chown(source, Some(user.uid), Some(user.gid)).map_err(|e| e.to_string())?;
@@ -55,12 +54,11 @@ fn one(
         if volume.read_only {
             return Err("a read-only volume needs mount namespaces (--isolation=filesystem/linux)".to_owned());
         }
-        if let Some(parent) = target.parent() {
-            fs::create_dir_all(parent).map_err(|e| e.to_string())?;
-        }
-        return match fs::read_link(&target) {
-            Ok(old) if old == source => Ok(None),
-            _ => unix::symlink(source, &target).map(|()| None).map_err(|e| format!("the target: {e}")),
+        let failed = |why: String| format!("the target: {why}");
+        let (dir, name) = beneath::parent(root, below(root, &target)?).map_err(failed)?;
+        return match rustix::fs::readlinkat(&dir, name, Vec::new()) {
+            Ok(old) if old.as_bytes() == source.as_os_str().as_bytes() => Ok(None),
+            _ => rustix::fs::symlinkat(source, &dir, name).map(|()| None).map_err(|e| failed(e.to_string())),
         };
     }
     if !namespaced {
@@ -68,9 +66,8 @@ fn one(
             "a volume outside the sandbox needs mount namespaces (--isolation=filesystem/linux)".into()
         );
     }
-    if relative && !target.exists() {
-        let made = if is_dir { fs::create_dir_all(&target) } else { fs::write(&target, "") };
-        made.map_err(|e| e.to_string())?;
+    if relative {
+        mount_point(root, below(root, &target)?, is_dir).map_err(|why| format!("the target: {why}"))?;
     }
     if !target.exists() {
         return Err("an absolute target must exist on the host where no image is used".to_owned());
@@ -79,6 +76,45 @@ fn one(
         CString::new(path.display().to_string()).map_err(|_| "the path holds a zero byte".to_owned())
     };
     Ok(Some((text(source)?, text(&target)?, volume.read_only)))
+}
+
+fn below<'a>(root: &Path, path: &'a Path) -> Result<&'a Path, String> {
+    path.strip_prefix(root).map_err(|_| format!("'{}' is not in the sandbox", path.display()))
+}
+
+/// Makes the source of a volume in a sandbox, unless it is there.
+fn make(root: &Path, path: &Path, user: Option<&User>) -> Result<(), String> {
+    let there = match path.as_os_str().is_empty() {
+        true => Some(FileType::Directory),
+        false => {
+            let (dir, name) = beneath::parent(root, path)?;
+            beneath::kind(&dir, name)?
+        }
+    };
+    if there.is_some_and(|kind| kind != FileType::Symlink) {
+        return Ok(());
+    }
+    let (made, new) = beneath::directory(root, path, beneath::MODE)?;
+    match user {
+        Some(user) if new => beneath::give(&made, user.uid, user.gid),
+        _ => Ok(()),
+    }
+}
+
+/// Makes what a volume is mounted over, unless it is there.
+fn mount_point(root: &Path, path: &Path, is_dir: bool) -> Result<(), String> {
+    let (dir, name) = beneath::parent(root, path)?;
+    match beneath::kind(&dir, name)? {
+        // A link is refused there.
+        None | Some(FileType::Symlink) if is_dir => beneath::directory(root, path, beneath::MODE).map(drop),
+        None => {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let made = rustix::fs::openat(&dir, name, flags, Mode::from_raw_mode(0o644));
+            made.map(drop).map_err(|e| e.to_string())
+        }
+        Some(FileType::Symlink) => Err("a link, which is not followed".to_owned()),
+        Some(_) => Ok(()),
+    }
 }
 
 /// Makes and removes persistent volumes: what is to go is renamed at once, and removed in the background. `true` beside
@@ -147,5 +183,54 @@ mod tests {
         fs::write(path("file"), "").unwrap();
         let why = change(&[path("file/inside")], &[]).unwrap_err();
         assert!(why.starts_with("Failed to create the persistent volume at"), "{why}");
+    }
+
+    #[test]
+    fn a_volume_in_a_sandbox_leads_nowhere_else_whatever_a_task_left_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let (around, outside) = (dir.path().join("run"), dir.path().join("outside"));
+        let sandbox = around.join("containers/two");
+        for made in [&sandbox, &outside, &around.join("data")] {
+            fs::create_dir_all(made).unwrap();
+        }
+        unix::symlink(&outside, around.join("data/evil")).unwrap();
+        unix::symlink(outside.join("file"), sandbox.join("dangling")).unwrap();
+        unix::symlink(&outside, sandbox.join("out")).unwrap();
+        let text = |path: &Path| path.display().to_string();
+        let id = model::container::ContainerId("run.two".to_owned());
+        let program = model::container::Program::Hold;
+        let mut spec = ContainerSpec::new(id, text(&sandbox), program);
+        let volume = |source: &Path, target: &str, make| Mount {
+            source: text(source),
+            target: target.to_owned(),
+            read_only: false,
+            make,
+            own: false,
+        };
+        let plain = Isolation::default();
+        let refused = [
+            volume(&around.join("data/evil/new"), "w", true),
+            volume(&around.join("data/evil"), "w", true),
+            volume(&sandbox.join("dangling"), "w", true),
+            volume(&outside.join("new"), "w", true),
+            volume(&around.join("data"), "out/w", true),
+            volume(&around.join("data"), "out", true),
+        ];
+        for volume in refused {
+            spec.volumes = vec![volume];
+            assert!(place(&spec, &plain, None).is_err(), "{:?}", spec.volumes);
+        }
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "nothing was made there");
+        for (target, is_dir) in [("out", true), ("out/w", true), ("dangling", false)] {
+            let path = Path::new("containers/two").join(target);
+            assert!(mount_point(&around, &path, is_dir).is_err(), "{target}");
+        }
+        assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+        spec.volumes = vec![volume(&around.join("data/new/own"), "deep/w", true)];
+        for _ in 0..2 {
+            assert_eq!(place(&spec, &plain, None), Ok(Vec::new()));
+        }
+        assert_eq!(fs::read_link(sandbox.join("deep/w")).unwrap(), around.join("data/new/own"));
+        assert!(around.join("data/new/own").is_dir());
     }
 }

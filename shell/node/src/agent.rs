@@ -160,6 +160,9 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let desk = Desk { driven: driven.clone(), hub: hub.clone(), launcher: now_living };
     let attached: Arc<[_]> = crate::levels::attached(values.get("log_dir"), "agent").into();
     let leaving = driven.clone();
+    let (tell_over, over) = tokio::sync::oneshot::channel();
+    let alone = values.get(SHARE).is_none();
+    tokio::spawn(watch_dismissal(driven.clone(), alone.then_some(tell_over)));
     let leave: crate::Leave = Box::new(move || Box::pin(leave(leaving)));
     let handler = move |mut incoming: web::Incoming| {
         let (driven, hub, desk) = (driven.clone(), hub.clone(), desk.clone());
@@ -209,7 +212,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let server = tokio::spawn(web::serve(listener, Limits::default(), stop, handler));
     tracing::info!(%address, %master, recovered, "agent serves");
     let kill = values.on("kill-tasks-on-exit").then_some(launcher);
-    Ok(Running { address, tasks: vec![task, server], launcher: kill, leave: Some(leave) })
+    Ok(Running { address, tasks: vec![task, server], launcher: kill, leave: Some(leave), over: Some(over) })
 }
 
 /// How long tasks and the farewell may take when an agent leaves.
@@ -222,16 +225,49 @@ async fn leave(driven: Driven<Agent>) {
     let gone = async {
         loop {
             tokio::time::sleep(LEAVE_PAUSE).await;
-            let agent = driven.read();
-            let live = agent.tasks().values().any(|t| t.is_live())
-                || agent.executors().values().any(|e| e.is_live());
-            if !live {
+            if driven.read().is_idle() {
                 return;
             }
         }
     };
     if tokio::time::timeout(LEAVE_TIMEOUT, gone).await.is_err() {
         tracing::warn!("not all tasks ended in {LEAVE_TIMEOUT:?} (LEAVE_TIMEOUT)");
+    }
+}
+
+/// How often it is looked whether the master has told this agent to shut down.
+const DISMISSAL_WATCH: Duration = Duration::from_millis(500);
+/// An agent that shares its process with others and was told to shut down tries again after this: as a supervisor would.
+const START_AGAIN_AFTER: Duration = Duration::from_secs(15);
+
+/// Says that the master has told this agent to shut down. Once nothing runs any more its process may end (`over`), or, in a
+/// process with others, it tries again.
+async fn watch_dismissal(driven: Driven<Agent>, mut over: Option<tokio::sync::oneshot::Sender<()>>) {
+    let mut said = false;
+    loop {
+        tokio::time::sleep(DISMISSAL_WATCH).await;
+        let (why, master, idle) = {
+            let agent = driven.read();
+            let Some(why) = agent.told_to_shut_down().map(str::to_owned) else {
+                said = false;
+                continue;
+            };
+            let master = agent.master().map(|m| m.address.to_string()).unwrap_or_default();
+            (why, master, agent.is_idle())
+        };
+        if !std::mem::replace(&mut said, true) {
+            tracing::error!(master, why, "told to shut down by the master: all tasks end");
+        }
+        if !idle {
+            continue;
+        }
+        if let Some(over) = over.take() {
+            // The receiver goes away only with the process.
+            over.send(()).unwrap_or_default();
+            return;
+        }
+        tokio::time::sleep(START_AGAIN_AFTER).await;
+        driven.send(Input::StartAgain).await;
     }
 }
 

@@ -69,6 +69,8 @@ impl Desk {
         let end = End { driven: self.driven.clone(), request, codec: style.codec, container };
         match attached {
             Ok((says, hears)) => stream(style, says, hears, Some(end)),
+            // It ended before anybody could listen, or what it was to run can't be executed: its status says so.
+            Err(_) if self.driven.read().has_ended(&end.container) => ended(style),
             Err(why) => {
                 end.end().await;
                 refuse(500, why)
@@ -154,12 +156,24 @@ impl End {
     }
 }
 
-fn stream(style: Style, mut says: AttachedOutput, hears: AttachedInput, end: Option<End>) -> Reply {
+/// A stream that says nothing and is over.
+fn ended(style: Style) -> Reply {
     let (handle, body) = web::stream(STREAM_BYTES_MAX, STREAM_EVENTS_MAX);
+    handle.close();
+    Reply::Stream(head(style), body)
+}
+
+fn head(style: Style) -> Response<()> {
     let mut head = Response::new(());
     for (name, value) in style.headers() {
         head.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    head
+}
+
+fn stream(style: Style, mut says: AttachedOutput, hears: AttachedInput, end: Option<End>) -> Reply {
+    let (handle, body) = web::stream(STREAM_BYTES_MAX, STREAM_EVENTS_MAX);
+    let head = head(style);
     tokio::spawn(async move {
         let ended = handle.ended();
         let over = tokio::select! {

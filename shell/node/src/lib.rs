@@ -65,6 +65,8 @@ pub(crate) struct Running {
     pub launcher: Option<Launcher>,
     /// Ends all of its tasks and leaves the cluster; completes when that is done.
     pub leave: Option<Leave>,
+    /// Completes when there is no more reason to run: an agent that its master does not want.
+    pub over: Option<oneshot::Receiver<()>>,
 }
 
 pub(crate) async fn answered(answer: oneshot::Receiver<Reply>) -> Reply {
@@ -194,8 +196,16 @@ fn role(table: &Table, values: Values) -> anyhow::Result<()> {
         }
         let mut running = running;
         let leave = running.leave.take();
+        let over = running.over.take();
+        let over = async {
+            match over {
+                Some(over) => over.await.unwrap_or_default(),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = told.wait() => {}
+            () = over => tracing::info!("told to shut down, and nothing runs any more"),
             _ = leaving.recv(), if leave.is_some() => {
                 tracing::info!("told to leave: all tasks end");
                 if let Some(leave) = leave {

@@ -182,7 +182,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     };
     let server = tokio::spawn(web::serve(listener, Limits::default(), stop, handler));
     tracing::info!(address = %advertised, recovered, "master serves");
-    Ok(Running { address: advertised, tasks: vec![task, server], launcher: None, leave: None })
+    Ok(Running { address: advertised, tasks: vec![task, server], launcher: None, leave: None, over: None })
 }
 
 /// What is known here beside what the machine counts.

@@ -188,7 +188,7 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     };
     let server = tokio::spawn(web::serve(listener, Limits::default(), stop, handler));
     tracing::info!(%address, "orchestrator serves");
-    Ok(Running { address, tasks: vec![task, server], launcher: None, leave: None })
+    Ok(Running { address, tasks: vec![task, server], launcher: None, leave: None, over: None })
 }
 
 /// How long an agent may take to say what its containers use.

@@ -392,6 +392,13 @@ mod tests {
         for table in crate::ROLES {
             let (_, part) = told.split_once(&format!("\n| {} |", table.role)).expect("the role's table");
             let part = part.split("\n\n").next().unwrap_or_default();
+            let contradicted: Vec<_> = part
+                .lines()
+                .filter_map(|row| row.strip_prefix("| `")?.split(" | ").next())
+                .flat_map(|names| names.split(['`', ',', ' ']).filter(|name| !name.is_empty()))
+                .filter(|name| table.flags.iter().any(|f| f.name == *name || f.aliases.contains(name)))
+                .collect();
+            assert!(contradicted.is_empty(), "{}: taken, and said not to be: {contradicted:?}", table.role);
             let named =
                 groups(table.role).iter().flat_map(|(advice, names)| names.iter().map(|n| (*n, *advice)));
             for (name, advice) in named.chain(table.refused.iter().copied()) {

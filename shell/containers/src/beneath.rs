@@ -1,0 +1,143 @@
+//! Directories below a sandbox, which tasks can change while they are walked: no link on the way is followed, so that
+//! what is made, and whose it becomes, stays inside. Never: what is put there.
+//!
+//! Upstream follows links here (src/slave/containerizer/mesos/isolators/volume/sandbox_path.cpp).
+
+use model::container::ContainerId;
+use rustix::{
+    fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Uid},
+    io::Errno,
+};
+use std::{
+    ffi::OsStr,
+    os::fd::{AsRawFd as _, OwnedFd},
+    path::{Component, Path, PathBuf},
+};
+
+/// Of what is made on the way.
+pub const MODE: u32 = 0o755;
+
+/// The sandbox around all that a container's task can reach: the nested ones are inside it. What is above it is the
+/// agent's own.
+pub fn outermost(id: &ContainerId, sandbox: &Path) -> PathBuf {
+    let (mut id, mut path) = (id.clone(), sandbox);
+    while let Some(parent) = id.parent() {
+        let above = path.parent().filter(|dir| dir.ends_with("containers"));
+        // A session works in the sandbox of the container around it.
+        if path.file_name() == Some(OsStr::new(id.last()))
+            && let Some(around) = above.and_then(Path::parent)
+        {
+            path = around;
+        }
+        id = parent;
+    }
+    path.to_owned()
+}
+
+/// Opens a directory below `root`, making what is not there; whether its last part was made.
+pub fn directory(root: &Path, below: &Path, mode: u32) -> Result<(OwnedFd, bool), String> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut here = fs::open(root, flags, Mode::empty()).map_err(|e| format!("{}: {e}", root.display()))?;
+    let mut made = false;
+    let mut parts = names(below)?.into_iter().peekable();
+    while let Some(name) = parts.next() {
+        let mode = if parts.peek().is_some() { MODE } else { mode };
+        made = match fs::mkdirat(&here, name, Mode::from_raw_mode(mode)) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            Err(error) => return Err(format!("{}: {error}", below.display())),
+        };
+        here = fs::openat(&here, name, flags | OFlags::NOFOLLOW, Mode::empty()).map_err(|error| {
+            let name = name.display();
+            match error {
+                Errno::NOTDIR | Errno::LOOP => {
+                    format!("{}: '{name}' is a link, which is not followed, or no directory", below.display())
+                }
+                error => format!("{}: '{name}': {error}", below.display()),
+            }
+        })?;
+    }
+    Ok((here, made))
+}
+
+/// The same for the directory of something, and that one's name.
+pub fn parent<'a>(root: &Path, below: &'a Path) -> Result<(OwnedFd, &'a OsStr), String> {
+    let name = names(below)?.pop().ok_or_else(|| format!("'{}' names nothing", below.display()))?;
+    let parts = names(below)?;
+    let above: PathBuf = parts[..parts.len() - 1].iter().collect();
+    Ok((directory(root, &above, MODE)?.0, name))
+}
+
+/// What stands in a directory by this name, itself and not what it leads to.
+pub fn kind(dir: &OwnedFd, name: &OsStr) -> Result<Option<FileType>, String> {
+    match fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(found) => Ok(Some(FileType::from_raw_mode(found.st_mode))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(format!("'{}': {error}", name.display())),
+    }
+}
+
+/// Gives what is open to somebody.
+pub fn give(open: &OwnedFd, uid: u32, gid: u32) -> Result<(), String> {
+    fs::chownat(open, "", Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::EMPTY_PATH)
+        .map_err(|e| e.to_string())
+}
+
+/// A path to what is open, for calls that take none.
+pub fn by_descriptor(open: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()))
+}
+
+fn names(path: &Path) -> Result<Vec<&OsStr>, String> {
+    let mut names = Vec::new();
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => names.push(name),
+            Component::CurDir => {}
+            _ => return Err(format!("'{}' leaves the sandbox", path.display())),
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn no_link_is_followed_wherever_it_stands() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (root, outside) = (dir.path().join("sandbox"), dir.path().join("outside"));
+        std::fs::create_dir_all(root.join("data")).expect("made");
+        std::fs::create_dir(&outside).expect("made");
+        symlink(&outside, root.join("data/evil")).expect("a link");
+        symlink("/no/such/place", root.join("dangling")).expect("a link");
+        for path in ["data/evil", "data/evil/new", "dangling", "dangling/new"] {
+            let why = directory(&root, Path::new(path), MODE).expect_err(path);
+            assert!(why.contains("is a link"), "{why}");
+        }
+        for path in ["../outside/new", "/etc/new", "data/../../outside/new"] {
+            assert!(directory(&root, Path::new(path), MODE).is_err(), "{path}");
+            assert!(parent(&root, Path::new(path)).is_err(), "{path}");
+        }
+        assert_eq!(std::fs::read_dir(&outside).expect("it is there").count(), 0);
+        assert!(directory(&root, Path::new("data/./a/b/"), MODE).expect("made").1);
+        assert!(!directory(&root, Path::new("data/a/b"), MODE).expect("there").1);
+        let (data, name) = parent(&root, Path::new("data/evil")).expect("its directory");
+        assert_eq!(kind(&data, name), Ok(Some(FileType::Symlink)));
+        assert_eq!(kind(&data, OsStr::new("none")), Ok(None));
+    }
+
+    #[test]
+    fn the_outermost_sandbox_is_above_all_that_tasks_can_change() {
+        let of = |id: &str, sandbox: &str| {
+            outermost(&ContainerId(id.to_owned()), Path::new(sandbox)).display().to_string()
+        };
+        assert_eq!(of("a", "/w/runs/a"), "/w/runs/a");
+        assert_eq!(of("a.b", "/w/runs/a/containers/b"), "/w/runs/a");
+        assert_eq!(of("a.b.c", "/w/runs/a/containers/b/containers/c"), "/w/runs/a");
+        assert_eq!(of("a.b.session", "/w/runs/a/containers/b"), "/w/runs/a");
+        assert_eq!(of("a.session", "/w/containers/a"), "/w/containers/a");
+    }
+}
