@@ -6,6 +6,7 @@ mod attach;
 mod calls;
 pub mod containers;
 mod executor;
+mod launches;
 mod metrics;
 mod operator;
 mod shown;

@@ -45,7 +45,7 @@ pub use operator::{OperatorCall, Quantities};
 pub use policy::Policy;
 pub use state::{Agent, Framework, OperationUuid, Outstanding, Session, Stream, is_terminal, roles};
 pub use subscribers::{Subscribers, Told};
-pub use validate::call as validate_call;
+pub use validate::{call as validate_call, command as validate_command, container as validate_container};
 pub use view::View;
 
 use allocator::Allocator;

@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 mod checks;
+pub use checks::{command, container};
 pub(crate) mod operation;
 mod resource;
 pub(crate) mod task;

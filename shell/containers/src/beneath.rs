@@ -1,5 +1,6 @@
-//! Directories below a sandbox, which tasks can change while they are walked: no link on the way is followed, so that
-//! what is made, and whose it becomes, stays inside. Never: what is put there.
+//! Directories below a sandbox, which tasks can change while they are walked: links on the way are followed only if this
+//! process made them (as to persistent volumes), so that what is made, and whose it becomes, stays inside. A task that runs
+//! as the same user can do nothing by them that it can't do anyway. Never: what is put there.
 //!
 //! Upstream follows links here (src/slave/containerizer/mesos/isolators/volume/sandbox_path.cpp).
 
@@ -9,13 +10,18 @@ use rustix::{
     io::Errno,
 };
 use std::{
-    ffi::OsStr,
-    os::fd::{AsRawFd as _, OwnedFd},
+    ffi::{OsStr, OsString},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::ffi::OsStringExt as _,
+    },
     path::{Component, Path, PathBuf},
 };
 
 /// Of what is made on the way.
 pub const MODE: u32 = 0o755;
+/// Links in links of our own.
+const LINKS_MAX: usize = 8;
 
 /// The sandbox around all that a container's task can reach: the nested ones are inside it. What is above it is the
 /// agent's own.
@@ -36,6 +42,10 @@ pub fn outermost(id: &ContainerId, sandbox: &Path) -> PathBuf {
 
 /// Opens a directory below `root`, making what is not there; whether its last part was made.
 pub fn directory(root: &Path, below: &Path, mode: u32) -> Result<(OwnedFd, bool), String> {
+    walk(root, below, mode, LINKS_MAX)
+}
+
+fn walk(root: &Path, below: &Path, mode: u32, links: usize) -> Result<(OwnedFd, bool), String> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut here = fs::open(root, flags, Mode::empty()).map_err(|e| format!("{}: {e}", root.display()))?;
     let mut made = false;
@@ -47,17 +57,36 @@ pub fn directory(root: &Path, below: &Path, mode: u32) -> Result<(OwnedFd, bool)
             Err(Errno::EXIST) => false,
             Err(error) => return Err(format!("{}: {error}", below.display())),
         };
-        here = fs::openat(&here, name, flags | OFlags::NOFOLLOW, Mode::empty()).map_err(|error| {
-            let name = name.display();
-            match error {
-                Errno::NOTDIR | Errno::LOOP => {
+        here = match fs::openat(&here, name, flags | OFlags::NOFOLLOW, Mode::empty()) {
+            Ok(next) => next,
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                let target = own_link(&here, name).filter(|_| links > 0);
+                let target = target.ok_or_else(|| {
+                    let name = name.display();
                     format!("{}: '{name}' is a link, which is not followed, or no directory", below.display())
+                })?;
+                match target.strip_prefix(root) {
+                    Ok(inside) => walk(root, inside, mode, links - 1)?.0,
+                    Err(_) => fs::openat(&here, &target, flags, Mode::empty())
+                        .map_err(|e| format!("{}: {e}", target.display()))?,
                 }
-                error => format!("{}: '{name}': {error}", below.display()),
             }
-        })?;
+            Err(error) => return Err(format!("{}: '{}': {error}", below.display(), name.display())),
+        };
     }
     Ok((here, made))
+}
+
+/// Where a link leads that this process made.
+fn own_link(dir: &OwnedFd, name: &OsStr) -> Option<PathBuf> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let link = fs::openat(dir, name, flags, Mode::empty()).ok()?;
+    let found = fs::fstat(&link).ok()?;
+    let own = FileType::from_raw_mode(found.st_mode) == FileType::Symlink
+        && found.st_uid == rustix::process::geteuid().as_raw();
+    // The link that was looked at, whatever stands in its place by now.
+    let target = fs::readlinkat(&link, "", Vec::new()).ok().filter(|_| own)?;
+    Some(PathBuf::from(OsString::from_vec(target.into_bytes())))
 }
 
 /// The same for the directory of something, and that one's name.
@@ -100,19 +129,51 @@ fn names(path: &Path) -> Result<Vec<&OsStr>, String> {
     Ok(names)
 }
 
+/// Makes a link as a task of another user would; false, and said aloud, where this process is nobody who could.
+#[cfg(test)]
+pub fn link_of_another(target: &Path, link: &Path) -> bool {
+    if !linux::process::is_root() {
+        eprintln!("SKIPPED: only root has tasks of other users");
+        return false;
+    }
+    std::os::unix::fs::symlink(target, link).expect("a link");
+    std::os::unix::fs::lchown(link, Some(65_534), Some(65_534)).expect("somebody else's");
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn no_link_is_followed_wherever_it_stands() {
+    fn links_of_our_own_are_followed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (root, volume) = (dir.path().join("sandbox"), dir.path().join("volume"));
+        std::fs::create_dir_all(root.join("data")).expect("made");
+        std::fs::create_dir(&volume).expect("made");
+        symlink(&volume, root.join("kept")).expect("a link");
+        symlink(root.join("data"), root.join("inside")).expect("a link");
+        symlink(root.join("round"), root.join("round")).expect("a link");
+        assert!(directory(&root, Path::new("kept/new"), MODE).expect("made").1);
+        assert!(directory(&root, Path::new("inside/new"), MODE).expect("made").1);
+        assert!(volume.join("new").is_dir() && root.join("data/new").is_dir());
+        assert!(directory(&root, Path::new("round"), MODE).is_err());
+    }
+
+    #[test]
+    fn links_of_tasks_are_not_followed_wherever_they_stand() {
         let dir = tempfile::tempdir().expect("a directory");
         let (root, outside) = (dir.path().join("sandbox"), dir.path().join("outside"));
         std::fs::create_dir_all(root.join("data")).expect("made");
         std::fs::create_dir(&outside).expect("made");
-        symlink(&outside, root.join("data/evil")).expect("a link");
-        symlink("/no/such/place", root.join("dangling")).expect("a link");
+        if !link_of_another(&outside, &root.join("data/evil")) {
+            return;
+        }
+        link_of_another(Path::new("/no/such/place"), &root.join("dangling"));
+        // one of our own that leads to it does not help
+        symlink(root.join("data/evil"), root.join("ours")).expect("a link");
+        assert!(directory(&root, Path::new("ours/new"), MODE).is_err());
         for path in ["data/evil", "data/evil/new", "dangling", "dangling/new"] {
             let why = directory(&root, Path::new(path), MODE).expect_err(path);
             assert!(why.contains("is a link"), "{why}");

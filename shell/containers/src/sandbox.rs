@@ -152,7 +152,9 @@ mod tests {
         assert_eq!(fs::read_link(around.join("tasks/a")).unwrap(), around.join("containers/a"));
         for replaced in ["tasks", "containers"] {
             fs::rename(around.join(replaced), around.join(format!("{replaced}-old"))).unwrap();
-            unix::symlink(&outside, around.join(replaced)).unwrap();
+            if !beneath::link_of_another(&outside, &around.join(replaced)) {
+                return;
+            }
             assert!(make(&spec("b")).unwrap_err().contains("is a link"), "{replaced}");
             assert_eq!(fs::read_dir(&outside).unwrap().count(), 0, "{replaced}");
         }

@@ -3,7 +3,7 @@
 //! Order of checks and texts: apache/mesos@c1b42f79:src/slave/{http,validation}.cpp, and recordings of the original.
 //! Never: whether a container may be launched (the agent decides), nor the bytes that attached clients exchange (`attach`).
 
-use super::operator;
+use super::{launches, operator};
 use crate::{Arrived, Perform, Routed, answer, files::Attached, render};
 use agent::{Agent, Attachable, ContainerCall, Input, Launch};
 use api::call;
@@ -174,19 +174,26 @@ fn called(
     match kind {
         Type::LaunchNestedContainer => {
             let part = part!(launch_nested_container, true);
+            let fault = launches::nested(&part.container_id, part.command.as_ref(), part.container.as_ref());
+            if let Some(why) = fault {
+                return invalid(why);
+            }
             let launch = Launch { command: part.command, container: part.container, ..Default::default() };
             step(&part.container_id, launched(launch, &part.container_id, false))
         }
         Type::LaunchContainer => {
             let part = part!(launch_container, false);
             let id = part.container_id.clone();
-            if let Some(error) = model::resources::Resources::from_messages(&part.resources).err() {
-                return invalid(format!("Invalid resources: {error}"));
+            if let Some(why) = launches::standing(&part) {
+                return invalid(why);
             }
             step(&id, launched(part, &id, false))
         }
         Type::LaunchNestedContainerSession => {
             let part = part!(launch_nested_container_session, true);
+            if let Some(why) = launches::session(part.command.as_ref(), part.container.as_ref()) {
+                return invalid(why);
+            }
             let launch = Launch { command: part.command, container: part.container, ..Default::default() };
             let container = ContainerId::of_message(&part.container_id);
             let call = launched(launch, &part.container_id, true);
