@@ -51,6 +51,11 @@ pub fn app_fields() -> impl Iterator<Item = &'static str> {
     fields::APP.iter().map(|field| field.name)
 }
 
+/// The paths of all fields of an app, as those of a pod.
+pub fn app_paths() -> Vec<String> {
+    shape::paths(fields::APP)
+}
+
 /// The paths of all fields of a pod, in the table's order: `containers.exec.command.shell`. Lists and keys of a client's own
 /// are passed over.
 pub fn pod_fields() -> Vec<String> {

@@ -5,6 +5,7 @@ mod defaults;
 mod faults;
 mod fields;
 mod line;
+mod nested_fields;
 mod outcome;
 mod placement;
 mod pod_fields;

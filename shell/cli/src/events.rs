@@ -108,7 +108,7 @@ fn said(data: &str, json: bool) -> String {
     }
     let mut line = format!("{} {}", text(&event, "timestamp"), text(&event, "eventType"));
     for field in
-        ["appId", "runSpecId", "taskId", "instanceId", "taskStatus", "condition", "message", "id", "alive"]
+        ["appId", "runSpecId", "taskId", "instanceId", "taskStatus", "condition", "message", "id", "alive", "reason"]
     {
         match &event[field] {
             Value::String(value) if !value.is_empty() => line += &format!(" {field}={value}"),
