@@ -107,9 +107,18 @@ fn said(data: &str, json: bool) -> String {
         return data.to_owned();
     }
     let mut line = format!("{} {}", text(&event, "timestamp"), text(&event, "eventType"));
-    for field in
-        ["appId", "runSpecId", "taskId", "instanceId", "taskStatus", "condition", "message", "id", "alive", "reason"]
-    {
+    for field in [
+        "appId",
+        "runSpecId",
+        "taskId",
+        "instanceId",
+        "taskStatus",
+        "condition",
+        "message",
+        "id",
+        "alive",
+        "reason",
+    ] {
         match &event[field] {
             Value::String(value) if !value.is_empty() => line += &format!(" {field}={value}"),
             Value::Bool(value) => line += &format!(" {field}={value}"),

@@ -72,7 +72,8 @@ fn csi(more: Value) -> Is {
 
 fn of_containers() -> Vec<(&'static str, Is)> {
     let linux = |info: Value| Refused(json!({ "container": { "type": "MESOS", "linuxInfo": info } }));
-    let host = |more: Value| volume(with(json!({ "containerPath": "c", "hostPath": "/h", "mode": "RO" }), &more));
+    let host =
+        |more: Value| volume(with(json!({ "containerPath": "c", "hostPath": "/h", "mode": "RO" }), &more));
     let kept = |more: Value| {
         let info = with(json!({ "size": 10, "type": "mount" }), &more);
         volume(json!({ "containerPath": "d", "mode": "RW", "persistent": info }))
@@ -82,7 +83,13 @@ fn of_containers() -> Vec<(&'static str, Is)> {
     vec![
         (
             "container.type",
-            Read(host(json!({})), with(host(json!({ "containerPath": "/c" })), &json!({ "container": { "type": "DOCKER", "docker": { "image": "i" } } }))),
+            Read(
+                host(json!({})),
+                with(
+                    host(json!({ "containerPath": "/c" })),
+                    &json!({ "container": { "type": "DOCKER", "docker": { "image": "i" } } }),
+                ),
+            ),
         ),
         ("container.docker.credential.principal", Kept("it is refused: not supported since 1.5")),
         ("container.docker.credential.secret", Kept("it is refused: not supported since 1.5")),
@@ -95,7 +102,10 @@ fn of_containers() -> Vec<(&'static str, Is)> {
         ("container.docker.image", docker(json!({}))),
         ("container.docker.network", docker(json!({ "network": "BRIDGE" }))),
         ("container.docker.parameters.key", docker(json!({ "parameters": [{ "key": "k", "value": "v" }] }))),
-        ("container.docker.parameters.value", docker(json!({ "parameters": [{ "key": "k", "value": "v" }] }))),
+        (
+            "container.docker.parameters.value",
+            docker(json!({ "parameters": [{ "key": "k", "value": "v" }] })),
+        ),
         ("container.docker.portMappings.containerPort", old_mapped(json!({ "containerPort": 81 }))),
         ("container.docker.portMappings.hostPort", old_mapped(json!({ "hostPort": 31000 }))),
         ("container.docker.portMappings.labels", old_mapped(json!({ "labels": { "l": "v" } }))),
@@ -107,7 +117,10 @@ fn of_containers() -> Vec<(&'static str, Is)> {
         ("container.linuxInfo.seccomp.profileName", linux(json!({ "seccomp": { "profileName": "p" } }))),
         ("container.linuxInfo.seccomp.unconfined", linux(json!({ "seccomp": { "unconfined": true } }))),
         ("container.linuxInfo.ipcInfo.mode", linux(json!({ "ipcInfo": { "mode": "PRIVATE" } }))),
-        ("container.linuxInfo.ipcInfo.shmSize", linux(json!({ "ipcInfo": { "mode": "PRIVATE", "shmSize": 64 } }))),
+        (
+            "container.linuxInfo.ipcInfo.shmSize",
+            linux(json!({ "ipcInfo": { "mode": "PRIVATE", "shmSize": 64 } })),
+        ),
         ("container.volumes.containerPath", two(host, "containerPath", json!("c"), json!("d"))),
         ("container.volumes.hostPath", two(host, "hostPath", json!("/h"), json!("/i"))),
         ("container.volumes.mode", two(host, "mode", json!("RO"), json!("RW"))),
@@ -125,12 +138,27 @@ fn of_containers() -> Vec<(&'static str, Is)> {
         ("container.volumes.external.size", external(json!({ "size": 5 }))),
         ("container.volumes.external.shared", external(json!({ "shared": true }))),
         ("container.volumes.external.options.pluginName", csi(json!({}))),
-        ("container.volumes.external.options.capability.accessMode", capability(json!({ "accessMode": "MULTI_NODE_MULTI_WRITER" }))),
-        ("container.volumes.external.options.capability.accessType", capability(json!({ "accessType": "block" }))),
+        (
+            "container.volumes.external.options.capability.accessMode",
+            capability(json!({ "accessMode": "MULTI_NODE_MULTI_WRITER" })),
+        ),
+        (
+            "container.volumes.external.options.capability.accessType",
+            capability(json!({ "accessType": "block" })),
+        ),
         ("container.volumes.external.options.capability.fsType", capability(json!({ "fsType": "xfs" }))),
-        ("container.volumes.external.options.capability.mountFlags", capability(json!({ "mountFlags": ["f"] }))),
-        ("container.volumes.external.options.nodeStageSecret", csi(json!({ "nodeStageSecret": { "k": "s" } }))),
-        ("container.volumes.external.options.nodePublishSecret", csi(json!({ "nodePublishSecret": { "k": "s" } }))),
+        (
+            "container.volumes.external.options.capability.mountFlags",
+            capability(json!({ "mountFlags": ["f"] })),
+        ),
+        (
+            "container.volumes.external.options.nodeStageSecret",
+            csi(json!({ "nodeStageSecret": { "k": "s" } })),
+        ),
+        (
+            "container.volumes.external.options.nodePublishSecret",
+            csi(json!({ "nodePublishSecret": { "k": "s" } })),
+        ),
         ("container.volumes.external.options.volumeContext", csi(json!({ "volumeContext": { "k": "v" } }))),
         ("container.volumes.secret", Refused(volume(json!({ "containerPath": "/v", "secret": "s" })))),
         ("container.portMappings.containerPort", mapped(json!({ "containerPort": 81 }))),
@@ -142,15 +170,25 @@ fn of_containers() -> Vec<(&'static str, Is)> {
         ("container.portMappings.networkNames", mapped(json!({ "networkNames": ["n"] }))),
         ("env.secret", Refused(secret())),
         ("secrets.source", Refused(secret())),
-        ("ipAddress.discovery.ports.number", addressed(json!({ "discovery": { "ports": [{ "number": 80, "name": "n" }] } }))),
-        ("ipAddress.discovery.ports.name", addressed(json!({ "discovery": { "ports": [{ "number": 80, "name": "n" }] } }))),
+        (
+            "ipAddress.discovery.ports.number",
+            addressed(json!({ "discovery": { "ports": [{ "number": 80, "name": "n" }] } })),
+        ),
+        (
+            "ipAddress.discovery.ports.name",
+            addressed(json!({ "discovery": { "ports": [{ "number": 80, "name": "n" }] } })),
+        ),
         (
             "ipAddress.discovery.ports.protocol",
-            addressed(json!({ "discovery": { "ports": [{ "number": 80, "name": "n", "protocol": "udp" }] } })),
+            addressed(
+                json!({ "discovery": { "ports": [{ "number": 80, "name": "n", "protocol": "udp" }] } }),
+            ),
         ),
         (
             "ipAddress.discovery.ports.labels",
-            addressed(json!({ "discovery": { "ports": [{ "number": 80, "name": "n", "labels": { "l": "v" } }] } })),
+            addressed(
+                json!({ "discovery": { "ports": [{ "number": 80, "name": "n", "labels": { "l": "v" } }] } }),
+            ),
         ),
         ("ipAddress.groups", addressed(json!({ "groups": ["g"] }))),
         ("ipAddress.labels", addressed(json!({ "labels": { "l": "v" } }))),
@@ -216,8 +254,14 @@ fn of_checks() -> Vec<(&'static str, Is)> {
         ("readinessChecks.portName", two(ready, "portName", json!("a"), json!("b"))),
         ("readinessChecks.intervalSeconds", two(ready, "intervalSeconds", json!(31), json!(32))),
         ("readinessChecks.timeoutSeconds", two(ready, "timeoutSeconds", json!(1), json!(2))),
-        ("readinessChecks.httpStatusCodesForReady", two(ready, "httpStatusCodesForReady", json!([200]), json!([201]))),
-        ("readinessChecks.preserveLastResponse", two(ready, "preserveLastResponse", json!(false), json!(true))),
+        (
+            "readinessChecks.httpStatusCodesForReady",
+            two(ready, "httpStatusCodesForReady", json!([200]), json!([201])),
+        ),
+        (
+            "readinessChecks.preserveLastResponse",
+            two(ready, "preserveLastResponse", json!(false), json!(true)),
+        ),
     ]
 }
 
@@ -225,7 +269,10 @@ fn of_others() -> Vec<(&'static str, Is)> {
     let fetch = |more: Value| json!({ "fetch": [with(json!({ "uri": "http://h/x" }), &more)] });
     let port = |more: Value| json!({ "portDefinitions": [more] });
     let resident = |more: Value| {
-        let residency = with(json!({ "taskLostBehavior": "RELAUNCH_AFTER_TIMEOUT", "relaunchEscalationTimeoutSeconds": 9 }), &more);
+        let residency = with(
+            json!({ "taskLostBehavior": "RELAUNCH_AFTER_TIMEOUT", "relaunchEscalationTimeoutSeconds": 9 }),
+            &more,
+        );
         let disk = json!({ "containerPath": "d", "mode": "RW", "persistent": { "size": 10 } });
         with(volume(disk), &json!({ "residency": residency }))
     };
@@ -234,13 +281,9 @@ fn of_others() -> Vec<(&'static str, Is)> {
         let both = with(json!({ "minimumHealthCapacity": 1, "maximumOverCapacity": 1 }), &more);
         json!({ "upgradeStrategy": both })
     };
-    let unreachable = |more: Value| {
-        json!({ "unreachableStrategy": with(json!({ "inactiveAfterSeconds": 1, "expungeAfterSeconds": 9 }), &more) })
-    };
+    let unreachable = |more: Value| json!({ "unreachableStrategy": with(json!({ "inactiveAfterSeconds": 1, "expungeAfterSeconds": 9 }), &more) });
     let scale = |more: Value| json!({ "autoscale": with(json!({ "maxInstances": 5, "cpu": 0.5 }), &more) });
-    let prefer = |more: Value| {
-        json!({ "preferences": [with(json!({ "field": "rack", "operator": "IS", "value": "v" }), &more)] })
-    };
+    let prefer = |more: Value| json!({ "preferences": [with(json!({ "field": "rack", "operator": "IS", "value": "v" }), &more)] });
     let executor = "Marathon gives them to pods' executors alone, and keeps them for apps";
     vec![
         ("executorResources.cpus", Kept(executor)),
@@ -268,9 +311,18 @@ fn of_others() -> Vec<(&'static str, Is)> {
         ("resourceLimits.cpus", two(limits, "cpus", json!(2), json!("unlimited"))),
         ("resourceLimits.mem", two(limits, "mem", json!(200), json!(300))),
         ("upgradeStrategy.maximumOverCapacity", two(upgrade, "maximumOverCapacity", json!(0), json!(0.5))),
-        ("upgradeStrategy.minimumHealthCapacity", two(upgrade, "minimumHealthCapacity", json!(0), json!(0.5))),
-        ("unreachableStrategy.inactiveAfterSeconds", two(unreachable, "inactiveAfterSeconds", json!(2), json!(3))),
-        ("unreachableStrategy.expungeAfterSeconds", two(unreachable, "expungeAfterSeconds", json!(7), json!(8))),
+        (
+            "upgradeStrategy.minimumHealthCapacity",
+            two(upgrade, "minimumHealthCapacity", json!(0), json!(0.5)),
+        ),
+        (
+            "unreachableStrategy.inactiveAfterSeconds",
+            two(unreachable, "inactiveAfterSeconds", json!(2), json!(3)),
+        ),
+        (
+            "unreachableStrategy.expungeAfterSeconds",
+            two(unreachable, "expungeAfterSeconds", json!(7), json!(8)),
+        ),
         ("autoscale.minInstances", two(scale, "minInstances", json!(1), json!(2))),
         ("autoscale.maxInstances", two(scale, "maxInstances", json!(6), json!(7))),
         ("autoscale.cpu", two(scale, "cpu", json!(0.1), json!(0.2))),
@@ -289,7 +341,8 @@ fn no_field_inside_a_field_of_an_app_is_passed_over() {
     let mut all = of_containers();
     all.extend(of_checks());
     all.extend(of_others());
-    let table: Vec<String> = api::marathon::app_paths().into_iter().filter(|path| path.contains('.')).collect();
+    let table: Vec<String> =
+        api::marathon::app_paths().into_iter().filter(|path| path.contains('.')).collect();
     for path in &table {
         assert_eq!(all.iter().filter(|(field, _)| field == path).count(), 1, "{path}");
     }
