@@ -87,3 +87,43 @@ fn every_role_has_metrics_that_prometheus_reads() {
     let health = call(&dev.master, "GET_HEALTH");
     assert_eq!(health, json!({ "type": "GET_HEALTH", "get_health": { "healthy": true } }));
 }
+
+/// COMPAT.md names the keys that are absent, one by one or as `folder/*`.
+#[test]
+fn every_metric_that_mesos_documents_is_served_or_stands_in_compat_md_as_absent() {
+    let told = include_str!("../COMPAT.md");
+    let (_, told) = told.split_once("### Documented metrics that are absent").expect("its section");
+    let told = told.split("\n#").next().unwrap_or_default();
+    let rows = told.lines().filter(|l| l.starts_with("| `")).filter_map(|l| l.split(" | ").next());
+    let absent: Vec<_> = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let is_absent = |key: &str| {
+        absent.iter().any(|a| a.strip_suffix('*').map_or(*a == key, |folder| key.starts_with(folder)))
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let dev = Dev::start(dir.path(), &[]);
+    // A task that fails: why is counted. With it, the registry was written to more than once.
+    let app = json!({ "id": "/fails", "cmd": "true", "cpus": 0.1, "mem": 32, "instances": 1,
+        "fetch": [{ "uri": "/no/such/file" }] });
+    let (status, said) = request(&dev.marathon, "POST", "/v2/apps", &app.to_string());
+    assert_eq!(status, 201, "{said}");
+    let master = eventually("a failure that is counted with its reason", || {
+        let all = get(&dev.master, "/metrics/snapshot");
+        let key = "master/task_failed/source_slave/reason_container_launch_failed";
+        (all[key].as_f64()? >= 1.0 && all["master/tasks_failed"].as_f64()? >= 1.0).then_some(all)
+    });
+    let agent = get(&dev.agents[0], "/metrics/snapshot");
+    let served = |key: &str| master.get(key).is_some() || agent.get(key).is_some();
+    // Why tasks ended comes with the first such task, as in Mesos.
+    let counted = |key: &&str| !key.starts_with('#') && !key.contains("/source_");
+    let documented = include_str!("documented-metrics.txt").lines().filter(counted);
+    let (missing, wrong): (Vec<_>, Vec<_>) = (
+        documented.clone().filter(|key| !served(key) && !is_absent(key)).collect(),
+        documented.clone().filter(|key| served(key) && is_absent(key)).collect(),
+    );
+    assert!(documented.count() > 200 && missing.is_empty(), "neither served nor listed: {missing:#?}");
+    assert!(wrong.is_empty(), "listed as absent, but served: {wrong:#?}");
+    assert_eq!(
+        (&master["registrar/log/recovered"], &master["registrar/log/ensemble_size"]),
+        (&json!(1.0), &json!(1.0))
+    );
+}

@@ -88,9 +88,6 @@ impl Master {
             launched: false,
         };
         for operation in operations {
-            if let Some(framework) = self.frameworks.get_mut(framework_id) {
-                framework.count(metric(operation.r#type()));
-            }
             match operation.r#type() {
                 Type::Launch => {
                     for task in operation.launch.map_or_else(Vec::new, |l| l.task_infos) {
@@ -205,7 +202,7 @@ impl Master {
 
     /// An operation with its resources in one format and all that clients may leave out; none if it is refused.
     fn normal(
-        &self,
+        &mut self,
         framework_id: &str,
         agent_id: &str,
         role: &str,
@@ -299,8 +296,8 @@ fn complete(task: &mut TaskInfo, framework_id: &str) {
     }
 }
 
-/// Where a framework's operations of a type are counted.
-fn metric(kind: Type) -> &'static str {
+/// Where a framework's operations of a type are counted, once they are done.
+pub(crate) fn metric(kind: Type) -> &'static str {
     match kind {
         Type::Launch => "operations/launch",
         Type::LaunchGroup => "operations/launch_group",

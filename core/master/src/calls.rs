@@ -8,6 +8,7 @@ use model::{
         FrameworkId,
         allocator::inverse_offer_status::Status,
         internal,
+        offer::operation::Type,
         scheduler::{Call, call},
     },
     request::{Answer, Body, Codec, Http, RequestId},
@@ -59,14 +60,14 @@ impl Master {
     /// Counts it as upstream's metrics do, and whose it was.
     pub(crate) fn count_call(&mut self, call: &Call) {
         self.counters.calls += 1;
-        let launches = |accept: &call::Accept| {
-            use model::mesos::offer::operation::Type;
-            accept.operations.iter().any(|o| matches!(o.r#type(), Type::Launch | Type::LaunchGroup))
-        };
-        let (message, name) = match call.r#type() {
-            call::Type::Accept if call.accept.as_ref().is_some_and(launches) => {
-                (Some("messages_launch_tasks"), "calls/accept")
+        // A LAUNCH without tasks is how offers were declined of old; groups are counted by none.
+        for operation in call.accept.iter().flat_map(|accept| &accept.operations) {
+            if operation.r#type() == Type::Launch {
+                let empty = operation.launch.as_ref().is_none_or(|launch| launch.task_infos.is_empty());
+                self.counters.count(if empty { "messages_decline_offers" } else { "messages_launch_tasks" });
             }
+        }
+        let (message, name) = match call.r#type() {
             call::Type::Accept => (None, "calls/accept"),
             call::Type::AcceptInverseOffers => (None, "calls/accept_inverse_offers"),
             call::Type::DeclineInverseOffers => (None, "calls/decline_inverse_offers"),

@@ -1,6 +1,10 @@
 //! What has happened since the start, as numbers for readers. Names are those of upstream's metrics.
 
-use model::mesos::{TaskState, scheduler::event};
+use model::mesos::{
+    TaskState, TaskStatus,
+    scheduler::event,
+    task_status::{Reason, Source},
+};
 use std::{
     collections::BTreeMap,
     sync::{
@@ -36,6 +40,8 @@ pub struct Counters {
     pub allocations: u64,
     /// Ended tasks by state.
     pub ended: BTreeMap<&'static str, u64>,
+    /// Ended, refused and unreachable tasks by state, who said so, and why.
+    pub reasons: BTreeMap<(TaskState, Source, Reason), u64>,
     /// Everything else, by the name of its metric without `master/`.
     pub named: BTreeMap<&'static str, u64>,
     /// Calls of frameworks by principal.
@@ -48,6 +54,12 @@ const PRINCIPALS_MAX: usize = 1000;
 impl Counters {
     pub(crate) fn ended(&mut self, state: TaskState) {
         *self.ended.entry(state.as_str_name()).or_default() += 1;
+    }
+    /// Why a task ended, was refused or can't be reached, if that is said.
+    pub(crate) fn reason(&mut self, status: &TaskStatus) {
+        if status.reason.is_some() {
+            *self.reasons.entry((status.state(), status.source(), status.reason())).or_default() += 1;
+        }
     }
     pub(crate) fn count(&mut self, name: &'static str) {
         *self.named.entry(name).or_default() += 1;

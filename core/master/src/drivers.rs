@@ -40,6 +40,7 @@ impl Master {
                 return self.driver_subscribes(now, from, m.failover, m.framework, Vec::new(), None, out);
             }
             Message::DeactivateFrameworkMessage(m) => {
+                self.counters.count("messages_deactivate_framework");
                 if self.is_registered(&m.framework_id, from) {
                     self.deactivate_driver(&m.framework_id.value, now.time, out);
                 }

@@ -99,6 +99,7 @@ impl Master {
                 status.set_reason(Reason::FrameworkRemoved);
                 (status.container_status, status.healthy, status.executor_id) = (None, None, None);
                 self.counters.ended(TaskState::TaskKilled);
+                self.counters.reason(&status);
                 self.publish_task_updated(id, status.state, &status, out);
                 task.statuses.push(status);
             }

@@ -9,7 +9,11 @@ mod operator;
 
 pub(crate) use feedback::{is_over, operation_event};
 
-use crate::{Effect, Master, OperationUuid, Tables as _, accept::Accepted, validate::operation as valid};
+use crate::{
+    Effect, Master, OperationUuid, Tables as _,
+    accept::{Accepted, metric},
+    validate::operation as valid,
+};
 use base::{Duration, Effects, Now, Rng, Time};
 use model::{
     mesos::{
@@ -141,6 +145,9 @@ impl Master {
         agent.total.cut(&conversion.consumed);
         agent.total += &conversion.converted;
         self.counters.operations += 1;
+        if let Some(framework) = framework_id.and_then(|id| self.frameworks.get_mut(id)) {
+            framework.count(metric(info.r#type()));
+        }
         if !agent.can(AgentCap::ResourceProvider) {
             let mut resources = agent.total.to_checkpoint().to_messages();
             if !agent.can(AgentCap::ReservationRefinement) {

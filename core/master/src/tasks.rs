@@ -2,7 +2,7 @@
 
 use crate::{
     Effect, Framework, Master,
-    accept::Accepted,
+    accept::{Accepted, metric},
     speak::{NOBODY, pid_of},
     updates,
     validate::task::{self, Place},
@@ -15,7 +15,7 @@ use model::{
         agent_info::capability::Type as AgentCap,
         framework_info::capability::Type as Cap,
         internal,
-        offer::operation::LaunchGroup,
+        offer::operation::{LaunchGroup, Type},
         scheduler::call,
         task_status::{Reason, Source},
     },
@@ -68,6 +68,7 @@ impl Master {
             }
         };
         self.consume(accepted, &needs);
+        self.count_operation(&accepted.framework, Type::Launch);
         let (Some(framework), Some(agent)) =
             (self.frameworks.get(&*accepted.framework), self.agents.get(&*accepted.agent))
         else {
@@ -119,6 +120,7 @@ impl Master {
             }
         };
         self.consume(accepted, &needs);
+        self.count_operation(&accepted.framework, Type::LaunchGroup);
         let tasks = launch.task_group.tasks.clone();
         let (Some(framework), Some(agent)) =
             (self.frameworks.get(&*accepted.framework), self.agents.get(&*accepted.agent))
@@ -219,8 +221,9 @@ impl Master {
         }
     }
 
+    /// An invalid task: it never was one.
     pub(crate) fn error(
-        &self,
+        &mut self,
         framework_id: &str,
         task: &TaskInfo,
         reason: Reason,
@@ -231,11 +234,12 @@ impl Master {
         let mut status = of_info(task, TaskState::TaskError, now);
         status.message = Some(why.to_owned());
         status.set_reason(reason);
+        self.refused(&status);
         self.say(framework_id, status, Some(NOBODY), out);
     }
 
     pub(crate) fn drop_task(
-        &self,
+        &mut self,
         framework_id: &str,
         task: &TaskInfo,
         reason: Reason,
@@ -248,7 +252,21 @@ impl Master {
         let mut status = of_info(task, state, now);
         status.message = Some(why.to_owned());
         status.set_reason(reason);
+        self.refused(&status);
         self.say(framework_id, status, Some(NOBODY), out);
+    }
+
+    /// Counted as a task that ended, though it never began.
+    fn refused(&mut self, status: &TaskStatus) {
+        self.counters.ended(status.state());
+        self.counters.reason(status);
+    }
+
+    /// An operation of this kind is done: a task is sent, a group is.
+    pub(crate) fn count_operation(&mut self, framework_id: &str, kind: Type) {
+        if let Some(framework) = self.frameworks.get_mut(framework_id) {
+            framework.count(metric(kind));
+        }
     }
 
     pub(crate) fn kill(

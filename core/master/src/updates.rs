@@ -74,6 +74,9 @@ impl Master {
                 if is_terminal(latest) {
                     freed = Some(task.clone());
                     self.counters.ended(latest);
+                    if status.state() == latest {
+                        self.counters.reason(&status);
+                    }
                 }
                 task.set_state(latest);
             }
@@ -215,6 +218,7 @@ impl Master {
         }
         if !ended_before {
             self.free(framework_id, &before, now);
+            self.counters.reason(&status);
             if is_terminal(state) {
                 self.counters.ended(state);
                 if let Some(framework) = self.frameworks.get_mut(framework_id) {

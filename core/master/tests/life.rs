@@ -6,6 +6,8 @@ mod agents;
 mod away;
 #[path = "life/calls.rs"]
 mod calls;
+#[path = "life/counts.rs"]
+mod counts;
 #[path = "life/drivers.rs"]
 mod drivers;
 #[path = "life/faults.rs"]

@@ -206,8 +206,15 @@ fn more(
             ("registrar/queued_operations".to_owned(), driven.read().saves_waiting() as f64),
             ("registrar/registry_size_bytes".to_owned(), dir.bytes() as f64),
             ("registrar/state_fetch_ms".to_owned(), fetched.as_secs_f64() * 1000.0),
+            // What is durable is read before anything is served, and nobody shares it.
+            ("registrar/log/recovered".to_owned(), 1.0),
+            ("registrar/log/ensemble_size".to_owned(), 1.0),
             ("registrar/state_store_ms".to_owned(), commits.last()),
         ];
+        // As upstream: of fewer there is nothing to sum up.
+        if commits.count() >= 2 {
+            commits.tell("registrar/state_store_ms", &mut named);
+        }
         allocations.tell("allocator/mesos/allocation_run_ms", &mut named);
         Timings::default().tell("allocator/mesos/allocation_run_latency_ms", &mut named);
         named

@@ -33,6 +33,11 @@ impl Timings {
         }
     }
 
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).count
+    }
+
     /// The last one.
     pub fn last(&self) -> f64 {
         let window = self.0.lock().unwrap_or_else(PoisonError::into_inner);

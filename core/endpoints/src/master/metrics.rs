@@ -2,7 +2,11 @@
 
 use master::{Framework, Master, Tables as _, View};
 use model::{
-    mesos::{TaskState, scheduler::event},
+    mesos::{
+        TaskState,
+        scheduler::event,
+        task_status::{Reason, Source},
+    },
     resources::Resources,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -151,6 +155,9 @@ pub(super) fn all(master: &Master) -> BTreeMap<String, f64> {
     put("operator_event_stream_subscribers", master.subscribers().len() as f64);
     for (state, name) in ENDED {
         put(name, counters.ended.get(state.as_str_name()).copied().unwrap_or_default() as f64);
+    }
+    for ((state, source, reason), count) in &counters.reasons {
+        put(&reasoned(*state, *source, *reason), *count as f64);
     }
     put("slaves_unreachable", master.unreachable().len() as f64);
     values.insert("allocator/mesos/allocation_runs".to_owned(), counters.allocations as f64);
@@ -320,6 +327,13 @@ fn of_framework(framework: &Framework, values: &mut BTreeMap<String, f64>) {
     }
 }
 
+/// By the names of old: agents are slaves.
+fn reasoned(state: TaskState, source: Source, reason: Reason) -> String {
+    let [state, source, reason] = [state.as_str_name(), source.as_str_name(), reason.as_str_name()]
+        .map(|name| name.to_ascii_lowercase().replace("agent", "slave"));
+    format!("{state}/{source}/{reason}")
+}
+
 /// Percent-encoded, so that a framework's name is one part of a metric's.
 fn encoded(name: &str) -> String {
     let mut out = String::new();
@@ -331,4 +345,26 @@ fn encoded(name: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_tasks_ended_is_named_as_in_the_original_s_tables() {
+        let lost = |source, reason| reasoned(TaskState::TaskLost, source, reason);
+        assert_eq!(
+            lost(Source::Master, Reason::InvalidOffers),
+            "task_lost/source_master/reason_invalid_offers"
+        );
+        assert_eq!(
+            lost(Source::Master, Reason::AgentRemoved),
+            "task_lost/source_master/reason_slave_removed"
+        );
+        assert_eq!(
+            lost(Source::Agent, Reason::ExecutorTerminated),
+            "task_lost/source_slave/reason_executor_terminated"
+        );
+    }
 }

@@ -155,6 +155,7 @@ impl Master {
             task.statuses.push(status.clone());
             framework.complete(task, self.config.completed_tasks_max);
             self.counters.ended(state);
+            self.counters.reason(&status);
             self.publish_task_updated(&id, status.state, &status, out);
             self.say(&id, status, Some(NOBODY), out);
         }

@@ -86,6 +86,7 @@ fn only_the_driver_that_registered_speaks_for_its_framework() {
         w.agent_says(&driver(6666), message);
     }
     assert_eq!(w.master.counters().messages_dropped, dropped + 4);
+    assert_eq!(w.master.counters().named("messages_deactivate_framework"), 1);
     // Nor does it take the framework over unless it says that it failed over.
     let framework = FrameworkInfo { id: Some(id.clone()), ..framework };
     w.agent_says(&driver(6666), internal::ReregisterFrameworkMessage { framework, failover: false });
