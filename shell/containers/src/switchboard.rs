@@ -4,7 +4,10 @@
 //! Lives in the launcher, so that a terminal outlives the agent. A client that does not read is cut; in a session, which
 //! has but one client, the container waits for it. Never who may attach (the agent).
 
-use crate::protocol::{Frame, read_frame, write_frame};
+use crate::{
+    beneath,
+    protocol::{Frame, read_frame, write_frame},
+};
 use linux::terminal::{self, Size};
 use model::container::Io;
 use std::{
@@ -82,10 +85,22 @@ impl Inner {
     }
 }
 
-/// Files, or a board and what its container gets.
-pub fn connect(io: Io, sandbox: &Path, session: bool) -> Result<(Ends, Option<Board>), String> {
+/// Files, or a board and what its container gets. `root`: the outermost sandbox around it.
+pub fn connect(
+    io: Io,
+    (root, sandbox): (&Path, &Path),
+    session: bool,
+) -> Result<(Ends, Option<Board>), String> {
+    // Tasks around it may have put something else in its place since it was made.
+    let held = match sandbox.strip_prefix(root) {
+        Ok(below) if !below.as_os_str().is_empty() => Some(
+            beneath::directory(root, below, beneath::MODE).map_err(|why| format!("the sandbox: {why}"))?.0,
+        ),
+        _ => None,
+    };
+    let place = held.as_ref().map_or_else(|| sandbox.to_owned(), beneath::by_descriptor);
     let open = |name: &str| {
-        let path = sandbox.join(name);
+        let path = place.join(name);
         // Most are new.
         match OpenOptions::new().create_new(true).append(true).open(&path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -293,5 +308,32 @@ fn write_all(to: &mut UnixStream, frames: &Receiver<Frame>) {
         if write_frame(to, &frame).is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_written_where_the_sandbox_is_and_nowhere_that_a_task_leads_to() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (root, elsewhere) = (dir.path().join("run"), dir.path().join("elsewhere"));
+        let sandbox = root.join("containers/a");
+        for made in [&sandbox, &elsewhere.join("a")] {
+            std::fs::create_dir_all(made).expect("made");
+        }
+        for _ in 0..2 {
+            let (ends, _) = connect(Io::Files, (&root, &sandbox), false).expect("files");
+            (&ends.stdout).write_all(b"x").expect("written");
+        }
+        assert_eq!(std::fs::read(sandbox.join("stdout")).expect("it is there"), b"xx");
+        std::fs::rename(root.join("containers"), root.join("away")).expect("a task may");
+        if !beneath::link_of_another(&elsewhere, &root.join("containers")) {
+            return;
+        }
+        let refused = connect(Io::Files, (&root, &sandbox), false).err().expect("no output");
+        assert!(refused.contains("is a link"), "{refused}");
+        assert!(!elsewhere.join("a/stdout").exists());
     }
 }

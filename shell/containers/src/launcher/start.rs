@@ -6,6 +6,7 @@ use super::{
     state::{Container, State},
 };
 use crate::{
+    beneath,
     isolation::Isolation,
     journal::Line,
     switchboard::{self, Board},
@@ -150,7 +151,9 @@ fn prepare(spec: &ContainerSpec, around: &Surroundings) -> Result<(spawn::Order,
         }
         (None, _) => Vec::new(),
     };
-    let (ends, board) = switchboard::connect(spec.io, Path::new(&spec.sandbox), spec.session)?;
+    let sandbox = Path::new(&spec.sandbox);
+    let root = beneath::outermost(&spec.id, sandbox);
+    let (ends, board) = switchboard::connect(spec.io, (&root, sandbox), spec.session)?;
     let enter = match (
         around.parent,
         isolation.pid_namespace || isolation.mount_namespace || isolation.ipc_namespace,
