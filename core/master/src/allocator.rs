@@ -83,6 +83,8 @@ pub struct Allocator {
     changes: u32,
     /// What is looked at when the interval is over.
     later: Later,
+    /// After a restart with quotas: nothing is given out before so many agents are there, or it is then.
+    awaited: Option<(usize, Time)>,
 }
 
 impl Allocator {
@@ -108,7 +110,17 @@ impl Allocator {
             dirty: Dirty::default(),
             changes: 0,
             later: Later::default(),
+            awaited: None,
         }
+    }
+    /// Gives nothing out until so many agents are there, or it is then: from a part of them, roles would be given what
+    /// others are guaranteed, and more than their limits (hierarchical.cpp, `recover`).
+    pub fn await_agents(&mut self, agents: usize, until: Time) {
+        self.awaited = Some((agents, until));
+    }
+    /// Whether it still waits for agents.
+    pub fn is_waiting(&self) -> bool {
+        self.awaited.is_some_and(|(agents, _)| self.agents.len() < agents)
     }
     /// The weight of a role, 1 unless set; what is not a positive number is ignored. False if it was ignored.
     pub fn set_weight(&mut self, role: &str, weight: f64) -> bool {
@@ -132,10 +144,13 @@ impl Allocator {
     }
     /// Whether `allocate` has something to look at without waiting for the deadline.
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty() || self.later.is_untimed()
+        !self.is_waiting() && (!self.dirty.is_empty() || self.later.is_untimed())
     }
     /// When the next refusal or an interval ends, and `allocate` should run though nothing else happened.
     pub fn next_deadline(&self) -> Option<Time> {
+        if self.is_waiting() {
+            return self.awaited.map(|(_, until)| until);
+        }
         [self.filters.next_end(), self.later.at].into_iter().flatten().min()
     }
     /// Everything that is given out of an agent.

@@ -256,7 +256,10 @@ impl Master {
         }
         let Some(framework) = self.frameworks.get_mut(id) else { return };
         let changed = framework.info != terms.info;
-        self.allocator.update_framework(id, terms.for_allocator());
+        if self.allocator.update_framework(id, terms.for_allocator()) {
+            self.inverse.drop_refusals(id);
+            self.inverse.look_everywhere();
+        }
         let roles = crate::roles(&terms.info);
         framework.info = terms.info;
         framework.constraints = terms.constraints;

@@ -58,6 +58,12 @@ use std::{
 };
 use timers::{Timer, Timers};
 
+/// After a restart with quotas offers wait for so many of the agents of the registry (hierarchical.hpp,
+/// `DEFAULT_ALLOCATOR_AGENT_RECOVERY_FACTOR`), …
+const AWAITED_PERCENT: usize = 80;
+/// … and no longer than this (`ALLOCATION_HOLD_OFF_RECOVERY_TIMEOUT`).
+const AWAITED_FOR: base::Duration = base::Duration::from_secs(600);
+
 /// An agent that is pinged.
 #[derive(Debug)]
 struct Pings {
@@ -148,6 +154,10 @@ impl Master {
                 master.timers.set(Timer::Reregister(id.clone()), now.time + master.config.reregister_timeout);
                 master.recovering.insert(id, info);
             }
+        }
+        let awaited = master.recovering.len() * AWAITED_PERCENT / 100;
+        if awaited > 0 && !master.policy.quotas.is_empty() {
+            master.allocator.await_agents(awaited, now.time + AWAITED_FOR);
         }
         for info in recovered.frameworks {
             master.recover_framework(info, now.time);

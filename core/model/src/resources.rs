@@ -210,20 +210,14 @@ impl Resources {
     pub fn totals(&self) -> &Totals {
         self.0.totals()
     }
-    /// As `milli`, for a name that is known already.
-    pub fn milli_of(&self, name: &Name) -> i64 {
+    /// How much of it there is as quantities are counted: scalars in thousandths, ranges by the thousandfold of their
+    /// length, sets by that of their items.
+    pub fn quantity(&self, name: &Name) -> i64 {
         if let (Some(at), Some(scalars)) = (Totals::place(name), &self.totals().scalars) {
             return scalars[at];
         }
-        let mut sum = 0_i64;
-        for item in self {
-            if let Amount::Scalar(milli) = item.amount
-                && item.kind.name() == name
-            {
-                sum = sum.saturating_add(milli);
-            }
-        }
-        sum
+        let own = self.into_iter().filter(|item| item.kind.name() == name);
+        own.fold(0, |sum: i64, item| sum.saturating_add(item.amount.quantity()))
     }
     /// The sum of a scalar over all its kinds; 0 if there is none.
     pub fn scalar(&self, name: &str) -> f64 {

@@ -55,6 +55,10 @@ impl Dirty {
 impl Allocator {
     /// Sets aside what can be offered now. Looks only at what changed since the last time.
     pub fn allocate(&mut self, now: Time, rng: &mut Rng) -> Vec<Offerable> {
+        if self.is_waiting() && self.awaited.is_some_and(|(_, until)| now < until) {
+            return Vec::new();
+        }
+        self.awaited = None;
         let ended = self.filters.expire(&mut self.agents, now);
         match self.options.interval {
             None => self.dirty.pairs.extend(ended),
@@ -306,7 +310,9 @@ impl Allocator {
         let own = if framework.picky { framework.terms.min_allocatable.get(&**role) } else { None };
         let enough = match own {
             Some(least) => {
-                let holds = |one: &Quantities| one.iter().all(|(name, milli)| free.milli(name) >= *milli);
+                let holds = |one: &Quantities| {
+                    one.iter().all(|(name, milli)| free.quantity(&name.as_str().into()) >= *milli)
+                };
                 least.is_empty() || least.iter().any(holds)
             }
             None => holds_one_of(&free, &self.least),
@@ -370,6 +376,6 @@ impl Allocator {
 }
 
 fn holds_one_of(free: &Resources, least: &[Vec<(Name, i64)>]) -> bool {
-    let holds = |one: &Vec<(Name, i64)>| one.iter().all(|(name, milli)| free.milli_of(name) >= *milli);
+    let holds = |one: &Vec<(Name, i64)>| one.iter().all(|(name, milli)| free.quantity(name) >= *milli);
     least.is_empty() || least.iter().any(holds)
 }

@@ -51,19 +51,6 @@ impl Allocator {
         self.quotas_changed(tight);
         true
     }
-    /// Its attributes, its name or what it understands changed: what was declined there does not hold.
-    pub fn update_agent_terms(&mut self, id: &str, terms: AgentTerms) -> bool {
-        let Some(ix) = self.agent_of(id) else { return false };
-        let kind = self.fits.enter(&terms.traits);
-        self.fits.leave(self.agents[ix].kind);
-        let agent = &mut self.agents[ix];
-        agent.kind = kind;
-        (agent.more.traits, agent.hierarchical_roles, agent.remote_region) =
-            (terms.traits, terms.hierarchical_roles, terms.remote_region);
-        self.filters.drop_agent(&mut self.agents, ix);
-        // Its new total makes everyone be asked again.
-        self.update_agent(id, terms.total)
-    }
     /// What a client holds on an agent becomes something else, and the agent with it: a reservation, a volume, the way
     /// back. False if it does not hold that.
     pub fn convert(

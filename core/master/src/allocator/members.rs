@@ -39,9 +39,10 @@ impl Allocator {
         self.frameworks[ix].active = active;
         self.update_framework(id, terms);
     }
-    /// Its roles, suppressions or capabilities changed. What it declined stays declined.
-    pub fn update_framework(&mut self, id: &str, terms: FrameworkTerms) {
-        let Some(ix) = self.framework_of(id) else { return };
+    /// Its roles, suppressions or capabilities changed. What it declined stays declined, but for roles that are not
+    /// suppressed any more; whether there is one.
+    pub fn update_framework(&mut self, id: &str, terms: FrameworkTerms) -> bool {
+        let Some(ix) = self.framework_of(id) else { return false };
         for role in &terms.roles {
             self.client(ix, role);
         }
@@ -64,15 +65,21 @@ impl Allocator {
         }
         *framework.terms = terms;
         let framework = &self.frameworks[ix];
+        let mut any_revived = false;
         for (role, client) in framework.clients.clone().0 {
             self.fits.constrain(client, &role, self.frameworks[ix].terms.constraints.as_ref());
             let terms = &self.frameworks[ix].terms;
             let subscribed = terms.roles.iter().any(|other| **other == *role);
             let suppressed = terms.suppressed.iter().any(|other| **other == *role);
-            let mut woken = false;
+            let (mut woken, mut revived) = (false, false);
             if let Some(seat) = self.tree.clients.get_mut(client.0) {
                 woken = (subscribed && !suppressed) && (!seat.subscribed || seat.suppressed);
+                revived = woken && seat.suppressed;
                 (seat.subscribed, seat.suppressed) = (subscribed, suppressed);
+            }
+            any_revived |= revived;
+            if revived {
+                self.filters.drop_client(&mut self.agents, client);
             }
             self.reseat(client);
             if other || woken {
@@ -80,6 +87,7 @@ impl Allocator {
             }
         }
         self.prune(ix);
+        any_revived
     }
     /// It is gone. What it still holds comes back by `recover`, before or after this.
     pub fn remove_framework(&mut self, id: &str) {

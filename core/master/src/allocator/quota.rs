@@ -247,14 +247,15 @@ impl Quotas {
             {
                 *cap = limit.saturating_sub(ledger.consumed[at]).max(0);
             }
-            let unmet = ledger.map_or(0, |ledger| ledger.unmet[at]);
-            if round == Round::Guarantees && unmet > 0 {
-                *cap = (*cap).min(unmet);
-                wanted |= *cap > 0
-                    && free.iter().any(|item| is_free_for_all(item) && *item.kind.name() == self.names[at]);
-            } else if self.required[at] > 0 {
-                *cap = (*cap).min(self.available[at].saturating_sub(self.required[at]).max(0));
+            if self.required[at] <= 0 {
+                continue;
             }
+            // Beyond what it is guaranteed it may have what no guarantee needs.
+            let spare = self.available[at].saturating_sub(self.required[at]).max(0);
+            let unmet = ledger.filter(|_| round == Round::Guarantees).map_or(0, |ledger| ledger.unmet[at]);
+            *cap = (*cap).min(unmet.saturating_add(spare));
+            let is_here = |item: &Item| is_free_for_all(item) && *item.kind.name() == self.names[at];
+            wanted |= unmet > 0 && *cap > 0 && free.iter().any(is_here);
         }
         if round == Round::Guarantees && !wanted {
             return Cow::Owned(Resources::new());
@@ -264,13 +265,12 @@ impl Quotas {
             (caps[at] < i64::MAX && is_free_for_all(item) && matches!(item.amount, Amount::Scalar(_)))
                 .then_some(at)
         };
-        let firm_only = round == Round::Guarantees;
-        if !firm_only && !free.iter().any(|item| capped(item).is_some()) {
+        if !free.iter().any(|item| capped(item).is_some()) {
             return free;
         }
         let mut cut = Resources::new();
         let mut spent = [0; QUOTA_KINDS_MAX];
-        for item in free.iter().filter(|item| !firm_only || !item.kind.is_revocable()) {
+        for item in free.iter() {
             let (Some(at), Amount::Scalar(milli)) = (capped(item), &item.amount) else {
                 cut.add_item(item.clone());
                 continue;

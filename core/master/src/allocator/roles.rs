@@ -43,6 +43,10 @@ impl<T> Slab<T> {
         }
         value
     }
+    /// How many are in place.
+    pub(super) fn len(&self) -> usize {
+        self.places.len() - self.empty.len()
+    }
     pub(super) fn get(&self, ix: u32) -> Option<&T> {
         self.places.get(ix as usize)?.as_ref()
     }

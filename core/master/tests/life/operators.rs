@@ -291,3 +291,32 @@ fn a_schedule_or_quotas_of_many_are_taken_at_once() {
     assert_eq!(operator(&mut w, OperatorCall::UpdateQuota { force: false, configs }).status, 200);
     assert_eq!(w.master.policy().quotas.len(), 20_000);
 }
+
+#[test]
+fn a_restarted_master_with_quotas_waits_for_its_agents() {
+    let mut w = World::new();
+    let pids: Vec<_> = (5051..5055).map(|port| able_agent(&mut w, port)).collect();
+    let ids: Vec<_> = pids.iter().map(|pid| agent_at(&w, pid)).collect();
+    let limits = [("cpus".to_owned(), Scalar { value: 4.0 })].into();
+    let configs = vec![QuotaConfig { role: "web".into(), limits, ..Default::default() }];
+    assert_eq!(operator(&mut w, OperatorCall::UpdateQuota { force: false, configs }).status, 200);
+    let mut w = World::from(w.records, w.now + Duration::from_secs(1));
+    let client = w.subscribe(full());
+    for (at, (pid, id)) in pids.iter().zip(ids).enumerate() {
+        let mut slave = model::mesos::AgentInfo { id: Some(id), ..info(None) };
+        slave.resources = Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages();
+        let version = Some("1.11.0".to_owned());
+        w.agent_says(
+            pid,
+            model::mesos::internal::ReregisterSlaveMessage { slave, version, ..Default::default() },
+        );
+        // four fifths of four are three
+        let given: f64 = w.offers(&client).iter().map(cpus).sum();
+        assert_eq!(given, if at == 2 { 4.0 } else { 0.0 }, "{at}");
+    }
+}
+
+fn agent_at(w: &World, pid: &model::link::Upid) -> AgentId {
+    let found = w.master.agents().values().find(|a| a.pid == *pid);
+    found.and_then(|a| a.info.id.clone()).expect("it registered")
+}

@@ -146,6 +146,15 @@ pub enum Amount {
 }
 
 impl Amount {
+    /// As `Resources::quantity`.
+    pub fn quantity(&self) -> i64 {
+        let thousands = |count: u64| i64::try_from(count).unwrap_or(i64::MAX).saturating_mul(1000);
+        match self {
+            Self::Scalar(milli) => *milli,
+            Self::Ranges(ranges) => thousands(ranges.count()),
+            Self::Set(items) => thousands(items.0.len() as u64),
+        }
+    }
     /// Whether there is nothing of it.
     pub fn is_empty(&self) -> bool {
         match self {

@@ -41,14 +41,14 @@ fn totals_are_those_of_the_items_whatever_happens_to_a_copy() {
     assert_eq!(all.totals().scalars, Some([5_000, 0, 100_000, 0]));
     assert!(!all.totals().others && copy.totals().others, "a copy keeps what it has");
     all += &parse("disk:7");
-    assert_eq!((all.milli_of(&"disk".into()), all.milli_of(&"cpus".into())), (7_000, 5_000));
+    assert_eq!((all.quantity(&"disk".into()), all.quantity(&"cpus".into())), (7_000, 5_000));
     assert_eq!(Resources::new().totals(), &super::Totals { scalars: Some([0; 4]), ..Default::default() });
     let most = |role: &str| {
         let kind = parse(&format!("cpus({role}):1")).iter().next().unwrap().kind.clone();
         Item::new(kind, Amount::Scalar(i64::MAX))
     };
     let absurd: Resources = [most("x"), most("y")].into_iter().collect();
-    assert_eq!((absurd.totals().scalars, absurd.milli_of(&"cpus".into())), (None, i64::MAX));
+    assert_eq!((absurd.totals().scalars, absurd.quantity(&"cpus".into())), (None, i64::MAX));
 }
 
 #[test]

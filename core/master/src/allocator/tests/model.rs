@@ -53,16 +53,11 @@ enum Event {
     Active(usize, bool),
     AddAgent {
         id: usize,
+        rack: usize,
         total: usize,
     },
     UpdateAgent {
         id: usize,
-        total: usize,
-    },
-    /// What its attributes are, and what it has.
-    UpdateTerms {
-        id: usize,
-        rack: usize,
         total: usize,
     },
     RemoveAgent(usize),
@@ -103,10 +98,11 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(id, roles, suppressed)| Event::UpdateFramework { id, roles, suppressed }),
         1 => framework.clone().prop_map(Event::RemoveFramework),
         2 => (framework.clone(), any::<bool>()).prop_map(|(id, on)| Event::Active(id, on)),
-        3 => (agent.clone(), total.clone()).prop_map(|(id, total)| Event::AddAgent { id, total }),
+        3 => (agent.clone(), total.clone())
+            .prop_map(|(id, total)| Event::AddAgent { id, rack: id % 2, total }),
         1 => (agent.clone(), total.clone()).prop_map(|(id, total)| Event::UpdateAgent { id, total }),
         1 => (agent.clone(), 0..2usize, total)
-            .prop_map(|(id, rack, total)| Event::UpdateTerms { id, rack, total }),
+            .prop_map(|(id, rack, total)| Event::AddAgent { id, rack, total }),
         1 => agent.clone().prop_map(Event::RemoveAgent),
         2 => (agent.clone(), any::<bool>()).prop_map(|(id, on)| Event::AgentActive(id, on)),
         12 => (any::<prop::sample::Index>(), any::<bool>(), refuse)
@@ -224,11 +220,11 @@ impl World {
             Event::Convert { at, how } => self.convert(at, how),
             Event::ConvertFree { agent, role, back } => self.convert_free(&a(agent), ROLES[role], back),
             Event::Hold(at) => self.hold(at),
-            Event::AddAgent { id, total } => {
+            Event::AddAgent { id, rack, total } => {
                 let total = parse(TOTALS[total]);
                 // Sometimes it comes with something that a framework uses already.
                 let used = if id == 3 { vec![("f0", "x", parse("cpus:1;mem:10"))] } else { Vec::new() };
-                let traits = traits(id, id % 2);
+                let traits = traits(id, rack);
                 let terms = AgentTerms {
                     total: total.clone(),
                     hierarchical_roles: true,
@@ -255,21 +251,6 @@ impl World {
                 );
                 if let Some(agent) = self.reference.agents.get_mut(&a(id)) {
                     agent.total = total;
-                }
-            }
-            Event::UpdateTerms { id, rack, total } => {
-                let (total, traits) = (parse(TOTALS[total]), traits(id, rack));
-                let terms = AgentTerms {
-                    total: total.clone(),
-                    hierarchical_roles: true,
-                    traits: traits.clone(),
-                    ..Default::default()
-                };
-                let known = self.real.update_agent_terms(&a(id), terms);
-                assert_eq!(known, self.reference.agents.contains_key(&a(id)));
-                if let Some(agent) = self.reference.agents.get_mut(&a(id)) {
-                    (agent.total, agent.traits) = (total, traits);
-                    self.reference.drop_refusals(|refusal| refusal.agent == a(id));
                 }
             }
             Event::RemoveAgent(id) => {
@@ -339,6 +320,12 @@ impl World {
         } else {
             return;
         }
+        let before = self.reference.frameworks.get(id).map(|f| f.suppressed.clone()).unwrap_or_default();
+        let revived: Vec<_> =
+            before.iter().filter(|role| roles.contains(role) && !known.suppressed.contains(role)).collect();
+        self.reference.drop_refusals(|refusal| {
+            refusal.who.0 == id && revived.iter().any(|role| **role == *refusal.who.1)
+        });
         let active = add || self.reference.frameworks[id].active;
         // A role that it left and holds nothing in is forgotten, and what it declined there with it.
         let held = |role: &str| self.reference.held.iter().any(|held| held.1 == id && held.2 == role);

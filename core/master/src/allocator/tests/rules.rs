@@ -268,3 +268,92 @@ fn other_regions_are_for_those_who_ask_and_zones_for_those_who_want_them() {
     let stage = |id: &str| stages.iter().find(|why| &*why.agent == id).unwrap().stage.name();
     assert_eq!((stage("a"), stage("c")), ("constraints_unmet", "other_region"));
 }
+
+fn join(world: &mut World, id: &str, rack: &str) {
+    let mut terms = agent("cpus:8;mem:1024;ports:[31000-31010]");
+    let mut attribute = mesos::Attribute { name: "rack".into(), ..Default::default() };
+    attribute.set_type(mesos::value::Type::Text);
+    attribute.text = Some(mesos::value::Text { value: rack.into() });
+    terms.traits.attributes = vec![attribute];
+    world.allocator.add_agent(id, terms, &[]);
+}
+
+#[test]
+fn a_guarantee_is_the_least_that_is_given_and_not_the_most() {
+    let mut world = world(Options::default());
+    assert!(world.allocator.set_quota("x", quota(&[("cpus", 1)], &[])));
+    world.allocator.add_agent("a", agent("cpus:8;mem:1024"), &[]);
+    world.allocator.add_framework("f", roles(&["x"]), true);
+    let offers = world.allocate();
+    assert_eq!(offers.len(), 1, "{offers:?}");
+    assert_eq!(offers[0].resources, parse("cpus:8;mem:1024"));
+    // up to its limit, and so far as no other role is guaranteed it
+    let mut world = self::world(Options::default());
+    assert!(world.allocator.set_quota("x", quota(&[("cpus", 1)], &[("cpus", 5)])));
+    assert!(world.allocator.set_quota("y", quota(&[("cpus", 6)], &[])));
+    world.allocator.add_agent("a", agent("cpus:8;mem:1024"), &[]);
+    world.allocator.add_framework("f", roles(&["x"]), true);
+    assert_eq!(cpus(&mut world), given(&[("f", 2)]));
+}
+
+#[test]
+fn the_least_offer_may_name_ports() {
+    let least = vec![vec![("ports".to_owned(), 2000)]];
+    let mut world = world(Options { min_allocatable: least.clone(), ..Options::default() });
+    world.allocator.add_framework("f", roles(&["x"]), true);
+    join(&mut world, "a", "1");
+    assert_eq!(world.allocate().len(), 1);
+    let mut world = self::world(Options::default());
+    let terms = FrameworkTerms { min_allocatable: [("x".to_owned(), least)].into(), ..roles(&["x"]) };
+    world.allocator.add_framework("f", terms, true);
+    join(&mut world, "a", "1");
+    assert_eq!(world.allocate().len(), 1);
+}
+
+#[test]
+fn what_was_declined_stays_so_when_an_agent_returns_unless_its_attributes_changed() {
+    let mut world = world(Options::default());
+    world.allocator.add_framework("f", roles(&["x"]), true);
+    join(&mut world, "a", "1");
+    let offer = world.allocate().remove(0);
+    let decline = |world: &mut World, offer: &super::super::Offerable| {
+        let hour = Some(Duration::from_secs(3600));
+        assert!(world.allocator.recover("f", "a", "x", &offer.resources, hour, world.now));
+    };
+    decline(&mut world, &offer);
+    join(&mut world, "a", "1");
+    assert!(world.allocate().is_empty());
+    join(&mut world, "a", "2");
+    let again = world.allocate().remove(0);
+    decline(&mut world, &again);
+    // so it does when the role is suppressed, until that ends
+    let quiet = FrameworkTerms { suppressed: vec!["x".into()], ..roles(&["x"]) };
+    assert!(!world.allocator.update_framework("f", quiet));
+    assert!(world.allocate().is_empty());
+    assert!(world.allocator.update_framework("f", roles(&["x"])));
+    assert_eq!(world.allocate().len(), 1);
+}
+
+#[test]
+fn nothing_is_given_out_before_the_awaited_agents_are_back() {
+    for by_time in [false, true] {
+        let mut world = world(Options::default());
+        let until = world.now + Duration::from_secs(600);
+        world.allocator.await_agents(2, until);
+        world.allocator.add_framework("f", roles(&["x"]), true);
+        join(&mut world, "a", "1");
+        assert!(world.allocate().is_empty() && !world.allocator.is_dirty());
+        assert_eq!(world.allocator.next_deadline(), Some(until));
+        if by_time {
+            world.now = until;
+            assert_eq!(world.allocate().len(), 1);
+        } else {
+            join(&mut world, "b", "1");
+            assert!(world.allocator.is_dirty());
+            assert_eq!(world.allocate().len(), 2);
+            world.allocator.remove_agent("b");
+            join(&mut world, "c", "1");
+            assert_eq!(world.allocate().len(), 1, "it does not begin to wait again");
+        }
+    }
+}

@@ -94,12 +94,12 @@ impl Reference {
         }
         let unmet = self.unmet(top(role), name);
         let required: i64 = self.quotas.keys().map(|role| self.unmet(role, name)).sum();
-        if round == Round::Guarantees && unmet > 0 {
-            at_most(unmet);
-        } else if required > 0 {
+        if required > 0 {
+            // Whoever is guaranteed something gets it, and beyond it what no guarantee needs.
             let ids = self.agents.iter().filter(|(_, agent)| agent.active).map(|(id, _)| id);
             let available: i64 = ids.map(|id| self.free(id).filter(counts).milli(name)).sum();
-            at_most((available - required).max(0));
+            let own = if round == Round::Guarantees { unmet } else { 0 };
+            at_most(own + (available - required).max(0));
         }
         cap
     }
@@ -109,9 +109,6 @@ impl Reference {
         let mut wanted = false;
         for item in free {
             let name = item.kind.name().as_str();
-            if round == Round::Guarantees && item.kind.is_revocable() {
-                continue;
-            }
             let cap = self.cap(role, name, round).filter(|_| counts(item));
             let (Some(cap), Amount::Scalar(milli)) = (cap, &item.amount) else {
                 cut.add_item(item.clone());
@@ -151,7 +148,9 @@ impl Reference {
         }
         let enough = match f.least.get(role) {
             Some(least) => {
-                let holds = |one: &Amounts| one.iter().all(|(name, milli)| free.milli(name) >= *milli);
+                let holds = |one: &Amounts| {
+                    one.iter().all(|(name, milli)| free.quantity(&name.as_str().into()) >= *milli)
+                };
                 least.is_empty() || least.iter().any(holds)
             }
             None => free.scalar("cpus") >= 0.01 || free.scalar("mem") >= 32.0,
