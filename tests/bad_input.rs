@@ -306,14 +306,11 @@ fn who_never_reads_its_events_is_cut_and_said_so() {
         .map(|n| json!({ "task_id": { "value": format!("nobody-{n}-{}", "x".repeat(500)) } }))
         .collect();
     let call = json!({ "type": "RECONCILE", "reconcile": { "tasks": tasks } });
-    for n in 0.. {
-        assert!(n < 100, "the scheduler is never cut");
-        let (status, said) = scheduler.call(call.clone());
-        if cuts() == 2 {
-            break;
-        }
-        assert_eq!(status, 202, "{said}");
+    // a framework is given time for a burst; what it may leave unread at last is shown beside the code (`shell/node/src/hub.rs`)
+    for _ in 0..5 {
+        assert_eq!(scheduler.call(call.clone()).0, 202);
     }
+    assert_eq!(cuts(), 1, "{}", dev.said());
     let grown = dev.resident_kib().saturating_sub(before);
     assert!(grown < 96 * 1024, "{grown} KiB wait for a scheduler that does not read");
     assert!(dev.said().contains("STREAM_EVENTS_MAX"), "{}", dev.said());
