@@ -77,7 +77,7 @@ impl Agent {
         if self.info.id.is_some() {
             let message = internal::ReregisterSlaveMessage {
                 slave,
-                tasks: self.tasks.values().filter(|t| t.is_known()).map(crate::view::as_message).collect(),
+                tasks: self.listed().map(crate::view::as_message).collect(),
                 executor_infos: self.executors.values().map(|e| e.info.clone()).collect(),
                 frameworks: self.frameworks.values().map(|f| f.info.clone()).collect(),
                 version: Some(VERSION.to_owned()),
@@ -101,6 +101,13 @@ impl Agent {
         let jitter = backoff.mul_f64(now.rng.unit() * 0.5);
         self.registration.attempt_at = Some(now.time + backoff + jitter);
         self.registration.backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+
+    /// The tasks that a list for the master holds. What is left of a task but its last update, of a framework that is not
+    /// here any more, is in none: a master drops a registration with tasks of frameworks that it does not name
+    /// (apache/mesos@c1b42f79:src/master/validation.cpp), and hears of it by the update.
+    fn listed(&self) -> impl Iterator<Item = &crate::Task> {
+        self.tasks.values().filter(|t| t.is_known() && self.frameworks.contains_key(&t.framework))
     }
 
     pub(crate) fn registration_due(&mut self, now: &mut Now<'_>, out: &mut Effects<Effect>) {
