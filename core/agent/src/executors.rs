@@ -38,6 +38,7 @@ impl Agent {
         let tasks = message.task_group.tasks;
         let framework = message.framework;
         if let Some((reason, why)) = self.unwelcome(&message.resource_version_uuids) {
+            self.restate(now.time, out);
             let id = message.executor.executor_id;
             self.drop_tasks(now, &framework, Some(id), &tasks, reason, why);
             return;

@@ -68,6 +68,7 @@ impl Agent {
             return;
         }
         if let Some((reason, why)) = self.unwelcome(&message.resource_version_uuids) {
+            self.restate(now.time, out);
             let executor = info.executor.as_ref().map_or(&info.task_id.value, |e| &e.executor_id.value);
             let executor = Some(ExecutorId { value: executor.clone() });
             self.drop_tasks(now, &message.framework, executor, &[info], reason, why);

@@ -127,6 +127,9 @@ impl Agent {
                 true => "Operation assumes outdated resource state",
                 false => "The agent has not the resources that the operation takes",
             };
+            if outdated {
+                self.restate(now.time, out);
+            }
             self.finish(now, &mut operation, OperationState::OperationDropped, Some(why));
             self.operations.insert(uuid, Pending::new(operation));
             return;

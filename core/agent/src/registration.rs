@@ -12,6 +12,8 @@ use model::{
 use std::net::SocketAddr;
 
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Between two words about the state of the resources that nobody asked for.
+const RESTATED_AGAIN: Duration = Duration::from_secs(1);
 const PING_TIMEOUT_DEFAULT: Duration = Duration::from_secs(75);
 
 /// Where registration stands.
@@ -28,6 +30,8 @@ pub(crate) struct Registration {
     pub trying: bool,
     pub ping_timeout: Option<Duration>,
     pub leaving: bool,
+    /// When the master was last told which state the resources are in, since it had named another.
+    pub restated: Option<Time>,
     /// Why the master told it to shut down, if it did.
     pub told: Option<String>,
 }
@@ -210,6 +214,15 @@ impl Agent {
         self.report_resources(out);
         self.resend_all(now.time, out);
         self.resend_operations(now.time, out);
+    }
+
+    /// The master names another state of the resources than this one: at most once in a while it hears which one it is.
+    pub(crate) fn restate(&mut self, now: Time, out: &mut Effects<Effect>) {
+        let due = self.registration.restated.is_none_or(|at| now >= at + RESTATED_AGAIN);
+        if due && self.registration.registered {
+            self.registration.restated = Some(now);
+            self.report_resources(out);
+        }
     }
 
     fn report_resources(&self, out: &mut Effects<Effect>) {

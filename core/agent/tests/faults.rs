@@ -123,6 +123,12 @@ fn an_order_from_before_the_last_registration_is_refused() {
     };
     w.hear(order(&w, "late", &old));
     assert!(w.launches.is_empty(), "the master that sent it does not count it any more");
+    let told: Vec<_> =
+        w.sent.iter().filter(|m| matches!(m, Message::UpdateSlaveMessage(_))).cloned().collect();
+    assert!(
+        matches!(&told[..], [Message::UpdateSlaveMessage(m)] if m.resource_version_uuid.as_ref() == Some(&new)),
+        "the master hears which state is meant: {told:?}"
+    );
     assert_eq!(heard(&mut w), [TaskState::TaskLost]);
     w.hear(order(&w, "good", &new));
     assert_eq!(w.launches.len(), 1);

@@ -157,13 +157,10 @@ impl Master {
             _ => return,
         };
         let mut state = self.agents.get(id).map(|a| a.state.clone()).unwrap_or_default();
-        if state.is_past(m.resource_version_uuid.as_ref()) {
-            // It has come back since it said this.
-            self.counters.messages_dropped += 1;
-            return;
+        let again = state.knows(m.resource_version_uuid.as_ref());
+        if !again {
+            state.enter(m.resource_version_uuid);
         }
-        let again = m.resource_version_uuid.is_some() && m.resource_version_uuid == state.now;
-        state.enter(m.resource_version_uuid);
         let (info, frameworks) = (m.slave, m.frameworks);
         if let Some(why) = self.unwanted(&info, &pid) {
             self.turn_away(pid, why.to_owned(), out);
@@ -276,10 +273,6 @@ impl Master {
     ) {
         let id = m.slave_id.value;
         let Some(agent) = self.agents.get_mut(&id) else { return };
-        if agent.state.is_past(m.resource_version_uuid.as_ref()) {
-            self.counters.messages_dropped += 1;
-            return;
-        }
         agent.state.enter(m.resource_version_uuid);
         // An agent that does not say whether it means to has always meant to.
         if m.update_oversubscribed_resources.unwrap_or(true)

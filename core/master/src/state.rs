@@ -201,20 +201,21 @@ const FORMER_STATES_MAX: usize = 8;
 pub struct ResourceState {
     /// As it did last.
     pub now: Option<mesos::Uuid>,
-    /// As it did before: what names one of these is late.
+    /// As it did before.
     former: VecDeque<mesos::Uuid>,
 }
 
 impl ResourceState {
-    /// Whether it has named another state since.
-    pub(crate) fn is_past(&self, named: Option<&mesos::Uuid>) -> bool {
-        named.is_some_and(|state| self.former.contains(state))
+    /// Whether it has named it before, so that what else it says may be late.
+    pub(crate) fn knows(&self, named: Option<&mesos::Uuid>) -> bool {
+        named.is_some() && (self.now.as_ref() == named || named.is_some_and(|n| self.former.contains(n)))
     }
     /// It names this one now.
     pub(crate) fn enter(&mut self, named: Option<mesos::Uuid>) {
         if self.now == named || named.is_none() {
             return;
         }
+        self.former.retain(|former| Some(former) != named.as_ref());
         if self.former.len() == FORMER_STATES_MAX {
             self.former.pop_front();
         }
