@@ -198,6 +198,11 @@ impl World {
         if self.net.is_blocked(who, Who::Master) {
             return self.after(Duration::from_secs(10), Event::Answered(who, session, request, None));
         }
+        // Whoever opened it has died since, and its connections with it.
+        let opener = self.channels.get(&who).and_then(|c| c.asked).filter(|(asked, _)| *asked == request);
+        if opener.is_some_and(|(_, life)| life != self.life(Who::Master)) {
+            return self.answered(who, session, request, None);
+        }
         let Some(channel) = self.channels.get_mut(&who).filter(|c| current(c)) else {
             return self.tell_master_closed(who, stream);
         };

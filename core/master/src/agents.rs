@@ -273,7 +273,14 @@ impl Master {
     ) {
         let id = m.slave_id.value;
         let Some(agent) = self.agents.get_mut(&id) else { return };
+        let named = m.resource_version_uuid.as_ref();
+        // Words of its earlier life may have come late and been answered: this one has not said what it has.
+        let is_another = named.is_some() && agent.state.now.is_some() && !agent.state.knows(named);
         agent.state.enter(m.resource_version_uuid);
+        if is_another && let Some(agent) = self.agents.get(&id) {
+            self.tell(agent, internal::PingSlaveMessage { connected: false }, out);
+        }
+        let Some(agent) = self.agents.get_mut(&id) else { return };
         // An agent that does not say whether it means to has always meant to.
         if m.update_oversubscribed_resources.unwrap_or(true)
             && let Ok(more) = Resources::from_messages(&m.oversubscribed_resources)

@@ -90,6 +90,11 @@ impl Master {
             return Err(format!("{fault}; on agent {agent}"));
         }
         let conversion = valid::conversion(operation);
+        // A task that its agent never heard of may still count as using what the agent said is reserved.
+        let missing = on.used.difference(&agent.total);
+        if missing.difference(&conversion.converted) != missing {
+            return Err(format!("{} is used by tasks; on agent {agent}", conversion.converted));
+        }
         // What is offered is allocated to the offer's role, and to no other that the framework has.
         let own = valid::allocated_to(operation).unwrap_or(&accepted.role);
         if own == &*accepted.role && accepted.left.contains(&conversion.consumed) {

@@ -359,6 +359,8 @@ impl Machine for Orchestrator {
         }
         self.due(&mut now, out);
         self.give_up(&mut now);
+        // Before anything is ended for a definition that the next in line replaces.
+        while self.let_in(&mut now) {}
         self.settle(now.time);
         while self.let_in(&mut now) {
             self.settle(now.time);

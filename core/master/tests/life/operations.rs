@@ -49,7 +49,7 @@ pub(crate) fn reserve(resources: Vec<Resource>) -> Operation {
     operation
 }
 
-fn unreserve(resources: Vec<Resource>) -> Operation {
+pub(crate) fn unreserve(resources: Vec<Resource>) -> Operation {
     let mut operation =
         Operation { unreserve: Some(operation::Unreserve { resources }), ..Default::default() };
     operation.set_type(operation::Type::Unreserve);

@@ -154,3 +154,44 @@ fn what_an_agent_said_in_an_earlier_state_takes_nothing_back() {
     accept(&mut w, &client, &offer, vec![reserve(vec![one()])]);
     assert_eq!(applied(&mut w)[0].resource_version_uuid.uuid.value, [9; 16]);
 }
+
+#[test]
+fn an_agent_whose_earlier_life_was_answered_is_asked_to_register() {
+    let mut w = World::new();
+    let pid = able_agent(&mut w, 5051);
+    let agent = w.master.agents().values().next().unwrap().info.id.clone().unwrap();
+    back(&mut w, &pid, &agent, 8, Vec::new());
+    let said = |w: &mut World, version: u8| {
+        w.sent.clear();
+        let update = internal::UpdateSlaveMessage {
+            slave_id: agent.clone(),
+            resource_version_uuid: Some(Uuid { value: vec![version; 16] }),
+            update_oversubscribed_resources: Some(false),
+            ..Default::default()
+        };
+        w.agent_says(&pid, update);
+        w.sent.iter().any(|e| matches!(&e.message, Message::PingSlaveMessage(ping) if !ping.connected))
+    };
+    assert!(!said(&mut w, 8));
+    assert!(said(&mut w, 9), "nothing was heard of what it has in this life");
+    back(&mut w, &pid, &agent, 10, Vec::new());
+    assert!(!said(&mut w, 10));
+}
+
+#[test]
+fn what_a_task_still_counts_as_using_is_not_made_of_a_reservation() {
+    let mut w = World::new();
+    let pid = able_agent(&mut w, 5051);
+    let client = w.subscribe(full());
+    let offer = w.offers(&client).remove(0);
+    w.launch(&client, &offer, "t", 3.5);
+    let rest = w.offers(&client).remove(0);
+    // It never heard of the task, and nor of the end of a reservation of the cpus that the task was given.
+    back(&mut w, &pid, &offer.agent_id, 9, vec![scalar("cpus", 1.0, &["web"])]);
+    let again = w.offers(&client).pop().expect("an offer");
+    assert_ne!(again.id, rest.id);
+    accept(&mut w, &client, &again, vec![named("u", unreserve(vec![scalar("cpus", 1.0, &["web"])]))]);
+    let told = feedback(&mut w, &client).pop().expect("an answer");
+    assert_eq!(told.state(), OperationState::OperationError, "{told:?}");
+    assert!(told.message().contains("is used by tasks"), "{told:?}");
+}
