@@ -257,6 +257,9 @@ impl Master {
         }
         self.send_ping(id, at, out);
         self.refresh_frameworks_on(id, out);
+        if !fresh {
+            self.tell_checkpointed(id, out);
+        }
         self.kill_again(id, out);
         self.tell_draining(id, out);
         if new {
@@ -276,9 +279,12 @@ impl Master {
         let named = m.resource_version_uuid.as_ref();
         // Words of its earlier life may have come late and been answered: this one has not said what it has.
         let is_another = named.is_some() && agent.state.now.is_some() && !agent.state.knows(named);
-        agent.state.enter(m.resource_version_uuid);
-        if is_another && let Some(agent) = self.agents.get(&id) {
-            self.tell(agent, internal::PingSlaveMessage { connected: false }, out);
+        if is_another {
+            if let Some(agent) = self.agents.get(&id) {
+                self.tell(agent, internal::PingSlaveMessage { connected: false }, out);
+            }
+        } else {
+            agent.state.enter(m.resource_version_uuid);
         }
         let Some(agent) = self.agents.get_mut(&id) else { return };
         // An agent that does not say whether it means to has always meant to.

@@ -154,12 +154,7 @@ impl Master {
             framework.count(metric(info.r#type()));
         }
         if !agent.can(AgentCap::ResourceProvider) {
-            let mut resources = agent.total.to_checkpoint().to_messages();
-            if !agent.can(AgentCap::ReservationRefinement) {
-                downgrade(&mut resources);
-            }
-            let Some(agent) = self.agents.get(agent_id) else { return };
-            self.tell(agent, internal::CheckpointResourcesMessage { resources }, out);
+            self.tell_checkpointed(agent_id, out);
             return;
         }
         let uuid = mesos::Uuid { value: rng.uuid().as_bytes().to_vec() };
@@ -190,6 +185,19 @@ impl Master {
             },
         };
         self.tell(agent, message, out);
+    }
+
+    /// Agents that know no operations are told what they have, whenever it changes and whenever they come back: words
+    /// about a change may have been lost.
+    pub(crate) fn tell_checkpointed(&self, agent_id: &str, out: &mut Effects<Effect>) {
+        let Some(agent) = self.agents.get(agent_id).filter(|a| !a.can(AgentCap::ResourceProvider)) else {
+            return;
+        };
+        let mut resources = agent.total.to_checkpoint().to_messages();
+        if !agent.can(AgentCap::ReservationRefinement) {
+            downgrade(&mut resources);
+        }
+        self.tell(agent, internal::CheckpointResourcesMessage { resources }, out);
     }
 
     pub(crate) fn add_operation(&mut self, agent_id: &str, operation: mesos::Operation) {

@@ -112,6 +112,8 @@ fn reload() {
 
 /// Loggers with a level of their own, at most.
 const LOGGERS_MAX: usize = 100;
+/// Levels for a time of one logger at once; beyond it the oldest ends.
+const TIMED_MAX: usize = 100;
 /// What all others inherit.
 const ROOT: &str = "ROOT";
 /// Loggers that are there: the parts of this program that say something.
@@ -123,37 +125,60 @@ fn named() -> std::sync::MutexGuard<'static, Named> {
     NAMED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Levels of single loggers, each with the number of the change that set it.
+/// A logger's levels: the one for good, and those for a time by the number of their change.
+#[derive(Debug, Default)]
+struct Levels {
+    lasting: Option<&'static str>,
+    timed: BTreeMap<u64, &'static str>,
+}
+
+impl Levels {
+    /// The one of the latest change that is not over.
+    fn now(&self) -> Option<&'static str> {
+        self.timed.values().next_back().copied().or(self.lasting)
+    }
+}
+
+/// Levels of single loggers.
 #[derive(Debug, Default)]
 struct Named {
-    levels: BTreeMap<String, (&'static str, u64)>,
+    levels: BTreeMap<String, Levels>,
     changes: u64,
 }
 
 impl Named {
-    /// The level before, and the number of the change; none = there are too many.
-    fn set(&mut self, logger: &str, level: &'static str) -> Option<(Option<&'static str>, u64)> {
+    /// The number of the change; none = there are too many. One for good ends those for a time.
+    fn set(&mut self, logger: &str, level: &'static str, timed: bool) -> Option<u64> {
         if self.levels.len() >= LOGGERS_MAX && !self.levels.contains_key(logger) {
             return None;
         }
         self.changes += 1;
-        let before = self.levels.insert(logger.to_owned(), (level, self.changes));
-        Some((before.map(|(level, _)| level), self.changes))
+        let own = self.levels.entry(logger.to_owned()).or_default();
+        if timed {
+            if own.timed.len() >= TIMED_MAX {
+                own.timed.pop_first();
+            }
+            own.timed.insert(self.changes, level);
+        } else {
+            *own = Levels { lasting: Some(level), timed: BTreeMap::new() };
+        }
+        Some(self.changes)
     }
-    /// Puts back what was before a change, unless there was a later one.
-    fn end(&mut self, logger: &str, change: u64, before: Option<&'static str>) -> bool {
-        if self.levels.get(logger).is_none_or(|(_, latest)| *latest != change) {
-            return false;
+    /// The time of a change is over.
+    fn end(&mut self, logger: &str, change: u64) {
+        let Some(own) = self.levels.get_mut(logger) else { return };
+        own.timed.remove(&change);
+        if own.now().is_none() {
+            self.levels.remove(logger);
         }
-        match before {
-            Some(level) => drop(self.levels.insert(logger.to_owned(), (level, change))),
-            None => drop(self.levels.remove(logger)),
-        }
-        true
+    }
+    /// The level of a logger, if it has one of its own.
+    fn own(&self, logger: &str) -> Option<&'static str> {
+        self.levels.get(logger).and_then(Levels::now)
     }
     fn root<'a>(&self, level: u32, start: &'a str) -> &'a str {
         match level {
-            0 => self.levels.get(ROOT).map_or(start, |(level, _)| level),
+            0 => self.own(ROOT).unwrap_or(start),
             1 => "debug",
             _ => "trace",
         }
@@ -161,14 +186,17 @@ impl Named {
     /// As directives of the filter.
     fn text(&self, level: u32, start: &str) -> String {
         let others = self.levels.iter().filter(|(name, _)| *name != ROOT);
-        let others = others.map(|(name, (level, _))| format!(",{}={level}", name.replace('.', "::")));
+        let others = others.filter_map(|(name, own)| Some((name, own.now()?)));
+        let others = others.map(|(name, level)| format!(",{}={level}", name.replace('.', "::")));
         self.root(level, start).to_owned() + &others.collect::<String>()
     }
     fn all(&self, level: u32, start: &str) -> BTreeMap<String, String> {
         let root = self.root(level, start).to_uppercase();
         let mut all: BTreeMap<String, String> =
             PARTS.iter().map(|part| ((*part).to_owned(), format!("{root} (inherited)"))).collect();
-        all.extend(self.levels.iter().map(|(name, (level, _))| (name.clone(), level.to_uppercase())));
+        let own =
+            self.levels.iter().filter_map(|(name, own)| Some((name.clone(), own.now()?.to_uppercase())));
+        all.extend(own);
         all.insert(ROOT.to_owned(), root);
         all
     }
@@ -176,15 +204,16 @@ impl Named {
 
 /// Gives a logger a level, for a time or for good; false = too many have one.
 pub fn change(change: &LoggerChange) -> bool {
-    let Some((before, number)) = named().set(&change.logger, change.level) else { return false };
+    let Some(number) = named().set(&change.logger, change.level, change.seconds.is_some()) else {
+        return false;
+    };
     reload();
     if let Some(seconds) = change.seconds {
         let logger = change.logger.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
-            if named().end(&logger, number, before) {
-                reload();
-            }
+            named().end(&logger, number);
+            reload();
         });
     }
     true
@@ -205,19 +234,30 @@ mod tests {
         let mut named = Named::default();
         assert_eq!(named.text(0, "info"), "info");
         assert_eq!(named.all(0, "info")["web"], "INFO (inherited)");
-        let (before, first) = named.set("web", "debug").unwrap();
-        assert_eq!(before, None);
+        let first = named.set("web", "debug", true).unwrap();
         assert_eq!(
             (named.text(0, "info"), named.text(2, "info")),
             ("info,web=debug".into(), "trace,web=debug".into())
         );
-        let (before, second) = named.set("web", "trace").unwrap();
-        assert_eq!(before, Some("debug"));
-        assert!(!named.end("web", first, None), "there was a later change");
-        assert!(named.end("web", second, before));
+        // the later one holds until it is over, and the earlier until then if it still may
+        let second = named.set("web", "trace", true).unwrap();
+        named.end("web", second);
+        assert_eq!(named.own("web"), Some("debug"));
+        named.end("web", first);
+        assert_eq!(named.text(0, "info"), "info");
+        let first = named.set("web", "debug", true).unwrap();
+        let second = named.set("web", "trace", true).unwrap();
+        named.end("web", first);
+        assert_eq!(named.own("web"), Some("trace"));
+        named.end("web", second);
+        assert_eq!(named.own("web"), None);
+        // one for good ends those for a time, and what ends after it changes nothing
+        let timed = named.set("web", "trace", true).unwrap();
+        named.set("web", "debug", false).unwrap();
+        named.end("web", timed);
         assert_eq!(named.all(0, "info")["web"], "DEBUG");
-        named.set(ROOT, "error").unwrap();
-        named.set("a.b", "warn").unwrap();
+        named.set(ROOT, "error", false).unwrap();
+        named.set("a.b", "warn", false).unwrap();
         assert_eq!(named.text(0, "info"), "error,a::b=warn,web=debug");
         assert_eq!(
             (&*named.all(0, "info")[ROOT], &*named.all(0, "info")["node"]),
@@ -225,10 +265,10 @@ mod tests {
         );
         assert!(EnvFilter::try_new(named.text(0, "info")).is_ok());
         for i in 0..LOGGERS_MAX {
-            named.set(&format!("l{i}"), "info");
+            named.set(&format!("l{i}"), "info", false);
         }
         assert_eq!(named.levels.len(), LOGGERS_MAX);
-        assert!(named.set("one-more", "info").is_none() && named.set("web", "info").is_some());
+        assert!(named.set("one-more", "info", false).is_none() && named.set("web", "info", false).is_some());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use super::{Allocator, Quota, filters::AgentIx, quota, sorter::ClientIx};
 use model::resources::Resources;
+use std::collections::BTreeMap;
 
 impl Allocator {
     /// Sets what a top-level role is guaranteed and what it may have at most; an empty quota ends it. False for a role
@@ -12,15 +13,10 @@ impl Allocator {
         self.set_quotas([(role, quota)])
     }
 
-    /// The same for several; what is wrong is left out, and the answer is false.
+    /// The same for several at once, all or none; of two for one role the last.
     pub fn set_quotas<'a>(&mut self, quotas: impl IntoIterator<Item = (&'a str, Quota)>) -> bool {
-        let mut set = 0;
-        let mut all = 0;
-        for (role, quota) in quotas {
-            all += 1;
-            set += usize::from(!role.contains('/') && self.quotas.set(role, quota));
-        }
-        if set == 0 {
+        let quotas: BTreeMap<&str, Quota> = quotas.into_iter().collect();
+        if quotas.keys().any(|role| role.contains('/')) || !self.quotas.set(quotas) {
             return false;
         }
         self.count_quotas();
@@ -29,7 +25,7 @@ impl Allocator {
         for ix in self.agents.indexes() {
             self.free_changed(ix);
         }
-        set == all
+        true
     }
     /// Counts everything that quotas depend on anew.
     fn count_quotas(&mut self) {

@@ -60,9 +60,7 @@ impl Allocator {
             return;
         }
         let mut anew = quota::Quotas::default();
-        for (role, quota) in self.quotas.roles() {
-            assert!(anew.set(role, quota.clone()));
-        }
+        assert!(anew.set(self.quotas.roles().map(|(role, quota)| (role, quota.clone())).collect()));
         // Kinds are numbered in the order in which they are named.
         anew.clear();
         for (_, agent) in self.agents.iter() {

@@ -104,24 +104,21 @@ impl Quotas {
     pub(super) fn roles(&self) -> impl Iterator<Item = (&str, &Quota)> {
         self.roles.iter().map(|(role, ledger)| (role.as_str(), &ledger.quota))
     }
-    /// Sets a role's quota; an empty one ends it. False if it names too many kinds. Sums are to be counted anew.
-    pub(super) fn set(&mut self, role: &str, quota: Quota) -> bool {
-        let mut names = self.names.clone();
-        name_all(&mut names, &quota);
-        if names.len() > QUOTA_KINDS_MAX {
-            // Some may be of quotas that ended.
-            names.clear();
-            let others = self.roles.iter().filter(|(other, _)| *other != role);
-            others.for_each(|(_, ledger)| name_all(&mut names, &ledger.quota));
-            name_all(&mut names, &quota);
-        }
+    /// Sets the quotas of roles; an empty one ends a role's. False, and nothing is set, if all quotas together would name
+    /// too many kinds. Sums are to be counted anew.
+    pub(super) fn set(&mut self, changed: BTreeMap<&str, Quota>) -> bool {
+        let mut names = Vec::new();
+        let stay = self.roles.iter().filter(|(role, _)| !changed.contains_key(role.as_str()));
+        stay.for_each(|(_, ledger)| name_all(&mut names, &ledger.quota));
+        changed.values().for_each(|quota| name_all(&mut names, quota));
         if names.len() > QUOTA_KINDS_MAX {
             return false;
         }
-        self.names = names;
-        if quota == Quota::default() {
-            self.roles.remove(role);
-        } else {
+        for (role, quota) in changed {
+            if quota == Quota::default() {
+                self.roles.remove(role);
+                continue;
+            }
             let empty = [0; QUOTA_KINDS_MAX];
             let limits = [None; QUOTA_KINDS_MAX];
             let ledger = Ledger { quota, guarantees: empty, limits, consumed: empty, unmet: empty };

@@ -1,10 +1,7 @@
 //! Amounts of resources as quotas and roles count them. Never what they are allowed to be (`quota`).
 
 use model::{
-    mesos::{
-        Resource,
-        value::{self, Scalar},
-    },
+    mesos::{Resource, value::Scalar},
     resources::{Resources, to_float},
 };
 use std::{
@@ -21,27 +18,23 @@ impl Quantities {
     pub fn of(map: &HashMap<String, Scalar>) -> Self {
         Self(map.iter().map(|(name, s)| (name.clone(), (s.value * 1000.0).round() as i64)).collect())
     }
-    /// Adds what these resources amount to.
+    /// Adds what these resources amount to, as far as they are resources.
     pub fn add_messages(&mut self, resources: &[Resource]) {
         for resource in resources {
-            let amount = match (&resource.scalar, &resource.ranges, &resource.set) {
-                (Some(scalar), _, _) => (scalar.value * 1000.0).round() as i64,
-                (_, Some(ranges), _) => {
-                    let length = |r: &value::Range| r.end.saturating_sub(r.begin).saturating_add(1);
-                    ranges.range.iter().map(length).fold(0u64, u64::saturating_add) as i64 * 1000
-                }
-                (_, _, Some(set)) => set.item.len() as i64 * 1000,
-                _ => 0,
-            };
-            if amount != 0 {
-                let sum = self.0.entry(resource.name.clone()).or_default();
-                *sum = sum.saturating_add(amount);
+            if let Ok(one) = Resources::from_messages(std::slice::from_ref(resource)) {
+                self.add(&one);
             }
         }
     }
     /// Adds what these resources amount to.
     pub fn add(&mut self, resources: &Resources) {
-        self.add_messages(&resources.to_messages());
+        for item in resources {
+            let amount = item.amount.quantity();
+            if amount != 0 {
+                let sum = self.0.entry(item.kind.name().as_str().to_owned()).or_default();
+                *sum = sum.saturating_add(amount);
+            }
+        }
     }
     /// Adds amounts.
     pub fn add_all(&mut self, other: &Self) {
@@ -78,5 +71,20 @@ impl fmt::Display for Quantities {
             write!(f, "{}{name}:{}", if at > 0 { "; " } else { "" }, to_float(*milli))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_range_has_an_amount() {
+        let all = Resources::parse("cpus:1.5;ports:[0-18446744073709551614]", "*").unwrap();
+        let mut sum = Quantities::default();
+        for _ in 0..3 {
+            sum.add_messages(&all.to_messages());
+        }
+        assert_eq!((sum.0["cpus"], sum.0["ports"]), (4500, i64::MAX));
     }
 }

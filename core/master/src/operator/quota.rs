@@ -37,16 +37,18 @@ impl Master {
         sum
     }
 
-    /// Quotas that stay as they are.
-    fn standing_beside<'a>(&'a self, changed: &[QuotaConfig]) -> impl Iterator<Item = &'a QuotaConfig> {
-        let roles: BTreeSet<String> = changed.iter().map(|c| c.role.clone()).collect();
-        self.policy.quotas.values().filter(move |q| !roles.contains(&q.role))
+    /// All quotas with these instead of those that stand; of two for one role the last.
+    fn quotas_with<'a>(&'a self, changed: &'a [QuotaConfig]) -> impl Iterator<Item = &'a QuotaConfig> {
+        let mut all: BTreeMap<&str, &QuotaConfig> =
+            self.policy.quotas.iter().map(|(role, config)| (role.as_str(), config)).collect();
+        all.extend(changed.iter().map(|config| (config.role.as_str(), config)));
+        all.into_values()
     }
 
     /// What all top-level roles are guaranteed, with these quotas instead of those that stand.
     fn guaranteed(&self, changed: &[QuotaConfig]) -> Quantities {
         let mut sum = Quantities::default();
-        for config in self.standing_beside(changed).chain(changed) {
+        for config in self.quotas_with(changed) {
             sum.add_all(&Quantities::of(&config.guarantees));
         }
         sum
@@ -162,12 +164,12 @@ impl Master {
         if let Some(why) = self.too_many_kinds(&configs) {
             return Err(invalid(why));
         }
-        let mut found = match force {
+        let found = match force {
             true => BTreeMap::new(),
             false => breakdowns(self, &configs.iter().map(|c| c.role.clone()).collect()),
         };
         for config in configs.iter().filter(|_| !force) {
-            let used = found.remove(&config.role).unwrap_or_default().consumed;
+            let used = found.get(&config.role).map(|found| found.consumed.clone()).unwrap_or_default();
             let limits = Quantities::of(&config.limits);
             if !limits.limits(&used) {
                 return Err(invalid(format!(
@@ -200,7 +202,7 @@ impl Master {
 
     /// The allocator counts so many kinds.
     fn too_many_kinds(&self, changed: &[QuotaConfig]) -> Option<String> {
-        let all = self.standing_beside(changed).chain(changed);
+        let all = self.quotas_with(changed);
         let kinds: BTreeSet<&String> = all.flat_map(|q| q.guarantees.keys().chain(q.limits.keys())).collect();
         (kinds.len() > QUOTA_KINDS_MAX).then(|| {
             format!(

@@ -320,3 +320,42 @@ fn agent_at(w: &World, pid: &model::link::Upid) -> AgentId {
     let found = w.master.agents().values().find(|a| a.pid == *pid);
     found.and_then(|a| a.info.id.clone()).expect("it registered")
 }
+
+#[test]
+fn several_quotas_of_one_call_hold_as_they_are_in_the_end() {
+    let mut w = World::new();
+    able_agent(&mut w, 5051);
+    let limits = |names: &[&str], value: f64| {
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), Scalar { value }))
+            .collect::<std::collections::HashMap<_, _>>()
+    };
+    let quota = |role: &str, limits| QuotaConfig { role: role.into(), limits, ..Default::default() };
+    let kinds: Vec<String> = (0..15).map(|n| format!("k{n}")).collect();
+    let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
+    let set = |w: &mut World, configs: Vec<QuotaConfig>| {
+        operator(w, OperatorCall::UpdateQuota { force: false, configs }).status
+    };
+    assert_eq!(set(&mut w, vec![quota("x", limits(&["cpus"], 9.0)), quota("all", limits(&kinds, 9.0))]), 200);
+    // one kind more, and fourteen less: as many as can be counted only when both are done
+    let both = vec![quota("web", limits(&["mem"], 100.0)), quota("all", limits(&["k1"], 9.0))];
+    assert_eq!(set(&mut w, both), 200);
+    let client = w.subscribe(full());
+    let mem: f64 =
+        w.offers(&client).iter().map(|o| Resources::from_messages(&o.resources).unwrap().scalar("mem")).sum();
+    assert_eq!(mem, 100.0);
+    // named twice, a role is held against what it consumes both times, and the last counts
+    let offer = w.master.offers().values().next().unwrap().resources.clone();
+    assert!(offer.scalar("cpus") >= 2.0);
+    let id = w.master.offers().keys().next().unwrap().clone();
+    let agent = w.master.agents().values().next().unwrap().info.id.clone().unwrap();
+    let offer = model::mesos::Offer {
+        id: model::mesos::OfferId { value: id },
+        agent_id: agent,
+        ..Default::default()
+    };
+    w.launch(&client, &offer, "t", 2.0);
+    let twice = vec![quota("web", limits(&["cpus"], 10.0)), quota("web", limits(&["cpus"], 1.0))];
+    assert_eq!(set(&mut w, twice), 400);
+}

@@ -173,9 +173,11 @@ fn an_agent_whose_earlier_life_was_answered_is_asked_to_register() {
         w.sent.iter().any(|e| matches!(&e.message, Message::PingSlaveMessage(ping) if !ping.connected))
     };
     assert!(!said(&mut w, 8));
-    assert!(said(&mut w, 9), "nothing was heard of what it has in this life");
-    back(&mut w, &pid, &agent, 10, Vec::new());
-    assert!(!said(&mut w, 10));
+    assert!(said(&mut w, 9) && said(&mut w, 9), "nothing was heard of what it has in this life");
+    // An agent of Mesos names one state all its life.
+    back(&mut w, &pid, &agent, 9, vec![scalar("cpus", 1.0, &["web"])]);
+    assert!(!said(&mut w, 9));
+    assert!(total(&w, &agent).contains("DYNAMIC"), "its word counts");
 }
 
 #[test]
@@ -194,4 +196,28 @@ fn what_a_task_still_counts_as_using_is_not_made_of_a_reservation() {
     let told = feedback(&mut w, &client).pop().expect("an answer");
     assert_eq!(told.state(), OperationState::OperationError, "{told:?}");
     assert!(told.message().contains("is used by tasks"), "{told:?}");
+}
+
+#[test]
+fn an_agent_that_knows_no_operations_is_told_what_it_has_when_it_comes_back() {
+    let mut w = World::new();
+    let pid = w.agent(5051);
+    let client = w.subscribe(full());
+    let offer = w.offers(&client).remove(0);
+    accept(&mut w, &client, &offer, vec![reserve(vec![scalar("cpus", 1.0, &["web"])])]);
+    let told = |w: &World| {
+        let of = |e: &model::link::Envelope| match &e.message {
+            Message::CheckpointResourcesMessage(m) => Some(m.resources.clone()),
+            _ => None,
+        };
+        w.sent.iter().filter_map(of).last()
+    };
+    let first = told(&w).expect("the change");
+    assert_eq!(first.len(), 1);
+    w.sent.clear();
+    // that was lost
+    let slave = w.master.agents()[&offer.agent_id.value].info.clone();
+    let version = Some("1.11.0".to_owned());
+    w.agent_says(&pid, internal::ReregisterSlaveMessage { slave, version, ..Default::default() });
+    assert!(told(&w).is_some());
 }

@@ -195,6 +195,36 @@ fn a_container_that_is_ended_for_its_check_is_named_with_it() {
 }
 
 #[test]
+fn a_container_that_goes_with_a_sick_one_is_not_called_sick_itself() {
+    for (checked, other) in [("aaa", "bbb"), ("bbb", "aaa")] {
+        let mut world = World::new(1);
+        let mut definition = pod("/p", json!({ "volumes": [] }));
+        let container = |name: &str| {
+            json!({
+                "name": name, "exec": { "command": { "shell": "sleep 100" } }, "resources": { "cpus": 0.1, "mem": 32 },
+            })
+        };
+        definition["containers"] = json!([container("aaa"), container("bbb")]);
+        let at = usize::from(checked == "bbb");
+        definition["containers"][at]["healthCheck"] = json!({ "exec": { "command": { "shell": "exit 7" } } });
+        let answer = world.command(Command::CreatePod { pod: definition, force: false });
+        assert_eq!(answer.status, 201, "{answer:?}");
+        world.run(5);
+        let instance = world.machine().instances().next().unwrap().clone();
+        let task = format!("{}.{checked}.1", instance.id);
+        world.healthy(&task, false);
+        world.end_sick(&task);
+        let failure = world.machine().last_failure("/p").unwrap();
+        assert_eq!(failure.task, task);
+        assert!(
+            failure.message.contains(&format!("container {checked}")) && !failure.message.contains(other),
+            "{}",
+            failure.message
+        );
+    }
+}
+
+#[test]
 fn a_pod_that_would_scale_itself_is_refused() {
     for (more, path) in [
         (json!({ "autoscale": { "maxInstances": 3, "cpu": 0.5 } }), "/autoscale"),

@@ -220,7 +220,9 @@ impl World {
         self.finish_quietly(task);
         // the default executor ends all of a group
         for other in others.iter().filter(|other| *other != task) {
-            self.status(other, TaskState::TaskKilled, "", true);
+            // and calls all of them sick that end after one that was
+            let event = self.status_of(other, TaskState::TaskKilled, "", true, Some(false));
+            self.event(event::Type::Update, event);
         }
         self.drain();
     }

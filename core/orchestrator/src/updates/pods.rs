@@ -51,9 +51,8 @@ impl Orchestrator {
             part.healthy = status.healthy;
         }
         // its agent ended it for its check; the others go with it
-        let sick =
-            (part.ended.is_some() && failure.is_none() && !before.ending && status.healthy == Some(false))
-                .then(|| part.clone());
+        let ended_sick =
+            part.ended.is_some() && failure.is_none() && !before.ending && status.healthy == Some(false);
         let container = status.container_status.as_ref().and_then(|c| c.container_id.as_ref());
         if let Some(id) = container {
             part.container_id = Some(id.value.clone());
@@ -68,14 +67,19 @@ impl Orchestrator {
         if let Some(failure) = failure {
             self.put_failure(&instance.app.clone(), failure);
         }
-        if let Some(part) = sick {
-            let reason = self.sick_part(&instance, &part, status);
-            let failure = Failure { task: part.task, ..crate::health::sick(now, &instance, &reason) };
+        // Those that end after it are called sick too, checked or not (default_executor.cpp).
+        let sick = self.sick_parts(&instance);
+        if ended_sick
+            && let [part] = &sick[..]
+            && part.task == *task
+        {
+            let reason = self.sick_part(&instance, part, status);
+            let failure = Failure { task: part.task.clone(), ..crate::health::sick(now, &instance, &reason) };
             self.put_failure(&instance.app.clone(), failure);
         }
         if let Some(end) = end_of(&instance.parts) {
             let failed = matches!(end, "Failed" | "Error" | "Dropped" | "Gone") && !super::is_stale(status);
-            let sick = instance.parts.iter().find(|part| part.healthy == Some(false));
+            let sick = sick.first();
             let why = sick.filter(|_| !failed).map(|part| {
                 let reason = self.sick_part(&instance, part, status);
                 format!("failed its health check: {reason}")
@@ -114,6 +118,18 @@ impl Orchestrator {
             part.end.as_ref().map(|end| end.message.as_str()).or(status.message.as_deref().filter(|_| own));
         let reason = crate::health::by_agent(check, &instance.ports, end);
         format!("container {}: {reason}", part.container)
+    }
+
+    /// Containers that ended sick by checks of their own, the first to end first.
+    fn sick_parts(&self, instance: &Instance) -> Vec<Part> {
+        let spec = self.spec_of(instance);
+        let containers = spec.iter().filter_map(|spec| spec.pod.as_ref()).flat_map(|pod| &pod.containers);
+        let checked: Vec<&str> = containers.filter(|c| c.health.is_some()).map(|c| c.name.as_str()).collect();
+        let sick =
+            |p: &&Part| p.ended.is_some() && p.healthy == Some(false) && checked.contains(&&*p.container);
+        let mut sick: Vec<Part> = instance.parts.iter().filter(sick).cloned().collect();
+        sick.sort_by_key(|part| part.end.as_ref().map(|end| end.at));
+        sick
     }
 
     /// What all containers together are.
