@@ -210,7 +210,7 @@ fn an_agent_that_knows_no_operations_is_told_what_it_has_when_it_comes_back() {
             Message::CheckpointResourcesMessage(m) => Some(m.resources.clone()),
             _ => None,
         };
-        w.sent.iter().filter_map(of).last()
+        w.sent.iter().filter_map(of).next_back()
     };
     let first = told(&w).expect("the change");
     assert_eq!(first.len(), 1);
