@@ -116,7 +116,9 @@ pub fn master(data: &[u8]) {
                             given.insert("AGENT", registered.slave_id.value.clone());
                         }
                     }
-                    master::Effect::Link(_) | master::Effect::Operator(_) => {}
+                    master::Effect::Link(_)
+                    | master::Effect::Operator(_)
+                    | master::Effect::Dropped { .. } => {}
                 }
             }
         }

@@ -152,6 +152,9 @@ impl World {
                 master::Effect::Http(http) => self.master_says(http),
                 // nobody here subscribes to the operator API
                 master::Effect::Operator(_) => {}
+                master::Effect::Dropped { from, why } => {
+                    self.note(&format!("master dropped a word of {from}: {why}"))
+                }
                 master::Effect::Send(envelope) => {
                     if matches!(
                         envelope.message,

@@ -130,7 +130,12 @@ impl Agent {
 
     /// Whether another update of this task is taken from its executor: what is taken is said, however many there are.
     pub(crate) fn has_room(&mut self, key: &Key, status: &TaskStatus) -> bool {
-        let Some(task) = self.tasks.get(key) else { return true };
+        let Some(task) = self.tasks.get(key) else {
+            // Of the executor's own making: as many names as there may be updates of one.
+            let ghosts = self.tasks.values().filter(|t| t.ghost && t.framework == key.0).count();
+            self.counters.updates_dropped += u64::from(ghosts >= EXECUTOR_PENDING_MAX);
+            return ghosts < EXECUTOR_PENDING_MAX;
+        };
         let last_word = is_terminal(status.state()) && !is_terminal(task.state);
         let bytes: usize = task.pending.iter().map(|p| p.bytes).sum();
         let full = task.pending.len() >= EXECUTOR_PENDING_MAX || bytes >= EXECUTOR_PENDING_BYTES_MAX;

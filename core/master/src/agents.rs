@@ -22,6 +22,8 @@ use model::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
+const ELSEWHERE: &str = "Agent attempted to reregister with different IP / hostname";
+
 impl Master {
     pub(crate) fn register(&mut self, now: &mut Now<'_>, mut envelope: Envelope, out: &mut Effects<Effect>) {
         let from = envelope.from.clone();
@@ -37,8 +39,9 @@ impl Master {
             Message::ReregisterSlaveMessage(m) => validate::agent::reregistration(m),
             _ => return,
         };
-        if fault.is_some() {
+        if let Some(why) = fault {
             self.counters.messages_dropped += 1;
+            out.push(Effect::Dropped { from, why });
             return;
         }
         let given_up = matches!(&envelope.message, Message::ReregisterSlaveMessage(m)
@@ -71,11 +74,8 @@ impl Master {
             return;
         }
         // Maintenance is planned by machine; and by an id alone anybody could take an agent's place.
-        let registered = info.id.as_ref().and_then(|id| self.agents.get(&id.value)).filter(|_| !fresh);
-        let moved = |a: &Agent| a.pid.address.ip() != from.address.ip() || a.info.hostname != info.hostname;
-        if registered.is_some_and(moved) {
-            let why = "Agent attempted to reregister with different IP / hostname";
-            self.turn_away(from, why.to_owned(), out);
+        if !fresh && self.is_elsewhere(&info, &from) {
+            self.turn_away(from, ELSEWHERE.to_owned(), out);
             return;
         }
         let id = if fresh {
@@ -114,6 +114,12 @@ impl Master {
             let batch = registry::admit(&id, &info);
             self.save(batch, Then::Admit { id, envelope: Box::new(envelope) }, out);
         }
+    }
+
+    /// Whether an agent of this id is registered that runs on another machine.
+    fn is_elsewhere(&self, info: &AgentInfo, pid: &Upid) -> bool {
+        let registered = info.id.as_ref().and_then(|id| self.agents.get(&id.value));
+        registered.is_some_and(|a| a.pid.address.ip() != pid.address.ip() || a.info.hostname != info.hostname)
     }
 
     /// Why an operator does not want this agent.
@@ -164,6 +170,11 @@ impl Master {
         let (info, frameworks) = (m.slave, m.frameworks);
         if let Some(why) = self.unwanted(&info, &pid) {
             self.turn_away(pid, why.to_owned(), out);
+            return;
+        }
+        // Two may have asked while neither was durable.
+        if !fresh && self.is_elsewhere(&info, &pid) {
+            self.turn_away(pid, ELSEWHERE.to_owned(), out);
             return;
         }
         self.recovering.remove(id);
@@ -262,6 +273,8 @@ impl Master {
         }
         self.kill_again(id, out);
         self.tell_draining(id, out);
+        // Its list may have said the end of what used something.
+        self.note_freed(id);
         if new {
             self.publish_agent_added(id, out);
         }

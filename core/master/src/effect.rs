@@ -19,6 +19,13 @@ pub enum Effect {
     Send(Box<Envelope>),
     /// Hold a connection to this agent, and say when it breaks.
     Link(Upid),
+    /// Who runs this should know: a message was dropped for what it says.
+    Dropped {
+        /// Who sent it.
+        from: Upid,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Make a batch durable.
     Save {
         /// Its number.

@@ -13,6 +13,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::task::AbortHandle;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _};
 
 type Handle = reload::Handle<EnvFilter, tracing_subscriber::Registry>;
@@ -125,6 +126,13 @@ fn named() -> std::sync::MutexGuard<'static, Named> {
     NAMED.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// What ends levels for a time, by the number of their change.
+static TIMERS: Mutex<BTreeMap<u64, AbortHandle>> = Mutex::new(BTreeMap::new());
+
+fn timers() -> std::sync::MutexGuard<'static, BTreeMap<u64, AbortHandle>> {
+    TIMERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// A logger's levels: the one for good, and those for a time by the number of their change.
 #[derive(Debug, Default)]
 struct Levels {
@@ -147,22 +155,24 @@ struct Named {
 }
 
 impl Named {
-    /// The number of the change; none = there are too many. One for good ends those for a time.
-    fn set(&mut self, logger: &str, level: &'static str, timed: bool) -> Option<u64> {
+    /// The number of the change, and those that it ends; none = there are too many. One for good ends those for a time.
+    fn set(&mut self, logger: &str, level: &'static str, timed: bool) -> Option<(u64, Vec<u64>)> {
         if self.levels.len() >= LOGGERS_MAX && !self.levels.contains_key(logger) {
             return None;
         }
         self.changes += 1;
         let own = self.levels.entry(logger.to_owned()).or_default();
-        if timed {
-            if own.timed.len() >= TIMED_MAX {
-                own.timed.pop_first();
-            }
+        let ended = if timed {
+            let full = own.timed.len() >= TIMED_MAX;
+            let oldest = own.timed.first_key_value().map(|(number, _)| *number).filter(|_| full);
+            own.timed.retain(|number, _| Some(*number) != oldest);
             own.timed.insert(self.changes, level);
+            oldest.into_iter().collect()
         } else {
-            *own = Levels { lasting: Some(level), timed: BTreeMap::new() };
-        }
-        Some(self.changes)
+            own.lasting = Some(level);
+            std::mem::take(&mut own.timed).into_keys().collect()
+        };
+        Some((self.changes, ended))
     }
     /// The time of a change is over.
     fn end(&mut self, logger: &str, change: u64) {
@@ -204,17 +214,24 @@ impl Named {
 
 /// Gives a logger a level, for a time or for good; false = too many have one.
 pub fn change(change: &LoggerChange) -> bool {
-    let Some(number) = named().set(&change.logger, change.level, change.seconds.is_some()) else {
+    let Some((number, ended)) = named().set(&change.logger, change.level, change.seconds.is_some()) else {
         return false;
     };
+    for number in ended {
+        if let Some(timer) = timers().remove(&number) {
+            timer.abort();
+        }
+    }
     reload();
     if let Some(seconds) = change.seconds {
         let logger = change.logger.clone();
-        tokio::spawn(async move {
+        let timer = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(u64::from(seconds))).await;
+            timers().remove(&number);
             named().end(&logger, number);
             reload();
         });
+        timers().insert(number, timer.abort_handle());
     }
     true
 }
@@ -234,26 +251,26 @@ mod tests {
         let mut named = Named::default();
         assert_eq!(named.text(0, "info"), "info");
         assert_eq!(named.all(0, "info")["web"], "INFO (inherited)");
-        let first = named.set("web", "debug", true).unwrap();
+        let (first, _) = named.set("web", "debug", true).unwrap();
         assert_eq!(
             (named.text(0, "info"), named.text(2, "info")),
             ("info,web=debug".into(), "trace,web=debug".into())
         );
         // the later one holds until it is over, and the earlier until then if it still may
-        let second = named.set("web", "trace", true).unwrap();
+        let (second, _) = named.set("web", "trace", true).unwrap();
         named.end("web", second);
         assert_eq!(named.own("web"), Some("debug"));
         named.end("web", first);
         assert_eq!(named.text(0, "info"), "info");
-        let first = named.set("web", "debug", true).unwrap();
-        let second = named.set("web", "trace", true).unwrap();
+        let (first, _) = named.set("web", "debug", true).unwrap();
+        let (second, _) = named.set("web", "trace", true).unwrap();
         named.end("web", first);
         assert_eq!(named.own("web"), Some("trace"));
         named.end("web", second);
         assert_eq!(named.own("web"), None);
         // one for good ends those for a time, and what ends after it changes nothing
-        let timed = named.set("web", "trace", true).unwrap();
-        named.set("web", "debug", false).unwrap();
+        let (timed, _) = named.set("web", "trace", true).unwrap();
+        assert_eq!(named.set("web", "debug", false).unwrap().1, [timed]);
         named.end("web", timed);
         assert_eq!(named.all(0, "info")["web"], "DEBUG");
         named.set(ROOT, "error", false).unwrap();

@@ -109,6 +109,9 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                     Effect::Operator(http) => operator.perform(http),
                     Effect::Send(envelope) => link.send(*envelope),
                     Effect::Link(Upid { address, .. }) => link.link(address),
+                    Effect::Dropped { from, why } => {
+                        tracing::warn!(agent = %from, "a registration is dropped: {why}");
+                    }
                     Effect::Save { save, batch } => saver.save(save, batch),
                 }
             })

@@ -77,7 +77,7 @@ impl World {
                     }
                     Effect::Http(Http::Close { stream }) => self.closed.push(stream),
                     Effect::Send(envelope) => self.sent.push(*envelope),
-                    Effect::Link(_) | Effect::Operator(_) => {}
+                    Effect::Link(_) | Effect::Operator(_) | Effect::Dropped { .. } => {}
                     Effect::Save { save, .. } if self.disk_full => {
                         inputs.push(Input::SaveFailed { save, why: "full".into() });
                     }

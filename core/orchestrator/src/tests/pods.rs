@@ -205,13 +205,16 @@ fn a_container_that_goes_with_a_sick_one_is_not_called_sick_itself() {
             })
         };
         definition["containers"] = json!([container("aaa"), container("bbb")]);
-        let at = usize::from(checked == "bbb");
-        definition["containers"][at]["healthCheck"] = json!({ "exec": { "command": { "shell": "exit 7" } } });
+        for at in 0..2 {
+            definition["containers"][at]["healthCheck"] =
+                json!({ "exec": { "command": { "shell": "exit 7" } } });
+        }
         let answer = world.command(Command::CreatePod { pod: definition, force: false });
         assert_eq!(answer.status, 201, "{answer:?}");
         world.run(5);
         let instance = world.machine().instances().next().unwrap().clone();
         let task = format!("{}.{checked}.1", instance.id);
+        world.healthy(&format!("{}.{other}.1", instance.id), true);
         world.healthy(&task, false);
         world.end_sick(&task);
         let failure = world.machine().last_failure("/p").unwrap();

@@ -213,17 +213,16 @@ impl World {
     pub fn end_sick(&mut self, task: &str) {
         let killing = self.status_of(task, TaskState::TaskKilling, "", true, Some(false));
         self.event(event::Type::Update, killing);
-        let said = "Command terminated with signal Terminated";
-        let event = self.status_of(task, TaskState::TaskKilled, said, true, Some(false));
-        self.event(event::Type::Update, event);
         let others = self.groups.get(task).map(|(others, _)| others.clone()).unwrap_or_default();
-        self.finish_quietly(task);
-        // the default executor ends all of a group
+        // the default executor ends all of a group at once, and calls all of them sick
         for other in others.iter().filter(|other| *other != task) {
-            // and calls all of them sick that end after one that was
             let event = self.status_of(other, TaskState::TaskKilled, "", true, Some(false));
             self.event(event::Type::Update, event);
         }
+        let said = "Command terminated with signal Terminated";
+        let event = self.status_of(task, TaskState::TaskKilled, said, true, Some(false));
+        self.event(event::Type::Update, event);
+        self.finish_quietly(task);
         self.drain();
     }
     pub fn unreachable(&mut self, task: &str) {

@@ -47,12 +47,13 @@ impl Orchestrator {
                 }
             }
         }
-        if status.healthy.is_some() {
+        // What ends after a sick one is called sick with it, checked or not (default_executor.cpp); that one was sick before.
+        if part.ended.is_none() && status.healthy.is_some() {
             part.healthy = status.healthy;
         }
         // its agent ended it for its check; the others go with it
         let ended_sick =
-            part.ended.is_some() && failure.is_none() && !before.ending && status.healthy == Some(false);
+            part.ended.is_some() && failure.is_none() && !before.ending && part.healthy == Some(false);
         let container = status.container_status.as_ref().and_then(|c| c.container_id.as_ref());
         if let Some(id) = container {
             part.container_id = Some(id.value.clone());
@@ -67,7 +68,6 @@ impl Orchestrator {
         if let Some(failure) = failure {
             self.put_failure(&instance.app.clone(), failure);
         }
-        // Those that end after it are called sick too, checked or not (default_executor.cpp).
         let sick = self.sick_parts(&instance);
         if ended_sick
             && let [part] = &sick[..]
