@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, RwLock, RwLockReadGuard},
     time::{Duration, Instant},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 /// Inputs that may wait for one machine. A full inbox makes its senders wait: back-pressure, never growth.
 pub const INBOX_MAX: usize = 65_536;
@@ -97,55 +97,12 @@ where
 /// The same; `observe` sees the machine after each batch, and how long its steps took.
 pub fn drive_observed<M>(
     machine: M,
-    rng: Rng,
-    tick: fn() -> M::Input,
-    stop: watch::Receiver<bool>,
-    make_perform: impl FnOnce(Driven<M>) -> Box<dyn FnMut(M::Effect) + Send>,
-    observe: impl FnMut(&M, Duration) + Send + 'static,
-) -> (Driven<M>, tokio::task::JoinHandle<()>)
-where
-    M: Machine + Send + Sync + 'static,
-    M::Input: Send,
-    M::Effect: Send,
-{
-    let (driven, looping) = observed(machine, rng, tick, stop, make_perform, observe);
-    (driven, tokio::spawn(looping))
-}
-
-/// The same on a thread of its own, which waits for no other task.
-pub fn drive_apart<M>(
-    name: &str,
-    machine: M,
-    rng: Rng,
-    tick: fn() -> M::Input,
-    stop: watch::Receiver<bool>,
-    make_perform: impl FnOnce(Driven<M>) -> Box<dyn FnMut(M::Effect) + Send>,
-    observe: impl FnMut(&M, Duration) + Send + 'static,
-) -> std::io::Result<(Driven<M>, tokio::task::JoinHandle<()>)>
-where
-    M: Machine + Send + Sync + 'static,
-    M::Input: Send,
-    M::Effect: Send,
-{
-    let (driven, looping) = observed(machine, rng, tick, stop, make_perform, observe);
-    let (runtime, (end, ended)) = (tokio::runtime::Handle::current(), oneshot::channel());
-    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        runtime.block_on(looping);
-        end.send(()).unwrap_or_default();
-    })?;
-    // A thread that panics ends too, and with it this.
-    Ok((driven, tokio::spawn(async { ended.await.unwrap_or_default() })))
-}
-
-/// A machine, and its loop.
-fn observed<M>(
-    machine: M,
     mut rng: Rng,
     tick: fn() -> M::Input,
     mut stop: watch::Receiver<bool>,
     make_perform: impl FnOnce(Driven<M>) -> Box<dyn FnMut(M::Effect) + Send>,
     mut observe: impl FnMut(&M, Duration) + Send + 'static,
-) -> (Driven<M>, impl Future<Output = ()> + Send + 'static)
+) -> (Driven<M>, tokio::task::JoinHandle<()>)
 where
     M: Machine + Send + Sync + 'static,
     M::Input: Send,
@@ -155,7 +112,7 @@ where
     let driven = Driven { machine: Arc::new(RwLock::new(machine)), inbox };
     let mut perform = make_perform(driven.clone());
     let shared = driven.machine.clone();
-    let looping = async move {
+    let task = tokio::spawn(async move {
         let mut effects = Effects::default();
         let mut batch = Vec::with_capacity(BATCH_MAX);
         loop {
@@ -183,8 +140,8 @@ where
                 perform(effect);
             }
         }
-    };
-    (driven, looping)
+    });
+    (driven, task)
 }
 
 /// Carries out `Save` effects in order: hands the batch to the store and brings its completion back as an input.

@@ -5,7 +5,7 @@ use crate::{
     chronicle::{self, Chronicle},
     closed,
     documents::Documents,
-    driver::{Driven, Saver, drive_apart, now, system_rng},
+    driver::{Driven, Saver, drive_observed, now, system_rng},
     flags::{Refused, Values},
     hub::{Hub, Readers, Style},
     measure::{StoreDir, Timings},
@@ -83,8 +83,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
     let (allocations, commits) = (Timings::default(), Timings::default());
     let (timed, committed) = (allocations.clone(), commits.clone());
     let mut runs = 0;
-    let (driven, task) = drive_apart(
-        "master",
+    let (driven, task) = drive_observed(
         machine,
         rng,
         || Input::Tick,
@@ -123,7 +122,7 @@ pub async fn start(values: &Values, here: &Local, stop: Stop) -> anyhow::Result<
                 timed.note(took);
             }
         },
-    )?;
+    );
     let tools = Tools { more: more(&driven, allocations, commits, fetched, dir), meter: None };
     let inbox = driven.clone();
     let mut in_process = here.register(advertised);
