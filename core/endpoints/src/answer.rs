@@ -96,6 +96,12 @@ fn decode(text: &str) -> String {
     decode_path(&text.replace('+', " "))
 }
 
+/// The process that a path names, as libprocess has them, and the rest of it.
+pub(crate) fn process_of(path: &str) -> (&str, &str) {
+    let named = path.strip_prefix('/').and_then(|p| p.split_once('/'));
+    named.unwrap_or((path.trim_start_matches('/'), ""))
+}
+
 /// A path with its `%xx` read.
 pub(crate) fn decode_path(text: &str) -> String {
     percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()

@@ -40,8 +40,7 @@ pub fn route(arrived: &Arrived, master: &Master, attached: &[Attached]) -> Route
     }
     let path = arrived.request.uri().path();
     let query = arrived.request.uri().query();
-    let (process, rest) =
-        path.strip_prefix('/').and_then(|p| p.split_once('/')).unwrap_or((path.trim_start_matches('/'), ""));
+    let (process, rest) = crate::answer::process_of(path);
     let whole = rest.trim_end_matches('/');
     match process {
         "version" if whole.is_empty() => return Routed::Respond(json_text(nouns::version(VERSION), query)),

@@ -231,11 +231,7 @@ impl Master {
         now: Time,
         out: &mut Effects<Effect>,
     ) {
-        let mut status = of_info(task, TaskState::TaskError, now);
-        status.message = Some(why.to_owned());
-        status.set_reason(reason);
-        self.refused(&status);
-        self.say(framework_id, status, Some(NOBODY), out);
+        self.turn_down(framework_id, of_info(task, TaskState::TaskError, now), reason, why, out);
     }
 
     pub(crate) fn drop_task(
@@ -249,17 +245,23 @@ impl Master {
     ) {
         let aware = self.frameworks.get(framework_id).is_some_and(crate::frameworks::partition_aware);
         let state = updates::for_framework(TaskState::TaskDropped, aware);
-        let mut status = of_info(task, state, now);
-        status.message = Some(why.to_owned());
-        status.set_reason(reason);
-        self.refused(&status);
-        self.say(framework_id, status, Some(NOBODY), out);
+        self.turn_down(framework_id, of_info(task, state, now), reason, why, out);
     }
 
     /// Counted as a task that ended, though it never began.
-    fn refused(&mut self, status: &TaskStatus) {
+    fn turn_down(
+        &mut self,
+        framework_id: &str,
+        mut status: TaskStatus,
+        reason: Reason,
+        why: &str,
+        out: &mut Effects<Effect>,
+    ) {
+        status.message = Some(why.to_owned());
+        status.set_reason(reason);
         self.counters.ended(status.state());
-        self.counters.reason(status);
+        self.counters.reason(&status);
+        self.say(framework_id, status, Some(NOBODY), out);
     }
 
     /// An operation of this kind is done: a task is sent, a group is.

@@ -17,6 +17,8 @@ use model::{
 };
 use std::collections::BTreeSet;
 
+/// Nanoseconds of it are counted in 64 bits.
+const FAILOVER_SECONDS_MAX: f64 = (i64::MAX / 1_000_000_000) as f64;
 /// Longest id that is taken, in bytes.
 const ID_BYTES_MAX: usize = 255;
 
@@ -131,7 +133,7 @@ pub fn framework(info: &FrameworkInfo) -> Option<String> {
         return Some(fault);
     }
     let timeout = info.failover_timeout();
-    if timeout.is_nan() || timeout > 1e10 {
+    if timeout.is_nan() || timeout > FAILOVER_SECONDS_MAX {
         return Some(format!("The framework failover_timeout ({}) is invalid", as_c(timeout)));
     }
     None

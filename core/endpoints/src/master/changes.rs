@@ -62,7 +62,7 @@ pub(super) fn route(arrived: &Arrived, name: &str, rest: &str, master: &Master) 
         "quota" if request.method() == Method::DELETE => {
             let path = request.uri().path();
             let path = if path.starts_with("/master/") { path.to_owned() } else { format!("/master{path}") };
-            if rest.is_empty() || rest.contains('/') {
+            if rest.is_empty() {
                 let tokens = path.split('/').filter(|part| !part.is_empty()).count();
                 return refused(format!(
                     "Failed to parse remove quota request for path '{path}': expected 3 tokens, found {tokens} tokens"
