@@ -272,6 +272,13 @@ fn flags_are_over_the_environment_over_a_file() {
     real::clean_up(dir.path());
 }
 
+/// `mesolite run` of a command, which waits for its end.
+fn run(master: &str, command: &str) -> std::process::Child {
+    let mut run = Command::new(BINARY);
+    run.args(["--master", master, "run", "--", command]).stdin(Stdio::null()).stderr(Stdio::null());
+    run.spawn().expect("it runs")
+}
+
 #[test]
 fn an_agent_by_itself_ends_its_tasks_where_it_is_told_to() {
     let sleep = format!("exec sleep {}", own_seconds());
@@ -280,12 +287,7 @@ fn an_agent_by_itself_ends_its_tasks_where_it_is_told_to() {
     let master = Role::start(dir.path(), &["master", "--port=0"], &[]);
     let at = format!("--master={}", master.url("master").trim_start_matches("http://"));
     let mut agent = Role::start(dir.path(), &["agent", "--port=0", &at, "--kill-tasks-on-exit"], &[]);
-    let mut run = Command::new(BINARY)
-        .args(["--master", &master.url("master"), "run", "--", &sleep])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it runs");
+    let mut run = run(&master.url("master"), &sleep);
     let task = real::eventually("the task", || processes(own).into_iter().find(|pid| *pid != run.id()));
     let groups = real::cgroups(task);
     let began = Instant::now();
@@ -307,12 +309,7 @@ fn an_agent_that_the_master_wants_no_more_ends_its_tasks_and_itself_and_says_why
     let master = Role::start(dir.path(), &["master", "--port=0"], &[]);
     let at = format!("--master={}", master.url("master").trim_start_matches("http://"));
     let mut agent = Role::start(dir.path(), &["agent", "--port=0", &at], &[]);
-    let mut run = Command::new(BINARY)
-        .args(["--master", &master.url("master"), "run", "--", &sleep])
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it runs");
+    let mut run = run(&master.url("master"), &sleep);
     real::eventually("the task", || processes(own).into_iter().find(|pid| *pid != run.id()));
     let id = read(&master.url("master"), "/slaves")["slaves"][0]["id"].clone();
     let call = json!({ "type": "MARK_AGENT_GONE", "mark_agent_gone": { "agent_id": { "value": id } } });

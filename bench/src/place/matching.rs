@@ -76,7 +76,7 @@ impl Site {
                             for task in operation.launch.into_iter().flat_map(|launch| launch.task_infos) {
                                 let grouped = task.task_id.value.starts_with("grouped");
                                 let agent = task.agent_id.value.trim_start_matches("agent-").to_owned();
-                                let number: usize = agent.parse().unwrap_or_default();
+                                let number: usize = agent.parse().expect("agents are numbered");
                                 *self.racks.entry((grouped, format!("r{}", number % RACKS))).or_default() +=
                                     1;
                                 *self.hosts.entry((grouped, agent)).or_default() += 1;

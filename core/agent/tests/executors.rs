@@ -8,10 +8,10 @@ use model::{
     container::{ContainerId, Probed, Program, Termination},
     link::{Envelope, Message, Upid},
     mesos::{
-        CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, HealthCheck, TaskGroupInfo,
-        TaskId, TaskInfo, TaskState, TaskStatus,
+        CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, TaskGroupInfo, TaskId, TaskInfo,
+        TaskState, TaskStatus,
         executor::{Call, Event, call, event},
-        executor_info, health_check, internal,
+        executor_info, internal,
         task_status::{Reason, Source},
     },
     request::{Answer, Body, Codec, Http, RequestId, StreamId},
@@ -493,14 +493,7 @@ fn what_waits_for_an_executor_has_a_bound_and_wrong_versions_are_dropped() {
 fn tasks_that_end_after_one_was_ended_for_its_health_say_so_too() {
     let mut w = World::fresh();
     let command = CommandInfo { value: Some("sleep 100".into()), ..Default::default() };
-    let mut check = HealthCheck {
-        delay_seconds: Some(0.0),
-        grace_period_seconds: Some(0.0),
-        consecutive_failures: Some(1),
-        tcp: Some(health_check::TcpCheckInfo { port: 80, ..Default::default() }),
-        ..Default::default()
-    };
-    check.set_type(health_check::Type::Tcp);
+    let check = world::strict_check();
     let group = |ids: [TaskInfo; 2], first: bool| internal::RunTaskGroupMessage {
         framework: framework(),
         executor: executor("d", executor_info::Type::Default),

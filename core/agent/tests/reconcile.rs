@@ -152,14 +152,7 @@ fn a_kill_goes_on_after_a_restart_with_its_deadline_and_its_cause() {
     let mut w = World::fresh();
     let killed = w.run("killed", |_| {});
     let sick = w.run("sick", |task| {
-        let mut check = HealthCheck {
-            delay_seconds: Some(0.0),
-            grace_period_seconds: Some(0.0),
-            consecutive_failures: Some(1),
-            tcp: Some(health_check::TcpCheckInfo { port: 80, ..Default::default() }),
-            ..Default::default()
-        };
-        check.set_type(health_check::Type::Tcp);
+        let check = world::strict_check();
         task.health_check = Some(Box::new(check));
     });
     for container in [&killed, &sick] {

@@ -160,6 +160,21 @@ async fn pipelined_requests_are_taken_and_answered_in_order() {
     assert_eq!(seen, (0..500).map(|i| format!("/{i}")).collect::<Vec<_>>());
 }
 
+/// Sends as fast as it goes to a client that does not read: what was taken, in bytes, and why it ended.
+async fn until_cut<E>(bytes: usize, mut send: impl FnMut() -> Result<(), E>) -> (usize, E) {
+    let mut sent = 0;
+    loop {
+        match send() {
+            Ok(()) => sent += bytes,
+            Err(error) => return (sent, error),
+        }
+        assert!(sent < 1 << 30, "a client that does not read is never cut");
+        if sent.is_multiple_of(200_000) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_client_hears_why_it_is_cut() {
     let mut server = served(Limits::default()).await;
@@ -167,14 +182,8 @@ async fn a_slow_client_hears_why_it_is_cut() {
     socket.write_all(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     let handle = server.streams.recv().await.unwrap();
     let event = Bytes::from(vec![b'e'; 10_000]);
-    let mut sent = 0usize;
-    while handle.send_or(event.clone(), || Some("since it does not read".into())).is_ok() {
-        sent += event.len();
-        assert!(sent < 1 << 30, "a client that does not read is never cut");
-        if sent.is_multiple_of(200_000) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
+    let why = || Some("since it does not read".into());
+    let (sent, _) = until_cut(event.len(), || handle.send_or(event.clone(), why)).await;
     assert_eq!(
         (handle.waiting(), handle.send(event)),
         (1, Err(SendError::Gone)),
@@ -197,17 +206,7 @@ async fn a_client_that_never_reads_is_cut() {
     socket.write_all(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     let handle = server.streams.recv().await.unwrap();
     let event = Bytes::from(vec![b'e'; 10_000]);
-    let mut sent = 0usize;
-    let cut = loop {
-        match handle.send(event.clone()) {
-            Ok(()) => sent += event.len(),
-            Err(error) => break error,
-        }
-        assert!(sent < 1 << 30, "a client that does not read is never cut");
-        if sent.is_multiple_of(200_000) {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
+    let (_, cut) = until_cut(event.len(), || handle.send(event.clone())).await;
     assert_eq!(cut, SendError::Slow);
     assert_eq!(handle.send(event), Err(SendError::Gone));
     tokio::time::timeout(Duration::from_secs(10), handle.ended()).await.unwrap();

@@ -11,8 +11,8 @@ use model::{
     container::{ContainerId, ContainerSpec, Limits, Probe},
     link::{Envelope, Message, Upid},
     mesos::{
-        AgentId, CommandInfo, FrameworkId, FrameworkInfo, TaskId, TaskInfo, TaskStatus, agent::Response,
-        executor::Event, internal,
+        AgentId, CommandInfo, FrameworkId, FrameworkInfo, HealthCheck, TaskId, TaskInfo, TaskStatus,
+        agent::Response, executor::Event, health_check, internal,
     },
     request::{Http, RequestId},
     resources::Resources,
@@ -281,4 +281,17 @@ impl World {
             ..Default::default()
         });
     }
+}
+
+/// A health check of a port whose first failure ends the task.
+pub fn strict_check() -> HealthCheck {
+    let mut check = HealthCheck {
+        delay_seconds: Some(0.0),
+        grace_period_seconds: Some(0.0),
+        consecutive_failures: Some(1),
+        tcp: Some(health_check::TcpCheckInfo { port: 80, ..Default::default() }),
+        ..Default::default()
+    };
+    check.set_type(health_check::Type::Tcp);
+    check
 }

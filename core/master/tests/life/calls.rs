@@ -6,8 +6,8 @@ use base::Duration;
 use model::{
     link::{Message, Upid},
     mesos::{
-        AgentInfo, CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, Offer, TaskGroupInfo,
-        TaskId, TaskInfo, TaskState, internal,
+        CommandInfo, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, Offer, TaskGroupInfo, TaskId,
+        TaskInfo, TaskState, internal,
         offer::{Operation, operation},
         scheduler::call,
         task_status::Reason,
@@ -176,16 +176,7 @@ fn a_kill_of_a_task_on_an_agent_that_is_away_is_said_when_it_is_back() {
     w.call(&client, call::Type::Kill, |c| c.kill = Some(kill));
     assert!(!w.sent.iter().any(|e| matches!(e.message, Message::KillTaskMessage(_))));
     let task = w.master.frameworks()[&client.id.value].tasks["t"].clone();
-    let mut slave = AgentInfo { id: Some(offer.agent_id.clone()), ..info(None) };
-    slave.resources = Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages();
-    let again = internal::ReregisterSlaveMessage {
-        version: Some("1.11.0".to_owned()),
-        slave,
-        frameworks: frameworks_of(std::slice::from_ref(&task)),
-        tasks: vec![task],
-        ..Default::default()
-    };
-    w.agent_says(&pid, again);
+    w.agent_says(&pid, returning(&offer.agent_id, vec![task]));
     assert!(
         w.sent.iter().any(|e| matches!(&e.message, Message::KillTaskMessage(m) if m.task_id.value == "t"))
     );
@@ -220,16 +211,7 @@ fn a_task_that_was_lost_with_its_agents_connection_does_not_come_back() {
     let task = w.master.frameworks()[&client.id.value].tasks["t"].clone();
     w.step(master::Input::Exited { peer: pid.address });
     assert_eq!(w.updates(&client)[0].state(), TaskState::TaskLost);
-    let mut slave = AgentInfo { id: Some(offer.agent_id.clone()), ..info(None) };
-    slave.resources = Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages();
-    let again = internal::ReregisterSlaveMessage {
-        version: Some("1.11.0".to_owned()),
-        slave,
-        frameworks: frameworks_of(std::slice::from_ref(&task)),
-        tasks: vec![task],
-        ..Default::default()
-    };
-    w.agent_says(&pid, again);
+    w.agent_says(&pid, returning(&offer.agent_id, vec![task]));
     let ends = |m: &Message| matches!(m, Message::ShutdownFrameworkMessage(_) | Message::KillTaskMessage(_));
     assert!(w.sent.iter().any(|e| ends(&e.message)), "it is ended where it still runs");
     assert!(w.master.frameworks()[&client.id.value].tasks.is_empty());

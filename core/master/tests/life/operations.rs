@@ -5,14 +5,13 @@ use base::Duration;
 use model::{
     link::{Message, Upid},
     mesos::{
-        AgentId, AgentInfo, FrameworkInfo, OperationId, OperationState, OperationStatus, Resource, Uuid,
-        Volume, agent_info, framework_info, internal,
+        AgentId, FrameworkInfo, OperationId, OperationState, OperationStatus, Resource, Uuid, Volume,
+        agent_info, framework_info, internal,
         offer::{Operation, operation},
         resource::{DiskInfo, ReservationInfo, disk_info::Persistence, reservation_info},
         scheduler::{call, event},
         value, volume,
     },
-    resources::Resources,
 };
 
 fn reservation(role: &str) -> ReservationInfo {
@@ -244,16 +243,12 @@ fn operations_survive_a_master_and_are_asked_about_when_an_agent_lacks_them() {
     assert_eq!(asked.operations[0].operation_uuid, Some(sent[0].operation_uuid.clone()));
     // A new master learns of it from the agent, and its framework finds it there.
     let mut w = World::from(w.records.clone(), w.now);
-    let mut slave = AgentInfo { id: Some(offer.agent_id.clone()), ..info(None) };
-    slave.resources = Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages();
     let again = internal::ReregisterSlaveMessage {
-        version: Some("1.11.0".to_owned()),
-        slave,
         checkpointed_resources: vec![scalar("cpus", 1.0, &["web"])],
         agent_capabilities: vec![agent_info::Capability {
             r#type: Some(agent_info::capability::Type::AgentOperationFeedback.into()),
         }],
-        ..Default::default()
+        ..returning(&offer.agent_id, Vec::new())
     };
     w.agent_says(&pid, again);
     w.agent_says(&pid, update(vec![known]));

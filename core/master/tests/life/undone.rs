@@ -3,10 +3,7 @@
 use crate::{operations::*, world::*};
 use model::{
     link::{Message, Upid},
-    mesos::{
-        AgentId, AgentInfo, OperationState, Resource, TaskInfo, TaskState, Uuid, agent_info, internal, offer,
-    },
-    resources::Resources,
+    mesos::{AgentId, OperationState, Resource, TaskInfo, TaskState, Uuid, agent_info, internal, offer},
 };
 
 const ALL: &str = "cpus:4; mem:1024; disk:1000";
@@ -14,17 +11,13 @@ const ALL: &str = "cpus:4; mem:1024; disk:1000";
 /// It asks to be taken in again, with what it had by then.
 fn back(w: &mut World, pid: &Upid, agent: &AgentId, version: u8, checkpointed: Vec<Resource>) {
     use agent_info::capability::Type as T;
-    let mut slave = AgentInfo { id: Some(agent.clone()), ..info(None) };
-    slave.resources = Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages();
     let caps = w.master.agents().get(&agent.value).map(|a| a.capabilities.clone()).unwrap_or_default();
     assert!(caps.iter().any(|c| c.r#type() == T::ResourceProvider));
     let again = internal::ReregisterSlaveMessage {
-        version: Some("1.11.0".to_owned()),
-        slave,
         checkpointed_resources: checkpointed,
         agent_capabilities: caps,
         resource_version_uuid: Some(Uuid { value: vec![version; 16] }),
-        ..Default::default()
+        ..returning(agent, Vec::new())
     };
     w.agent_says(pid, again);
 }

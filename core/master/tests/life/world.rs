@@ -312,3 +312,16 @@ pub(crate) fn frameworks_of(tasks: &[model::mesos::Task]) -> Vec<FrameworkInfo> 
         tasks.iter().map(|task| task.framework_id.value.clone()).collect();
     ids.into_iter().map(|value| FrameworkInfo { id: Some(FrameworkId { value }), ..aware(3600.0) }).collect()
 }
+
+/// What an able agent of this id says of itself when it comes back, with these tasks.
+pub(crate) fn returning(agent: &AgentId, tasks: Vec<model::mesos::Task>) -> internal::ReregisterSlaveMessage {
+    let mut slave = AgentInfo { id: Some(agent.clone()), ..info(None) };
+    slave.resources = Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages();
+    internal::ReregisterSlaveMessage {
+        version: Some("1.11.0".to_owned()),
+        slave,
+        frameworks: frameworks_of(&tasks),
+        tasks,
+        ..Default::default()
+    }
+}

@@ -100,8 +100,8 @@ fn a_killed_or_lost_run_is_not_a_result() {
     assert_eq!((world.tasks(), run_of(&world, "/job")["results"].clone()), (1, json!([])));
 }
 
-#[test]
-fn a_pod_runs_once() {
+/// A pod of two containers that is to run once, and runs.
+fn with_pod() -> World {
     let mut world = World::new(2);
     let container = |name: &str| {
         json!({ "name": name, "resources": { "cpus": 0.1, "mem": 16 },
@@ -111,6 +111,12 @@ fn a_pod_runs_once() {
     let pod = pod.as_object().unwrap().clone();
     assert_eq!(world.command(Command::CreatePod { pod, force: false }).status, 201);
     world.run(5);
+    world
+}
+
+#[test]
+fn a_pod_runs_once() {
+    let mut world = with_pod();
     assert_eq!(world.tasks(), 2);
     finish_all(&mut world);
     world.run(30);
@@ -125,15 +131,7 @@ fn a_pod_runs_once() {
 
 #[test]
 fn a_pod_that_fails_says_which_container_did_and_how_all_ended() {
-    let mut world = World::new(2);
-    let container = |name: &str| {
-        json!({ "name": name, "resources": { "cpus": 0.1, "mem": 16 },
-        "exec": { "command": { "shell": "true" } } })
-    };
-    let pod = json!({ "id": "/pod", "containers": [container("a"), container("b")], "scheduling": { "runOnce": true } });
-    let pod = pod.as_object().unwrap().clone();
-    assert_eq!(world.command(Command::CreatePod { pod, force: false }).status, 201);
-    world.run(5);
+    let mut world = with_pod();
     let bad = world.task_ids().into_iter().find(|id| id.contains(".b.")).unwrap();
     world.fail(&bad);
     world.run(5);
