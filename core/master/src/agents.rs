@@ -342,6 +342,7 @@ impl Master {
         let own = self.config.domain.as_ref().and_then(|d| d.fault_domain.as_ref());
         let terms = AgentTerms {
             total: agent.total.clone(),
+            multi_role: agent.can(AgentCap::MultiRole),
             hierarchical_roles: agent.can(AgentCap::HierarchicalRole),
             remote_region: region.is_some() && region.as_ref() != own.map(|d| &d.region.name),
             traits: Traits {

@@ -41,6 +41,21 @@ use model::{
 use world::*;
 
 #[test]
+fn an_agent_older_than_frameworks_in_several_roles_is_not_offered_to_them() {
+    let mut w = World::new();
+    let pid = Upid::new("slave(1)", "127.0.0.1:5051".parse().unwrap());
+    let version = Some("1.2.0".to_owned());
+    let old = internal::RegisterSlaveMessage { version, slave: info(None), ..Default::default() };
+    w.agent_says(&pid, old);
+    let several = w.subscribe(full());
+    assert!(w.offers(&several).is_empty(), "it would not know to which role a task belongs");
+    let one = w.subscribe(aware(60.0));
+    let offer = w.offers(&one).remove(0);
+    w.launch(&one, &offer, "t", 1.0);
+    assert!(w.sent.iter().any(|e| e.to == pid && matches!(e.message, Message::RunTaskMessage(_))));
+}
+
+#[test]
 fn a_task_runs_and_its_resources_come_back_at_once() {
     let mut w = World::new();
     let pid = w.agent(5051);

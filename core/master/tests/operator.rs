@@ -180,7 +180,9 @@ impl World {
         let register = internal::RegisterSlaveMessage {
             version: Some("1.11.0".to_owned()),
             slave,
-            agent_capabilities: vec![agent_info::Capability { r#type: Some(drains.into()) }],
+            agent_capabilities: [agent_info::capability::Type::MultiRole, drains]
+                .map(|t| agent_info::Capability { r#type: Some(t.into()) })
+                .to_vec(),
             ..Default::default()
         };
         self.agent_says(&pid, register);

@@ -20,6 +20,7 @@ pub(super) struct Agent {
     pub more: Box<More>,
     /// Who may be offered it, by constraints (see `fits`).
     pub kind: KindIx,
+    pub multi_role: bool,
     pub hierarchical_roles: bool,
     pub remote_region: bool,
     /// Whether offers may be made of it.
@@ -58,6 +59,7 @@ impl Agent {
             id,
             more: Box::new(More { traits: terms.traits, counted: [0; quota::QUOTA_KINDS_MAX] }),
             kind,
+            multi_role: terms.multi_role,
             hierarchical_roles: terms.hierarchical_roles,
             remote_region: terms.remote_region,
             active: true,

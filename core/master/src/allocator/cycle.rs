@@ -338,6 +338,8 @@ impl Allocator {
             Err(Stage::Suppressed)
         } else if !agent.active {
             Err(Stage::AgentInactive)
+        } else if caps.multi_role && !agent.multi_role {
+            Err(Stage::MultiRoleNotUnderstood)
         } else if !agent.hierarchical_roles && self.tree.nodes[seat.node].path.contains('/') {
             Err(Stage::RoleNotUnderstood)
         } else if agent.remote_region && !caps.regions {

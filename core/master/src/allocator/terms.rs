@@ -70,6 +70,8 @@ pub struct FrameworkCaps {
     pub refinement: bool,
     /// Takes agents of other regions.
     pub regions: bool,
+    /// Is in several roles at once, and so says of everything to which of them it is allocated.
+    pub multi_role: bool,
 }
 
 impl FrameworkCaps {
@@ -83,6 +85,7 @@ impl FrameworkCaps {
             shared: has(Type::SharedResources),
             refinement: has(Type::ReservationRefinement),
             regions: has(Type::RegionAware),
+            multi_role: has(Type::MultiRole),
         }
     }
 }
@@ -109,6 +112,8 @@ pub struct AgentTerms {
     pub total: Resources,
     /// What is known of it beside its resources.
     pub traits: Traits,
+    /// Whether it understands that a framework is in several roles.
+    pub multi_role: bool,
     /// Whether it understands roles with a slash.
     pub hierarchical_roles: bool,
     /// Whether it lies in another region than the master.
@@ -139,6 +144,8 @@ pub enum Stage {
     Suppressed,
     /// The agent is not connected, or drained.
     AgentInactive,
+    /// The framework may be in several roles, and the agent does not understand such frameworks.
+    MultiRoleNotUnderstood,
     /// The agent does not understand roles with a slash.
     RoleNotUnderstood,
     /// The agent lies in another region.
@@ -175,16 +182,17 @@ impl Stage {
             Self::NotSubscribed => 1,
             Self::Suppressed => 2,
             Self::AgentInactive => 3,
-            Self::RoleNotUnderstood => 4,
-            Self::OtherRegion => 5,
-            Self::GpuKept => 6,
-            Self::ConstraintsUnmet => 7,
-            Self::NothingFree => 8,
-            Self::QuotaHeldBack => 9,
-            Self::BelowMinimum => 10,
-            Self::Declined { .. } => 11,
-            Self::TooSmall { .. } => 12,
-            Self::Offerable => 13,
+            Self::MultiRoleNotUnderstood => 4,
+            Self::RoleNotUnderstood => 5,
+            Self::OtherRegion => 6,
+            Self::GpuKept => 7,
+            Self::ConstraintsUnmet => 8,
+            Self::NothingFree => 9,
+            Self::QuotaHeldBack => 10,
+            Self::BelowMinimum => 11,
+            Self::Declined { .. } => 12,
+            Self::TooSmall { .. } => 13,
+            Self::Offerable => 14,
         }
     }
     /// In one word, for machines.
@@ -194,6 +202,7 @@ impl Stage {
             Self::NotSubscribed => "not_subscribed",
             Self::Suppressed => "suppressed",
             Self::AgentInactive => "agent_inactive",
+            Self::MultiRoleNotUnderstood => "multi_role_not_understood",
             Self::RoleNotUnderstood => "role_not_understood",
             Self::OtherRegion => "other_region",
             Self::GpuKept => "gpu_kept",

@@ -245,9 +245,7 @@ fn operations_survive_a_master_and_are_asked_about_when_an_agent_lacks_them() {
     let mut w = World::from(w.records.clone(), w.now);
     let again = internal::ReregisterSlaveMessage {
         checkpointed_resources: vec![scalar("cpus", 1.0, &["web"])],
-        agent_capabilities: vec![agent_info::Capability {
-            r#type: Some(agent_info::capability::Type::AgentOperationFeedback.into()),
-        }],
+        agent_capabilities: capable(&[agent_info::capability::Type::AgentOperationFeedback]),
         ..returning(&offer.agent_id, Vec::new())
     };
     w.agent_says(&pid, again);

@@ -110,6 +110,7 @@ impl World {
         let register = internal::RegisterSlaveMessage {
             version: Some("1.11.0".to_owned()),
             slave: info(None),
+            agent_capabilities: capable(&[]),
             ..Default::default()
         };
         self.agent_says(&pid, register);
@@ -313,12 +314,19 @@ pub(crate) fn frameworks_of(tasks: &[model::mesos::Task]) -> Vec<FrameworkInfo> 
     ids.into_iter().map(|value| FrameworkInfo { id: Some(FrameworkId { value }), ..aware(3600.0) }).collect()
 }
 
+/// The capabilities of an agent that knows of frameworks in several roles, and these.
+pub(crate) fn capable(more: &[agent_info::capability::Type]) -> Vec<agent_info::Capability> {
+    let several = [agent_info::capability::Type::MultiRole];
+    several.iter().chain(more).map(|t| agent_info::Capability { r#type: Some((*t).into()) }).collect()
+}
+
 /// What an able agent of this id says of itself when it comes back, with these tasks.
 pub(crate) fn returning(agent: &AgentId, tasks: Vec<model::mesos::Task>) -> internal::ReregisterSlaveMessage {
     let mut slave = AgentInfo { id: Some(agent.clone()), ..info(None) };
     slave.resources = Resources::parse("cpus:4;mem:1024;disk:1000", "*").unwrap().to_messages();
     internal::ReregisterSlaveMessage {
         version: Some("1.11.0".to_owned()),
+        agent_capabilities: capable(&[]),
         slave,
         frameworks: frameworks_of(&tasks),
         tasks,

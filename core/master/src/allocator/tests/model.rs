@@ -221,12 +221,15 @@ impl World {
             Event::ConvertFree { agent, role, back } => self.convert_free(&a(agent), ROLES[role], back),
             Event::Hold(at) => self.hold(at),
             Event::AddAgent { id, rack, total } => {
+                // One agent is sometimes too old for frameworks in several roles.
+                let multi_role = id != 2 || total.is_multiple_of(2);
                 let total = parse(TOTALS[total]);
                 // Sometimes it comes with something that a framework uses already.
                 let used = if id == 3 { vec![("f0", "x", parse("cpus:1;mem:10"))] } else { Vec::new() };
                 let traits = traits(id, rack);
                 let terms = AgentTerms {
                     total: total.clone(),
+                    multi_role,
                     hierarchical_roles: true,
                     traits: traits.clone(),
                     ..Default::default()
@@ -239,7 +242,7 @@ impl World {
                 self.remove_agent(&a(id));
                 self.reference.refusals.extend(kept);
                 self.forget_left_roles();
-                self.reference.agents.insert(a(id), Agent { active: true, total, traits });
+                self.reference.agents.insert(a(id), Agent { active: true, multi_role, total, traits });
                 let used = used.into_iter().map(|(f, r, held)| (a(id), f.into(), r.into(), held));
                 self.reference.held.extend(used);
             }
@@ -296,6 +299,7 @@ impl World {
             suppressed: suppressed.clone(),
             shared: matches!(id, "f0" | "f1"),
             refinement: id != "f1",
+            multi_role: id == "f0" || mask.is_multiple_of(2),
             constraints: constraints(id, mask),
             least: match id {
                 "f3" => [("x".to_owned(), vec![milli(&[("cpus", 2)])]), ("w".to_owned(), vec![])].into(),
@@ -308,6 +312,7 @@ impl World {
             capabilities: FrameworkCaps {
                 shared: known.shared,
                 refinement: known.refinement,
+                multi_role: known.multi_role,
                 ..Default::default()
             },
             min_allocatable: known.least.clone(),

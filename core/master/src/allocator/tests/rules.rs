@@ -269,6 +269,27 @@ fn other_regions_are_for_those_who_ask_and_zones_for_those_who_want_them() {
     assert_eq!((stage("a"), stage("c")), ("constraints_unmet", "other_region"));
 }
 
+#[test]
+fn agents_that_know_nothing_of_several_roles_are_for_frameworks_of_one() {
+    let mut world = World::new();
+    let old = agent(AGENT);
+    assert!(!old.multi_role);
+    world.allocator.add_agent("old", old.clone(), &[]);
+    world.allocator.add_framework("several", capable("x", |caps| caps.multi_role = true), true);
+    assert!(world.allocate().is_empty(), "though it is in one role only");
+    let why = &world.allocator.explain("several", "x", None)[0].stage;
+    assert_eq!((why, why.name()), (&Stage::MultiRoleNotUnderstood, "multi_role_not_understood"));
+    world.allocator.add_framework("one", roles(&["x"]), true);
+    assert_eq!(world.given(), ["one old cpus:4; mem:4096"]);
+    // Whoever becomes such a framework gets no more of it, and gets it again when the agent is upgraded.
+    assert!(world.allocator.recover("one", "old", "x", &old.total, None, world.now));
+    world.allocator.remove_framework("several");
+    world.allocator.update_framework("one", capable("x", |caps| caps.multi_role = true));
+    assert!(world.allocate().is_empty());
+    world.allocator.add_agent("old", crate::allocator::AgentTerms { multi_role: true, ..old }, &[]);
+    assert_eq!(world.given(), ["one old cpus:4; mem:4096"]);
+}
+
 fn join(world: &mut World, id: &str, rack: &str) {
     let mut terms = agent("cpus:8;mem:1024;ports:[31000-31010]");
     let mut attribute = mesos::Attribute { name: "rack".into(), ..Default::default() };

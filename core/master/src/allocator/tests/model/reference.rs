@@ -15,12 +15,14 @@ pub(super) struct Framework {
     pub suppressed: Vec<String>,
     pub shared: bool,
     pub refinement: bool,
+    pub multi_role: bool,
     pub constraints: Option<Arc<Constraints>>,
     pub least: BTreeMap<String, Vec<Amounts>>,
 }
 
 pub(super) struct Agent {
     pub active: bool,
+    pub multi_role: bool,
     pub total: Resources,
     pub traits: Traits,
 }
@@ -134,6 +136,9 @@ impl Reference {
         let f = &self.frameworks[framework];
         let subscribed = f.roles.iter().any(|r| r == role) && !f.suppressed.iter().any(|r| r == role);
         if !f.active || !subscribed || !self.agents[agent].active {
+            return None;
+        }
+        if f.multi_role && !self.agents[agent].multi_role {
             return None;
         }
         if f.constraints.as_ref().is_some_and(|c| !c.admit(role, &self.agents[agent].traits)) {
