@@ -5,7 +5,7 @@ use crate::{
     Agent, Effect,
     calls::Word,
     launch,
-    state::{Cause, Kill, Phase, Runner, Speaker, Task, is_terminal},
+    state::{Phase, Runner, Speaker, Task, is_terminal},
 };
 use base::{Effects, Now};
 use model::{
@@ -161,14 +161,8 @@ impl Agent {
         if state != TaskState::TaskFinished && is_terminal(state) {
             let same = |t: &Task| matches!(&t.runner, Runner::Group { number: n, .. } if *n == number);
             for other in self.tasks_of(&executor_key) {
-                let Some(task) = self.tasks.get_mut(&other).filter(|t| same(t) && t.is_live()) else {
-                    continue;
-                };
-                if task.cause == Cause::Own {
-                    task.cause = Cause::Killed;
-                }
-                if task.kill == Kill::No {
-                    self.end(&other, None, now, out);
+                if self.tasks.get(&other).is_some_and(|t| same(t) && t.is_live()) {
+                    self.end_with_others(&other, now, out);
                 }
             }
         }

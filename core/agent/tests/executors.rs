@@ -593,3 +593,69 @@ fn no_update_that_an_executor_was_told_is_taken_is_lost_and_beyond_the_bound_it_
     }
     assert_eq!(next, MANY + 1);
 }
+
+/// A group of one task that fails, and one that takes its time to end.
+fn run_patient_group(w: &mut World) -> (ContainerId, [ContainerId; 2]) {
+    let command = CommandInfo { value: Some("true".into()), ..Default::default() };
+    let grace_period = Some(model::mesos::DurationInfo { nanoseconds: 600_000_000_000 });
+    let patient = TaskInfo {
+        command: Some(command.clone()),
+        kill_policy: Some(model::mesos::KillPolicy { grace_period }),
+        ..task("patient")
+    };
+    w.hear(internal::RunTaskGroupMessage {
+        framework: framework(),
+        executor: executor("d", executor_info::Type::Default),
+        task_group: TaskGroupInfo { tasks: vec![TaskInfo { command: Some(command), ..task("a") }, patient] },
+        launch_executor: Some(true),
+        ..Default::default()
+    });
+    let around = w.launches[0].id.clone();
+    w.step(Input::Launched { container: around.clone(), pid: 1 });
+    let inner = [w.launches[1].id.clone(), w.launches[2].id.clone()];
+    for container in &inner {
+        w.step(Input::Launched { container: container.clone(), pid: 2 });
+    }
+    (around, inner)
+}
+
+#[test]
+fn the_rest_of_a_failed_group_has_three_seconds_whatever_its_kill_policy_says() {
+    let mut w = World::fresh();
+    let (_, [failed, patient]) = run_patient_group(&mut w);
+    w.step(Input::Terminated { container: failed, how: Termination::Exited(7) });
+    assert_eq!(w.signals, [(patient.clone(), 15)]);
+    w.pass(Duration::from_millis(2_900));
+    assert_eq!(w.signals.len(), 1);
+    w.pass(Duration::from_millis(200));
+    assert_eq!(w.signals, [(patient.clone(), 15), (patient, 9)]);
+
+    // So it is when the executor is told to end.
+    let mut w = World::fresh();
+    let (_, [a, patient]) = run_patient_group(&mut w);
+    w.hear(internal::ShutdownExecutorMessage {
+        framework_id: Some(FrameworkId { value: "F".into() }),
+        executor_id: Some(ExecutorId { value: "d".into() }),
+    });
+    assert_eq!(w.signals, [(a.clone(), 15), (patient.clone(), 15)]);
+    w.pass(Duration::from_millis(3_100));
+    assert_eq!(w.signals[2..], [(a, 9), (patient, 9)]);
+}
+
+#[test]
+fn a_kill_leaves_a_task_of_a_group_its_own_grace() {
+    let mut w = World::fresh();
+    let (_, [a, patient]) = run_patient_group(&mut w);
+    w.hear(internal::KillTaskMessage {
+        framework_id: FrameworkId { value: "F".into() },
+        task_id: TaskId { value: "patient".into() },
+        kill_policy: None,
+    });
+    assert_eq!(w.signals, [(patient.clone(), 15)]);
+    // The end of another takes nothing of it.
+    w.step(Input::Terminated { container: a, how: Termination::Exited(7) });
+    w.pass(Duration::from_secs(599));
+    assert_eq!(w.signals.len(), 1, "{:?}", w.signals);
+    w.pass(Duration::from_secs(2));
+    assert_eq!(w.signals[1], (patient, 9));
+}

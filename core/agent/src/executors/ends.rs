@@ -133,12 +133,10 @@ impl Agent {
         }
         let mut live = false;
         for task_key in self.tasks_of(key) {
-            let Some(task) = self.tasks.get_mut(&task_key).filter(|t| t.is_live()) else { continue };
-            live = true;
-            if task.cause == Cause::Own {
-                task.cause = Cause::Killed;
+            if self.tasks.get(&task_key).is_some_and(Task::is_live) {
+                live = true;
+                self.end_with_others(&task_key, now, out);
             }
-            self.end(&task_key, None, now, out);
         }
         if started && !live {
             self.force_executor(key, out);

@@ -12,6 +12,12 @@ use model::mesos::{TaskState, TaskStatus, framework_info, internal, task_status:
 /// How long a task may take to end itself unless it says otherwise.
 const GRACE_DEFAULT: Duration = Duration::from_secs(3);
 
+/// The same, in a default executor, for a task that nobody asked to be killed: the rest of a group one of which failed, and
+/// all when the executor is shut down. Its own kill policy does not count then.
+///
+/// apache/mesos@c1b42f79:src/launcher/default_executor.cpp (`waited`, `shutdown`).
+const GRACE_WITH_OTHERS: Duration = GRACE_DEFAULT;
+
 const SIGTERM: i32 = 15;
 
 const SIGKILL: i32 = 9;
@@ -71,6 +77,18 @@ impl Agent {
             task.cause = Cause::Killed;
         }
         self.end(&key, grace, now, out);
+    }
+
+    /// A task of a default executor ends since another did, or since the executor is to end: it has no grace of its own.
+    pub(crate) fn end_with_others(&mut self, key: &Key, now: &mut Now<'_>, out: &mut Effects<Effect>) {
+        let Some(task) = self.tasks.get_mut(key) else { return };
+        if task.cause == Cause::Own {
+            task.cause = Cause::Killed;
+        }
+        if task.kill == Kill::No {
+            let grace = i64::try_from(GRACE_WITH_OTHERS.as_nanos()).unwrap_or(i64::MAX);
+            self.end(key, Some(grace), now, out);
+        }
     }
 
     /// SIGTERM now, SIGKILL after the grace period. A shorter grace of a later kill counts.
