@@ -42,22 +42,39 @@ pub fn outermost(id: &ContainerId, sandbox: &Path) -> PathBuf {
 
 /// Opens a directory below `root`, making what is not there; whether its last part was made.
 pub fn directory(root: &Path, below: &Path, mode: u32) -> Result<(OwnedFd, bool), String> {
-    walk(root, below, mode, LINKS_MAX)
+    walk(root, below, Some(mode), LINKS_MAX)
 }
 
-fn walk(root: &Path, below: &Path, mode: u32, links: usize) -> Result<(OwnedFd, bool), String> {
+/// Opens what is there below `root`, of whatever kind; makes nothing.
+pub fn open(root: &Path, below: &Path) -> Result<OwnedFd, String> {
+    walk(root, below, None, LINKS_MAX).map(|(open, _)| open)
+}
+
+/// Opens a name in a directory, unless it is a link.
+fn step(here: &OwnedFd, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let next = fs::openat(here, name, flags | OFlags::NOFOLLOW, Mode::empty())?;
+    let is_link = FileType::from_raw_mode(fs::fstat(&next)?.st_mode) == FileType::Symlink;
+    if is_link { Err(Errno::LOOP) } else { Ok(next) }
+}
+
+/// `make`: the mode of what is made where nothing is.
+fn walk(root: &Path, below: &Path, make: Option<u32>, links: usize) -> Result<(OwnedFd, bool), String> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut here = fs::open(root, flags, Mode::empty()).map_err(|e| format!("{}: {e}", root.display()))?;
     let mut made = false;
     let mut parts = names(below)?.into_iter().peekable();
     while let Some(name) = parts.next() {
-        let mode = if parts.peek().is_some() { MODE } else { mode };
-        made = match fs::mkdirat(&here, name, Mode::from_raw_mode(mode)) {
-            Ok(()) => true,
-            Err(Errno::EXIST) => false,
-            Err(error) => return Err(format!("{}: {error}", below.display())),
-        };
-        here = match fs::openat(&here, name, flags | OFlags::NOFOLLOW, Mode::empty()) {
+        let is_last = parts.peek().is_none();
+        if let Some(mode) = make {
+            let mode = if is_last { mode } else { MODE };
+            made = match fs::mkdirat(&here, name, Mode::from_raw_mode(mode)) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
+                Err(error) => return Err(format!("{}: {error}", below.display())),
+            };
+        }
+        let flags = if is_last && make.is_none() { flags - OFlags::DIRECTORY } else { flags };
+        here = match step(&here, name, flags) {
             Ok(next) => next,
             Err(Errno::NOTDIR | Errno::LOOP) => {
                 let target = own_link(&here, name).filter(|_| links > 0);
@@ -66,7 +83,7 @@ fn walk(root: &Path, below: &Path, mode: u32, links: usize) -> Result<(OwnedFd, 
                     format!("{}: '{name}' is a link, which is not followed, or no directory", below.display())
                 })?;
                 match target.strip_prefix(root) {
-                    Ok(inside) => walk(root, inside, mode, links - 1)?.0,
+                    Ok(inside) => walk(root, inside, make, links - 1)?.0,
                     Err(_) => fs::openat(&here, &target, flags, Mode::empty())
                         .map_err(|e| format!("{}: {e}", target.display()))?,
                 }
@@ -115,6 +132,11 @@ pub fn give(open: &OwnedFd, uid: u32, gid: u32) -> Result<(), String> {
 /// A path to what is open, for calls that take none.
 pub fn by_descriptor(open: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd()))
+}
+
+/// Where what is open stands now: an absolute path without links.
+pub fn place(open: &OwnedFd) -> Result<PathBuf, String> {
+    std::fs::read_link(by_descriptor(open)).map_err(|e| format!("/proc: {e}"))
 }
 
 fn names(path: &Path) -> Result<Vec<&OsStr>, String> {
@@ -188,6 +210,16 @@ mod tests {
         let (data, name) = parent(&root, Path::new("data/evil")).expect("its directory");
         assert_eq!(kind(&data, name), Ok(Some(FileType::Symlink)));
         assert_eq!(kind(&data, OsStr::new("none")), Ok(None));
+        std::fs::write(root.join("data/file"), "").expect("written");
+        for path in ["data/evil", "data/evil/new", "dangling", "ours", "none", "data/file/new", "../outside"]
+        {
+            assert!(open(&root, Path::new(path)).is_err(), "{path}");
+        }
+        for path in ["data/a/b", "data/file", ""] {
+            let found = place(&open(&root, Path::new(path)).expect(path)).expect("its place");
+            assert_eq!(found, root.join(path).canonicalize().expect("it is there"));
+        }
+        assert!(!root.join("none").exists(), "nothing is made");
     }
 
     #[test]

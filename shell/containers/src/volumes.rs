@@ -3,22 +3,22 @@
 //! Never: whether a volume exists (the agent's operations make persistent ones).
 
 use crate::{beneath, isolation::Isolation};
-use linux::process::User;
+use linux::{mounts::Bind, process::User};
 use model::container::{ContainerSpec, Mount};
 use rustix::fs::{FileType, Mode, OFlags};
 use std::{
     ffi::CString,
     fs,
-    os::unix::{ffi::OsStrExt as _, fs as unix},
+    os::{
+        fd::OwnedFd,
+        unix::ffi::{OsStrExt as _, OsStringExt as _},
+    },
     path::{Path, PathBuf},
 };
 
-/// Makes links in the sandbox and says what is to be mounted: source, target, read-only. `user` gets what is made.
-pub fn place(
-    spec: &ContainerSpec,
-    isolation: &Isolation,
-    user: Option<&User>,
-) -> Result<Vec<(CString, CString, bool)>, String> {
+/// Makes links in the sandbox and says what is to be mounted. `user` gets what is made. What is checked here is what is
+/// mounted then: tasks can put something else in its place meanwhile.
+pub fn place(spec: &ContainerSpec, isolation: &Isolation, user: Option<&User>) -> Result<Vec<Bind>, String> {
     let mut mounts = Vec::new();
     let root = beneath::outermost(&spec.id, Path::new(&spec.sandbox));
     for volume in &spec.volumes {
@@ -37,15 +37,14 @@ fn one(
     (root, sandbox): (&Path, &str),
     isolation: &Isolation,
     user: Option<&User>,
-) -> Result<Option<(CString, CString, bool)>, String> {
-    let source = Path::new(&volume.source);
-    if volume.make {
-        make(root, below(root, source)?, user).map_err(|why| format!("the source: {why}"))?;
-    }
+) -> Result<Option<Bind>, String> {
+    let path = Path::new(&volume.source);
+    let source = source(volume, root, user).map_err(|why| format!("the source: {why}"))?;
     if let Some(user) = user.filter(|_| volume.own) {
-        unix::chown(source, Some(user.uid), Some(user.gid)).map_err(|e| e.to_string())?;
+        beneath::give(&source, user.uid, user.gid)?;
     }
-    let is_dir = fs::metadata(source).map_err(|e| format!("the source: {e}"))?.is_dir();
+    let found = rustix::fs::fstat(&source).map_err(|e| format!("the source: {e}"))?;
+    let is_dir = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
     let namespaced = isolation.mount_namespace || isolation.pid_namespace;
     let relative = !volume.target.starts_with('/');
     let target =
@@ -57,8 +56,8 @@ fn one(
         let failed = |why: String| format!("the target: {why}");
         let (dir, name) = beneath::parent(root, below(root, &target)?).map_err(failed)?;
         return match rustix::fs::readlinkat(&dir, name, Vec::new()) {
-            Ok(old) if old.as_bytes() == source.as_os_str().as_bytes() => Ok(None),
-            _ => rustix::fs::symlinkat(source, &dir, name).map(|()| None).map_err(|e| failed(e.to_string())),
+            Ok(old) if old.as_bytes() == path.as_os_str().as_bytes() => Ok(None),
+            _ => rustix::fs::symlinkat(path, &dir, name).map(|()| None).map_err(|e| failed(e.to_string())),
         };
     }
     if !namespaced {
@@ -66,16 +65,31 @@ fn one(
             "a volume outside the sandbox needs mount namespaces (--isolation=filesystem/linux)".into()
         );
     }
-    if relative {
-        mount_point(root, below(root, &target)?, is_dir).map_err(|why| format!("the target: {why}"))?;
-    }
-    if !target.exists() {
-        return Err("an absolute target must exist on the host where no image is used".to_owned());
-    }
-    let text = |path: &Path| {
-        CString::new(path.display().to_string()).map_err(|_| "the path holds a zero byte".to_owned())
+    let target = if relative {
+        mount_point(root, below(root, &target)?, is_dir).map_err(|why| format!("the target: {why}"))?
+    } else {
+        rustix::fs::open(&target, HELD, Mode::empty())
+            .map_err(|_| "an absolute target must exist on the host where no image is used".to_owned())?
     };
-    Ok(Some((text(source)?, text(&target)?, volume.read_only)))
+    let target = beneath::place(&target).map_err(|why| format!("the target: {why}"))?;
+    let text = CString::new(target.into_os_string().into_vec())
+        .map_err(|_| "the target: its path holds a zero byte".to_owned())?;
+    let bound = Bind::new(&source, text, volume.read_only);
+    bound.map(Some).map_err(|e| format!("the source can't be mounted (that needs Linux 5.6): {e}"))
+}
+
+/// To be named by a descriptor, and nothing else.
+const HELD: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+
+/// Opens what a volume is of. In the sandbox only links of our own are followed; what lies elsewhere on the host is found as
+/// whoever asks for it names it.
+fn source(volume: &Mount, root: &Path, user: Option<&User>) -> Result<OwnedFd, String> {
+    let path = Path::new(&volume.source);
+    match path.strip_prefix(root) {
+        _ if volume.make => make(root, below(root, path)?, user),
+        Ok(inside) => beneath::open(root, inside),
+        Err(_) => rustix::fs::open(path, HELD, Mode::empty()).map_err(|e| e.to_string()),
+    }
 }
 
 fn below<'a>(root: &Path, path: &'a Path) -> Result<&'a Path, String> {
@@ -83,37 +97,34 @@ fn below<'a>(root: &Path, path: &'a Path) -> Result<&'a Path, String> {
 }
 
 /// Makes the source of a volume in a sandbox, unless it is there.
-fn make(root: &Path, path: &Path, user: Option<&User>) -> Result<(), String> {
-    let there = match path.as_os_str().is_empty() {
-        true => Some(FileType::Directory),
-        false => {
-            let (dir, name) = beneath::parent(root, path)?;
-            beneath::kind(&dir, name)?
+fn make(root: &Path, path: &Path, user: Option<&User>) -> Result<OwnedFd, String> {
+    if !path.as_os_str().is_empty() {
+        let (dir, name) = beneath::parent(root, path)?;
+        if beneath::kind(&dir, name)?.is_some_and(|kind| kind != FileType::Symlink) {
+            return beneath::open(root, path);
         }
-    };
-    if there.is_some_and(|kind| kind != FileType::Symlink) {
-        return Ok(());
     }
     let (made, new) = beneath::directory(root, path, beneath::MODE)?;
-    match user {
-        Some(user) if new => beneath::give(&made, user.uid, user.gid),
-        _ => Ok(()),
+    if let Some(user) = user.filter(|_| new) {
+        beneath::give(&made, user.uid, user.gid)?;
     }
+    Ok(made)
 }
 
-/// Makes what a volume is mounted over, unless it is there.
-fn mount_point(root: &Path, path: &Path, is_dir: bool) -> Result<(), String> {
+/// Opens what a volume is mounted over, and makes it unless it is there.
+fn mount_point(root: &Path, path: &Path, is_dir: bool) -> Result<OwnedFd, String> {
     let (dir, name) = beneath::parent(root, path)?;
     match beneath::kind(&dir, name)? {
         // A link is refused there.
-        None | Some(FileType::Symlink) if is_dir => beneath::directory(root, path, beneath::MODE).map(drop),
+        None | Some(FileType::Symlink) if is_dir => {
+            beneath::directory(root, path, beneath::MODE).map(|(made, _)| made)
+        }
         None => {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let made = rustix::fs::openat(&dir, name, flags, Mode::from_raw_mode(0o644));
-            made.map(drop).map_err(|e| e.to_string())
+            rustix::fs::openat(&dir, name, flags, Mode::from_raw_mode(0o644)).map_err(|e| e.to_string())
         }
         Some(FileType::Symlink) => Err("a link, which is not followed".to_owned()),
-        Some(_) => Ok(()),
+        Some(_) => beneath::open(root, path),
     }
 }
 
@@ -230,7 +241,7 @@ mod tests {
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
         spec.volumes = vec![volume(&around.join("data/new/own"), "deep/w", true)];
         for _ in 0..2 {
-            assert_eq!(place(&spec, &plain, None), Ok(Vec::new()));
+            assert!(place(&spec, &plain, None).expect("links only").is_empty());
         }
         assert_eq!(fs::read_link(sandbox.join("deep/w")).unwrap(), around.join("data/new/own"));
         assert!(around.join("data/new/own").is_dir());

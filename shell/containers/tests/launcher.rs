@@ -3,7 +3,7 @@
 mod world;
 
 use containers::{Ended, Frame, Known, Launcher};
-use model::container::{ContainerId, ContainerSpec, Io, Limits, Program, Termination};
+use model::container::{ContainerId, ContainerSpec, Io, Limits, Mount, Program, Termination};
 use std::{path::Path, time::Duration};
 use world::{MIB, PATIENCE, World, linux_started, spec};
 
@@ -397,4 +397,49 @@ async fn a_work_directory_may_have_a_long_path() {
     }
     let (launcher, ..) = Launcher::start(options).await.unwrap();
     launcher.stop().await;
+}
+
+#[tokio::test]
+async fn volumes_are_mounted_over_directories_and_files_in_order() {
+    let Some(mut w) = World::isolated().await else { return };
+    let host = w.dir.path().join("host");
+    for (place, says) in [("host/inner", "in the first"), ("second", "in the second"), ("target", "covered")]
+    {
+        std::fs::create_dir_all(w.dir.path().join(place)).unwrap();
+        std::fs::write(w.dir.path().join(place).join("file"), says).unwrap();
+    }
+    let text = |path: &Path| path.display().to_string();
+    let mount = |source: &Path, target: String, read_only| Mount {
+        source: text(source),
+        target,
+        read_only,
+        make: false,
+        own: false,
+    };
+    let target = w.dir.path().join("target");
+    let script = format!(
+        "cat one file two/file {target}/inner/file; touch two/new file {target}/new; ls {host}; \
+         grep -c ' shared:' /proc/self/mountinfo",
+        target = target.display(),
+        host = host.display(),
+    );
+    let mut spec = spec(w.dir.path(), "a", &script);
+    spec.volumes = vec![
+        mount(&host.join("inner/file"), "one".into(), true),
+        mount(&host.join("inner/file"), "file".into(), true),
+        mount(&host.join("inner"), "two".into(), true),
+        // the second lies in the first
+        mount(&host, text(&target), false),
+        mount(&w.dir.path().join("second"), format!("{}/inner", text(&target)), false),
+    ];
+    std::fs::create_dir(target.join("inner")).unwrap();
+    w.launcher.launch(spec).await;
+    w.launched().await;
+    assert_eq!(w.terminated().await, Termination::Exited(1));
+    let said = w.stdout("a");
+    assert_eq!(said, "in the firstin the firstin the firstin the secondinner\nnew\n0\n");
+    let refused = std::fs::read_to_string(w.dir.path().join("sandboxes/a/stderr")).unwrap();
+    assert_eq!(refused.matches("Read-only file system").count(), 2, "{refused}");
+    assert!(host.join("new").exists() && !target.join("new").exists());
+    w.stop().await;
 }

@@ -4,6 +4,7 @@
 
 pub mod cgroups;
 pub mod memory;
+pub mod mounts;
 pub mod nursery;
 pub mod process;
 pub mod spawn;

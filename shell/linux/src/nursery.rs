@@ -5,6 +5,7 @@
 //! same. Never: what is started, or where (`spawn`).
 
 use crate::{
+    mounts::Bind,
     process::User,
     spawn::{self, Order, Pipes},
 };
@@ -54,6 +55,7 @@ pub(crate) fn make(order: &Order, pipes: &Pipes) -> Option<io::Result<i32>> {
     let mut files =
         [&order.stdin, &order.stdout, &order.stderr, &pipes.failure, &pipes.go].map(File::as_raw_fd).to_vec();
     files.extend(pipes.report.iter().map(File::as_raw_fd));
+    files.extend(order.mounts.iter().map(|mount| mount.tree.as_raw_fd()));
     files.extend(order.cgroups.iter().chain(&order.enter).map(File::as_raw_fd));
     if bytes.len() > ORDER_BYTES_MAX || files.len() > FILES_MAX {
         return None;
@@ -194,10 +196,9 @@ fn encode(order: &Order, report: bool) -> Vec<u8> {
         list.iter().for_each(|one| text(one, &mut bytes));
     }
     number(order.mounts.len() as u32, &mut bytes);
-    for (source, target, read_only) in &order.mounts {
-        bytes.push(u8::from(*read_only));
-        text(source, &mut bytes);
-        text(target, &mut bytes);
+    for mount in &order.mounts {
+        bytes.push(u8::from(mount.read_only));
+        text(&mount.target, &mut bytes);
     }
     bytes
 }
@@ -254,7 +255,7 @@ fn decode(bytes: &[u8], files: Vec<OwnedFd>) -> Option<(Order, Pipes)> {
         environment: reader.list(Reader::text)?,
         mounts: reader.list(|reader| {
             let read_only = reader.flag()?;
-            Some((reader.text()?, reader.text()?, read_only))
+            Some(Bind { read_only, target: reader.text()?, tree: files.next()? })
         })?,
         stdin,
         stdout,
@@ -294,7 +295,7 @@ mod tests {
             pid_namespace: true,
             mount_namespace: false,
             ipc_namespace: true,
-            mounts: vec![(text("/a"), text("/b"), true)],
+            mounts: vec![Bind { tree: null(), target: text("/b"), read_only: true }],
             hold: false,
             enter: vec![null()],
             terminal: true,
@@ -302,7 +303,7 @@ mod tests {
             file_limit: Some(1024),
         };
         let bytes = encode(&order, true);
-        let files = || (0..9).map(|_| OwnedFd::from(null())).collect::<Vec<_>>();
+        let files = || (0..10).map(|_| OwnedFd::from(null())).collect::<Vec<_>>();
         let (read, pipes) = decode(&bytes, files()).unwrap();
         assert!(pipes.report.is_some());
         assert_eq!((read.cgroups.len(), read.enter.len()), (2, 1));
@@ -314,7 +315,7 @@ mod tests {
                 namespaces,
                 (o.hold, o.terminal, o.keeper, o.file_limit),
                 o.user.clone(),
-                o.mounts.clone(),
+                o.mounts.iter().map(|m| (m.target.clone(), m.read_only)).collect::<Vec<_>>(),
             )
         };
         assert_eq!(said(&read), said(&order));

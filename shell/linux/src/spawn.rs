@@ -4,6 +4,7 @@
 //! of this process's memory is copied for it (as vfork). What stays before the task is cloned by the `nursery`.
 
 use crate::{
+    mounts::{Bind, Failed},
     nursery,
     process::{Status, User},
 };
@@ -53,8 +54,8 @@ pub struct Order {
     pub mount_namespace: bool,
     /// An ipc namespace.
     pub ipc_namespace: bool,
-    /// What is bound into its mount namespace: source, target, whether it can't be written.
-    pub mounts: Vec<(CString, CString, bool)>,
+    /// What is bound into its mount namespace.
+    pub mounts: Vec<Bind>,
     /// Execute nothing: a process that only keeps the namespaces and cgroups open until it is killed.
     pub hold: bool,
     /// Namespaces of a process that is there, which it joins: files of `/proc/PID/ns`.
@@ -273,6 +274,7 @@ pub(crate) unsafe fn clone_for_parent(order: &Order, pipes: &Pipes) -> i32 {
 unsafe fn copy(order: &Order, pipes: &Pipes, stack: *mut c_void, more: c_int) -> i32 {
     let own =
         [&order.stdin, &order.stdout, &order.stderr].into_iter().chain(&order.cgroups).chain(&order.enter);
+    let own = own.chain(order.mounts.iter().map(|mount| &mount.tree));
     let own = own.chain([&pipes.failure, &pipes.go]).chain(&pipes.report);
     let mut files: Vec<_> = own.map(File::as_raw_fd).chain([0, 1, 2]).collect();
     files.sort_unstable();
@@ -303,7 +305,7 @@ fn failed(order: &Order, step: i32, errno: i32) -> io::Error {
 }
 
 const EXECUTE: &str = "execute the command";
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     "join the cgroup",
     "make mounts private",
     "mount /proc",
@@ -315,6 +317,7 @@ const STEPS: [&str; 11] = [
     "mount a volume",
     "join the namespaces",
     "take the terminal",
+    "find where a volume is mounted, to which no link may lead",
 ];
 
 /// Where a child that shares our memory begins.
@@ -367,14 +370,11 @@ unsafe fn child(prepared: &Prepared<'_>) -> ! {
                 fail(prepared, 1);
             }
         }
-        for (source, target, read_only) in &order.mounts {
-            let (source, target) = (source.as_ptr(), target.as_ptr());
-            if libc::mount(source, target, ptr::null(), libc::MS_BIND | libc::MS_REC, ptr::null()) < 0 {
-                fail(prepared, 8);
-            }
-            let flags = libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY;
-            if *read_only && libc::mount(source, target, ptr::null(), flags, ptr::null()) < 0 {
-                fail(prepared, 8);
+        for mount in &order.mounts {
+            match mount.attach() {
+                Ok(()) => {}
+                Err(Failed::Mount) => fail(prepared, 8),
+                Err(Failed::Target) => fail(prepared, 11),
             }
         }
         if !order.is_fronted() {

@@ -258,3 +258,91 @@ fn search(file: &str, path: &str) -> String {
     let found = path.split(':').map(|dir| Path::new(dir).join(file)).find(executable);
     found.map_or_else(|| file.to_owned(), |p| p.display().to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::container::{ContainerId, Mount};
+    use std::io::Read as _;
+
+    /// A container with a read-only volume `data` of its sandbox at `seen`, both there; where it may be made.
+    fn with_a_volume(dir: &Path) -> Option<(ContainerSpec, Isolation)> {
+        let isolation = Isolation { mount_namespace: true, ..Isolation::default() };
+        if !process::is_root() {
+            eprintln!("SKIPPED: only root mounts");
+            return None;
+        }
+        for (place, says) in [("run/data", "mine"), ("run/seen", "covered"), ("outside", "secret")] {
+            fs::create_dir_all(dir.join(place)).expect("made");
+            fs::write(dir.join(place).join("file"), says).expect("written");
+        }
+        let sandbox = dir.join("run").display().to_string();
+        let id = ContainerId("run".to_owned());
+        let mut spec =
+            ContainerSpec::new(id, sandbox.clone(), Program::Shell("cat seen/file; touch seen/new".into()));
+        spec.volumes = vec![Mount {
+            source: format!("{sandbox}/data"),
+            target: "seen".to_owned(),
+            read_only: true,
+            make: true,
+            own: false,
+        }];
+        Some((spec, isolation))
+    }
+
+    /// What is said by the container that is made of what was checked before.
+    fn run(spec: &ContainerSpec, mounts: Vec<linux::mounts::Bind>) -> std::io::Result<String> {
+        let (mut said, out) = std::io::pipe()?;
+        let file = || fs::File::from(std::os::fd::OwnedFd::from(out.try_clone().expect("a copy")));
+        let path = ("PATH".to_owned(), "/usr/bin:/bin".to_owned());
+        let order = order(&spec.program, &[path], &spec.sandbox, None, file(), file()).expect("an order");
+        let order = spawn::Order { mount_namespace: true, mounts, ..order };
+        let newborn = spawn::begin(&order)?;
+        let pid = newborn.pid;
+        let started = newborn.go();
+        process::reap(pid)?;
+        started?;
+        drop((order, out));
+        let mut text = String::new();
+        said.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn a_source_that_is_swapped_for_a_link_after_its_check_is_mounted_as_it_was() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let Some((spec, isolation)) = with_a_volume(dir.path()) else { return };
+        let mounts = volumes::place(&spec, &isolation, None).expect("it is as it should be");
+        let data = dir.path().join("run/data");
+        fs::rename(&data, dir.path().join("run/data-old")).expect("moved");
+        assert!(beneath::link_of_another(&dir.path().join("outside"), &data));
+        let said = run(&spec, mounts).expect("it ran");
+        assert!(said.starts_with("mine") && said.contains("Read-only file system"), "{said}");
+        // Whoever comes now is told of the link.
+        let why = volumes::place(&spec, &isolation, None).expect_err("a link");
+        assert!(why.contains("the source: ") && why.contains("is a link"), "{why}");
+        let mounted = fs::read_to_string("/proc/self/mountinfo").expect("readable");
+        assert!(!mounted.contains(&spec.sandbox), "nothing of it is mounted here");
+    }
+
+    #[test]
+    fn a_target_that_is_swapped_for_a_link_after_its_check_is_not_mounted_over() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let Some((spec, isolation)) = with_a_volume(dir.path()) else { return };
+        for above in [false, true] {
+            let mut spec = spec.clone();
+            let swapped = dir.path().join("run/seen");
+            if above {
+                spec.volumes[0].target = "seen/deep".to_owned();
+                fs::create_dir_all(dir.path().join("outside/deep")).expect("made");
+            }
+            let mounts = volumes::place(&spec, &isolation, None).expect("it is as it should be");
+            fs::rename(&swapped, dir.path().join("run/seen-old")).expect("moved");
+            assert!(beneath::link_of_another(&dir.path().join("outside"), &swapped));
+            let why = run(&spec, mounts).expect_err("no link is followed").to_string();
+            assert!(why.starts_with("find where a volume is mounted, to which no link may lead"), "{why}");
+            fs::remove_file(&swapped).expect("removed");
+            fs::rename(dir.path().join("run/seen-old"), &swapped).expect("moved back");
+        }
+    }
+}
