@@ -359,6 +359,10 @@ fn a_second_one_is_refused_and_the_first_goes_on() {
         if role != "master" {
             second.args(["--master", dev.master.trim_start_matches("http://")]);
         }
+        if role == "orchestrator" {
+            // else it stands by (tests/standby.rs)
+            second.arg("--disable_ha");
+        }
         refused(&mut second, &["is in use by the process with", &pid, work_dir]);
     }
     let port = |url: &str| url.rsplit(':').next().expect("a port").to_owned();

@@ -5,6 +5,7 @@
 mod apps;
 mod groups;
 mod how;
+mod leader;
 pub mod lists;
 mod loggers;
 mod pods;
@@ -16,6 +17,7 @@ use crate::{
     answer::{decode_path, parameter, parameters},
     pages, render,
 };
+pub use leader::{Abdication, Refusal, render_abdication};
 pub use loggers::{Loggers, render_loggers};
 
 use api::marathon;
@@ -34,6 +36,15 @@ pub struct Identity {
     pub leader: String,
     /// The flags as given, for `/v2/info`.
     pub flags: std::collections::BTreeMap<String, String>,
+}
+
+/// What the shell does for a request of an orchestrator. Each has its own `render_…` for what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// How much is logged.
+    Loggers(Loggers),
+    /// The leader steps down.
+    Abdicate(Abdication),
 }
 
 /// A refusal or a read, or the input that the machine decides.
@@ -72,7 +83,7 @@ impl Call<'_> {
 }
 
 /// Routes a request.
-pub fn route(arrived: &Arrived, machine: &Orchestrator, who: &Identity, now: Time) -> Routed<Input, Loggers> {
+pub fn route(arrived: &Arrived, machine: &Orchestrator, who: &Identity, now: Time) -> Routed<Input, Asked> {
     route_late(arrived, &machine, who, now)
 }
 
@@ -82,7 +93,7 @@ pub fn route_late(
     machine: &dyn Deref<Target = Orchestrator>,
     who: &Identity,
     now: Time,
-) -> Routed<Input, Loggers> {
+) -> Routed<Input, Asked> {
     let request = &arrived.request;
     if pages::asked(request, "/") {
         return Routed::Respond(finish(to_page(), who));
@@ -95,9 +106,12 @@ pub fn route_late(
     let head = request.method() == Method::HEAD;
     let method = if head { &Method::GET } else { request.method() };
     let call = Call { arrived, method, head, query: request.uri().query(), machine, who, now };
-    if request.uri().path().trim_end_matches('/') == "/logging" {
+    let path = request.uri().path().trim_end_matches('/');
+    let leaves = path == "/v2/leader" && *method == Method::DELETE;
+    if path == "/logging" || leaves {
         return match wrong_media(&call) {
             Some(refusal) => Routed::Respond(finish(refusal, who)),
+            None if leaves => leader::route(&call),
             None => loggers::route(&call),
         };
     }
@@ -153,7 +167,6 @@ fn dispatch(call: &Call<'_>) -> Outcome {
         "/metrics/prometheus" => (Method::GET, |call| Err(reads::prometheus(call))),
         "/config" => (Method::GET, |call| Err(json_answer(&json!(call.who.flags)))),
         "/v2/info" => (Method::GET, |call| Err(json_answer(&reads::info(call)))),
-        "/v2/leader" if call.method == Method::DELETE => return abdicate(call),
         "/v2/leader" => (Method::GET, |call| Err(json_answer(&json!({ "leader": call.who.leader })))),
         "/v2/plugins" => (Method::GET, |_| Err(json_answer(&json!({ "plugins": [] })))),
         "/v2/tasks" => (Method::GET, |call| Err(reads::tasks(call))),
@@ -203,17 +216,6 @@ fn below(call: &Call<'_>, path: &str) -> Outcome {
         return Err(message(404, "URI not found"));
     };
     if call.method == Method::DELETE { call.command(command) } else { Err(wrong_method()) }
-}
-
-/// Steps down; alone, it is elected again at once.
-fn abdicate(call: &Call<'_>) -> Outcome {
-    for name in ["backup", "restore"] {
-        if let Some(uri) = parameter(call.query, name) {
-            let text = format!("{name}={uri}: backups are not supported; copy the directory of --work_dir");
-            return Err(message(422, &text));
-        }
-    }
-    call.command(Command::Abdicate)
 }
 
 /// What is wrong with an id in a path.

@@ -115,7 +115,7 @@ fn every_route_has_its_status() {
         ("GET", "/v2/plugins", "", 200),
         ("GET", "/v2/plugins/x/y", "", 404),
         ("GET", "/v2/leader", "", 200),
-        ("DELETE", "/v2/leader?backup=file:///x", "", 422),
+        ("DELETE", "/v2/leader?backup=file:x&restore=s3://b/k", "", 422),
         ("DELETE", "/v2/leader", "", 200),
         ("GET", "/logging", "", 200),
         ("HEAD", "/logging/", "", 200),

@@ -160,8 +160,6 @@ pub enum Command {
         /// Which.
         id: String,
     },
-    /// The leader steps down: subscription and event streams end, and begin anew.
-    Abdicate,
     /// An app's back-off is forgotten.
     ResetDelay {
         /// Of which app or pod.
@@ -246,12 +244,6 @@ impl Orchestrator {
             Command::CancelDeployment { id, force } => self.cancel(now, &id, force),
             Command::ReportLoad { id, load } => self.report_load(now, &id, load),
             Command::ResumeDeployment { id } => self.resume_paused(now.time, &id),
-            Command::Abdicate => {
-                self.end_streams();
-                self.disconnected(now.time);
-                self.connected();
-                Ok(message(200, "Leadership abdicated"))
-            }
             Command::ResetDelay { id } => {
                 if !self.queue.contains_key(&id) && !self.backoffs.contains_key(&id) {
                     return Err(message(404, format!("Application {id} not found in tasks queue.")));

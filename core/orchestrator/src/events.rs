@@ -191,14 +191,6 @@ impl Orchestrator {
         }
     }
 
-    /// Nobody is listened to any more.
-    pub(crate) fn end_streams(&mut self) {
-        self.streams.kept.until = Some(self.now + EVENTS_KEPT_FOR);
-        for stream in std::mem::take(&mut self.streams.open).into_keys() {
-            self.saves.say(Effect::Http(Http::Close { stream }));
-        }
-    }
-
     pub(crate) fn reply(&mut self, request: RequestId, answer: Answer) {
         self.saves.say(Effect::Http(Http::Reply { request, answer }));
     }

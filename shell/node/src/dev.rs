@@ -83,6 +83,8 @@ pub(crate) async fn run(dev: Dev) -> anyhow::Result<()> {
     values.set("http_address", dev.bind.to_string());
     values.set("http_port", dev.marathon_port.to_string());
     values.say("http_port", "--marathon-port");
+    // a second cluster in one directory is a mistake, not a standby
+    values.set("ha", "false".to_owned());
     // apps with volumes work without more words
     values.set("resident_role", "marathon".to_owned());
     values.set("work_dir", dev.dir.join("orchestrator").display().to_string());

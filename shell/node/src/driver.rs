@@ -168,10 +168,11 @@ impl Saver {
     ) -> Self {
         let (waiting, mut saves) = mpsc::unbounded_channel::<(SaveId, Vec<Change>)>();
         let (commits, mut outcomes) = mpsc::unbounded_channel();
+        let term = store.next_term();
         tokio::spawn(async move {
             while let Some((save, batch)) = saves.recv().await {
                 let began = Instant::now();
-                let outcome = store.commit(1, batch);
+                let outcome = store.commit(term, batch);
                 if commits.send((save, began, outcome)).is_err() {
                     return;
                 }

@@ -139,9 +139,10 @@ impl Table {
             if flag.kind == Kind::Switch {
                 arg = arg.num_args(0..=1).require_equals(true).default_missing_value("true");
                 let no: &'static str = Box::leak(format!("no-{}", flag.name).into_boxed_str());
-                command = command.arg(
-                    Arg::new(no).long(no).action(ArgAction::SetTrue).hide(true).overrides_with(flag.name),
-                );
+                // Marathon says --disable_ha where Mesos says --no-quiet
+                let disable: &'static str = Box::leak(format!("disable_{}", flag.name).into_boxed_str());
+                let off = Arg::new(no).long(no).alias(disable).action(ArgAction::SetTrue);
+                command = command.arg(off.hide(true).overrides_with(flag.name));
             } else {
                 arg = arg.allow_hyphen_values(true).value_name("VALUE");
             }

@@ -200,6 +200,13 @@ impl<E: 'static> Hub<E> {
             .retain(|stream, (handle, codec)| self.put(*stream, handle, *codec, bytes.clone()));
     }
 
+    /// Ends all streams.
+    pub fn close_all(&self) {
+        for (_, (handle, _)) in locked(&self.streams).drain() {
+            handle.close();
+        }
+    }
+
     /// Forgets a stream whose client has gone; true if it was cut.
     pub fn forget(&self, stream: StreamId) -> bool {
         locked(&self.streams).remove(&stream);

@@ -72,8 +72,13 @@ pub(crate) struct Running {
 pub(crate) async fn answered(answer: oneshot::Receiver<Reply>) -> Reply {
     match answer.await {
         Ok(reply) => reply,
-        Err(_) => Reply::Full(endpoints::render(model::request::Answer::text(503, "The daemon is stopping"))),
+        Err(_) => stopping(),
     }
+}
+
+/// The answer to what is not decided any more.
+pub(crate) fn stopping() -> Reply {
+    Reply::Full(endpoints::render(model::request::Answer::text(503, "The daemon is stopping")))
 }
 
 /// The whole command line, from which help and completions come.

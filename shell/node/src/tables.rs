@@ -228,8 +228,12 @@ pub const ORCHESTRATOR: Table = Table {
         text(
             "work_dir",
             Some("./mesolite-data/orchestrator"),
-            "Where apps, instances and deployments are kept",
+            "Where apps, instances and deployments are kept; who shares it stands by for the leader",
         ),
+        switch("ha", "true", "Stand by while another orchestrator has the work_dir; without it that is refused"),
+        number("leader_proxy_connection_timeout", "5000", "Milliseconds to connect to the leader, as a standby"),
+        number("leader_proxy_read_timeout", "10000", "Milliseconds to hear from the leader, as a standby"),
+        number("leader_proxy_max_open_connections", "64", "Requests that a standby passes on at once"),
         text("framework_name", Some("marathon"), "Name of the framework"),
         text("mesos_role", Some("*"), "Role of the framework"),
         text(
@@ -290,7 +294,6 @@ pub const ORCHESTRATOR: Table = Table {
     ],
     refused: &[
         ("zk", "state is embedded under --work_dir; ZooKeeper comes with a later version"),
-        ("ha", "one orchestrator runs by itself; standbys come with a later version"),
         ("event_subscriber", "HTTP callbacks are gone since Marathon 1.5; read /v2/events"),
         ("http_credentials", "authentication comes with a later version"),
         ("plugin_dir", MODULES),

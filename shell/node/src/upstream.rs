@@ -264,7 +264,7 @@ const ORCHESTRATOR: &[Group] = &[
         &["access_control_allow_origin"],
     ),
     ("pages are embedded in the binary", &["assets_path"]),
-    ("copy --work_dir while the orchestrator is stopped", &["backup_location"]),
+    ("DELETE /v2/leader?backup=file:///path makes one when it is asked to", &["backup_location"]),
     ("tasks always go on while their agent restarts, as by Marathon's default", &["checkpoint"]),
     (
         "nothing that is deprecated is switched on; what is there is listed in COMPAT.md",
@@ -349,13 +349,10 @@ const ORCHESTRATOR: &[Group] = &[
         &["https_address", "https_port", "ssl_keystore_password", "ssl_keystore_path"],
     ),
     (
-        "state is embedded under --work_dir and there is one leader; name the master with --master=HOST:PORT",
+        "state is embedded under --work_dir, and whoever has its lock leads; name the master with --master=HOST:PORT",
         &[
             "internal_store_backend",
             "leader_election_backend",
-            "leader_proxy_connection_timeout",
-            "leader_proxy_max_open_connections",
-            "leader_proxy_read_timeout",
             "leader_proxy_ssl_ignore_hostname",
             "on_elected_prepare_timeout",
             "zk_compression",

@@ -3,29 +3,25 @@
 //! Decides which commits share a write and which are refused. Never: the form on the disk (`log`, `segment`).
 
 use crate::{
-    Backend, COMMITS_WAITING_MAX, Commit, StoreError, check_limits, log::Log, log::trouble, segment::Frame,
+    Backend, COMMITS_WAITING_MAX, Commit, StoreError, check_limits,
+    election::{Seat, lead},
+    log::{Log, trouble},
+    segment::Frame,
 };
 use model::save::{Change, Records};
-use rustix::fs::{FlockOperation, flock};
 use std::{
-    fs::{File, OpenOptions, Permissions},
-    io::{Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     thread::JoinHandle,
-    time::Duration,
 };
 use tokio::sync::oneshot;
 
-/// Only the owner enters the directory.
-const DIRECTORY_MODE: u32 = 0o700;
 /// Bytes that are gathered into one write. A larger batch is written alone.
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
-
-/// A directory that is in use is tried again this often before its opener is refused.
-const LOCK_TRIES_MAX: u32 = 20;
-const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 struct Waiting {
     term: u64,
@@ -39,25 +35,44 @@ pub struct Store {
     log: Arc<Mutex<Log>>,
     queue: Option<mpsc::SyncSender<Waiting>>,
     writer: Option<JoinHandle<()>>,
-    _lock: File,
+    /// The highest term that was given out.
+    term: AtomicU64,
+    seat: Seat,
 }
 
 impl Store {
     /// Opens the directory, making it if need be. A second opener is refused, as is a damaged log.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let dir = dir.as_ref();
-        std::fs::create_dir_all(dir).map_err(|e| not_ours(dir, "create", &e))?;
-        // What is kept may hold secrets: the environment of tasks.
-        let own = Permissions::from_mode(DIRECTORY_MODE);
-        std::fs::set_permissions(dir, own).map_err(|e| not_ours(dir, "close to others", &e))?;
-        let lock = lock(dir)?;
-        let log = Arc::new(Mutex::new(Log::open(dir)?));
+        Self::open_by(lead(dir)?)
+    }
+
+    /// Opens the directory that is led; a damaged log is refused. The lead is given up when the store is dropped.
+    pub fn open_by(seat: Seat) -> Result<Self, StoreError> {
+        let log = Log::open(seat.dir())?;
+        let term = AtomicU64::new(log.term);
+        let log = Arc::new(Mutex::new(log));
         let (queue, waiting) = mpsc::sync_channel(COMMITS_WAITING_MAX);
         let shared = log.clone();
         let thread = std::thread::Builder::new().name("store".to_owned()).stack_size(256 * 1024);
-        let writer =
-            thread.spawn(move || write(&shared, &waiting)).map_err(|e| trouble(dir, "start a thread", &e))?;
-        Ok(Self { log, queue: Some(queue), writer: Some(writer), _lock: lock })
+        let writer = thread
+            .spawn(move || write(&shared, &waiting))
+            .map_err(|e| trouble(seat.dir(), "start a thread", &e))?;
+        Ok(Self { log, queue: Some(queue), writer: Some(writer), term, seat })
+    }
+
+    /// A term that is later than all that were given out or have written: what commits in it ends those before it.
+    pub fn next_term(&self) -> u64 {
+        self.term.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Tells those who stand by where the leader is reached, as `host:port`.
+    pub fn announce(&self, address: &str) {
+        self.seat.announce(address);
+    }
+
+    /// Everything that is durable becomes this, whole or not at all. Commits of earlier terms that come later are refused.
+    pub fn replace(&self, records: &Records) -> Result<(), StoreError> {
+        locked(&self.log).replace(self.next_term(), records)
     }
 
     /// Everything durable under the prefix, by full key; all of it for an empty prefix.
@@ -102,58 +117,8 @@ impl Drop for Store {
     }
 }
 
-/// A directory that the system keeps from us: whose it is, and what to do.
-fn not_ours(dir: &Path, what: &'static str, error: &std::io::Error) -> StoreError {
-    let told = trouble(dir, what, error);
-    let StoreError::Disk { file, error: said, full, .. } = &told else { return told };
-    let seen = dir.ancestors().find_map(|d| Some((d, std::fs::metadata(d).ok()?.uid())));
-    let (own, denied) =
-        (rustix::process::geteuid().as_raw(), error.kind() == std::io::ErrorKind::PermissionDenied);
-    match seen {
-        Some((of, uid)) if denied && uid != own => {
-            let of = of.display();
-            let error = format!(
-                "{said}: {of} belongs to the user with uid {uid}, and this is uid {own}: start as that user, or name \
-                 another directory"
-            );
-            StoreError::Disk { file: file.clone(), what, error, full: *full }
-        }
-        _ => told,
-    }
-}
-
 fn locked(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
     log.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn lock(dir: &Path) -> Result<File, StoreError> {
-    let path = dir.join("lock");
-    let mut options = OpenOptions::new();
-    let options = options.read(true).write(true).create(true).truncate(false);
-    let mut file = options.open(&path).map_err(|e| trouble(&path, "open", &e))?;
-    let mut tries = LOCK_TRIES_MAX;
-    while let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        if error != rustix::io::Errno::WOULDBLOCK {
-            return Err(trouble(&path, "lock", &error.into()));
-        }
-        // a process that is being started holds our descriptors for a moment, until it executes its program
-        if tries > 0 {
-            tries -= 1;
-            std::thread::sleep(LOCK_PAUSE);
-            continue;
-        }
-        let mut pid = String::new();
-        if file.read_to_string(&mut pid).is_err() || pid.trim().is_empty() {
-            pid = "unknown".to_owned();
-        }
-        return Err(StoreError::InUse { dir: dir.to_owned(), pid: pid.trim().to_owned() });
-    }
-    // only a help for people: a full disk must not keep a daemon from starting
-    let said = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    if let Err(error) = said {
-        tracing::warn!(%error, file = %path.display(), "the pid could not be written");
-    }
-    Ok(file)
 }
 
 fn write(log: &Mutex<Log>, waiting: &mpsc::Receiver<Waiting>) {

@@ -1,14 +1,19 @@
-//! Durable state of one role in one directory: what is acknowledged survives a crash, and nothing else is promised.
+//! Durable state of one role in one directory, and who leads it: what is acknowledged survives a crash, and nothing else is
+//! promised.
 //!
 //! Decides how commits are grouped and when the log is rewritten. Never what a record means.
 
+mod backup;
 mod conformance;
+mod election;
 mod embedded;
 mod log;
 mod mark;
 mod segment;
 
+pub use backup::{BackupError, back_up, read_backup};
 pub use conformance::{Opening, conformance};
+pub use election::{Leader, Seat, Standing, lead, stand};
 pub use embedded::Store;
 
 use model::save::{Change, Records};

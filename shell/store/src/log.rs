@@ -21,6 +21,8 @@ const REWRITE_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// A log is rewritten when it is this many times as long as what is live in it.
 const REWRITE_RATIO: u64 = 4;
 const REWRITE_FRAME_BYTES: usize = 512 * 1024;
+/// The log that will take the place of the one that is there.
+const NEW: &str = "log.new";
 
 /// The open log.
 #[derive(Debug)]
@@ -51,9 +53,9 @@ impl Log {
         let disk = |what| move |error: io::Error| trouble(&path, what, &error);
         let path = dir.join("log");
         // the rest of a rewrite that a crash cut short
-        match std::fs::remove_file(dir.join("log.new")) {
+        match std::fs::remove_file(dir.join(NEW)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(trouble(&dir.join("log.new"), "remove", &error));
+                return Err(trouble(&dir.join(NEW), "remove", &error));
             }
             _ => {}
         }
@@ -280,57 +282,86 @@ impl Log {
     /// Replaces the log by one that holds only what is live. If that fails the old one goes on, and it is tried
     /// again once the log has grown as much again.
     pub fn rewrite(&mut self) -> Result<(), StoreError> {
-        let new = self.dir.join("log.new");
-        match self.write_live(&new).and_then(|log| {
-            std::fs::rename(&new, &self.path).map_err(|e| trouble(&new, "rename", &e))?;
-            Ok(log)
-        }) {
-            Ok((file, length, last)) => {
-                sync_dir(&self.dir)?;
-                self.file = file;
-                self.length = length;
-                self.last = last;
-                let bytes = std::fs::read(&self.path).map_err(|e| trouble(&self.path, "read", &e))?;
-                (self.live, self.live_bytes, self.last, self.dirty) = (BTreeMap::new(), 0, 0, false);
-                self.replay(&bytes)?;
-                self.settle();
-                Ok(())
-            }
-            Err(error) => {
-                self.rewrite_at = self.length + self.length.max(REWRITE_BYTES_MIN);
-                if let Err(error) = std::fs::remove_file(&new) {
-                    tracing::debug!(%error, "no unfinished rewrite to remove");
-                }
-                Err(error)
-            }
+        let live = self.live.iter().map(|(key, place)| Ok((key, self.value(*place)?)));
+        let outcome = self.write_new(self.term, live).and_then(|written| self.adopt(written));
+        if outcome.is_err() {
+            self.rewrite_at = self.length + self.length.max(REWRITE_BYTES_MIN);
         }
+        outcome
     }
 
-    fn write_live(&self, new: &Path) -> Result<(File, u64, u64), StoreError> {
-        let disk = |what| move |error: io::Error| trouble(new, what, &error);
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).append(true).create_new(true).open(new).map_err(disk("create"))?;
-        file.write_all(MAGIC).map_err(disk("write"))?;
-        let (mut length, mut last) = (MAGIC.len() as u64, self.last);
-        let mut frame = Frame::new(self.term);
-        let mut places = self.live.iter().peekable();
-        loop {
-            if let Some((key, place)) = places.next() {
-                frame.put(key, &self.value(*place)?);
-            }
-            if frame.len() >= REWRITE_FRAME_BYTES || places.peek().is_none() {
-                last += 1;
-                let bytes = std::mem::replace(&mut frame, Frame::new(self.term)).finish(last);
-                file.write_all(&bytes).map_err(disk("write"))?;
-                length += bytes.len() as u64;
-            }
-            if places.peek().is_none() {
-                break;
-            }
-        }
-        file.sync_all().map_err(disk("sync"))?;
-        Ok((file, length, last))
+    /// Replaces the log by one that holds these records. If that fails the old one goes on.
+    pub fn replace(&mut self, term: u64, records: &Records) -> Result<(), StoreError> {
+        let records = records.iter().map(|(key, value)| Ok((key, value)));
+        let written = self.write_new(term, records)?;
+        self.adopt(written)
     }
+
+    /// A log is written whole beside this one, then it takes this one's name and place.
+    fn adopt(&mut self, file: File) -> Result<(), StoreError> {
+        let new = self.dir.join(NEW);
+        if let Err(error) = std::fs::rename(&new, &self.path) {
+            forget(&new);
+            return Err(trouble(&new, "rename", &error));
+        }
+        sync_dir(&self.dir)?;
+        self.file = file;
+        let bytes = std::fs::read(&self.path).map_err(|e| trouble(&self.path, "read", &e))?;
+        (self.live, self.live_bytes, self.last, self.dirty) = (BTreeMap::new(), 0, 0, false);
+        self.replay(&bytes)?;
+        self.settle();
+        Ok(())
+    }
+
+    fn write_new<K: AsRef<str>, V: AsRef<[u8]>>(
+        &self,
+        term: u64,
+        records: impl Iterator<Item = Result<(K, V), StoreError>>,
+    ) -> Result<File, StoreError> {
+        let new = self.dir.join(NEW);
+        let outcome = write_all(&new, self.last, term, records);
+        if outcome.is_err() {
+            forget(&new);
+        }
+        outcome
+    }
+}
+
+fn forget(new: &Path) {
+    if let Err(error) = std::fs::remove_file(new) {
+        tracing::debug!(%error, "no unfinished rewrite to remove");
+    }
+}
+
+/// Writes a log whose frames follow the one that is named. It has one frame at least, which says the term.
+fn write_all<K: AsRef<str>, V: AsRef<[u8]>>(
+    new: &Path,
+    mut last: u64,
+    term: u64,
+    records: impl Iterator<Item = Result<(K, V), StoreError>>,
+) -> Result<File, StoreError> {
+    let disk = |what| move |error: io::Error| trouble(new, what, &error);
+    let mut options = OpenOptions::new();
+    let mut file = options.read(true).append(true).create_new(true).open(new).map_err(disk("create"))?;
+    file.write_all(MAGIC).map_err(disk("write"))?;
+    let mut records = records.peekable();
+    let mut frame = Frame::new(term);
+    loop {
+        if let Some(record) = records.next() {
+            let (key, value) = record?;
+            frame.put(key.as_ref(), value.as_ref());
+        }
+        if frame.len() >= REWRITE_FRAME_BYTES || records.peek().is_none() {
+            last += 1;
+            let bytes = std::mem::replace(&mut frame, Frame::new(term)).finish(last);
+            file.write_all(&bytes).map_err(disk("write"))?;
+        }
+        if records.peek().is_none() {
+            break;
+        }
+    }
+    file.sync_all().map_err(disk("sync"))?;
+    Ok(file)
 }
 
 fn cost(key: &str, place: Place) -> u64 {

@@ -270,7 +270,8 @@ fn unreachable(uri: &Uri, error: &dyn std::error::Error, connect: bool) -> Clien
     ClientError::Unreachable { url: format!("{scheme}://{authority}"), why: innermost.to_string(), connect }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with what it came from, innermost last.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {

@@ -8,9 +8,11 @@ mod connection;
 pub mod link;
 mod parts;
 pub mod reading;
+mod relay;
 pub mod scheduler;
 mod server;
 mod stream;
 
+pub use relay::{Relay, RelayBody, RelayError, RelayLimits};
 pub use server::{BindError, Incoming, Limits, Reply, Upload, bind, serve};
 pub use stream::{Bounds, Patience, Promise, SendError, StreamBody, StreamHandle, bounded, stream};

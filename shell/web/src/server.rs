@@ -7,6 +7,7 @@ use crate::{
     connection::{Socket, Watch},
     parts::{self, PartsBody},
     reading,
+    relay::RelayBody,
     stream::StreamBody,
 };
 use bytes::Bytes;
@@ -111,6 +112,8 @@ pub enum Reply {
     Parts(Response<Arc<Vec<Arc<Part>>>>),
     /// A head now, and bytes as they come.
     Stream(Response<()>, StreamBody),
+    /// What another server answers, as it is.
+    Relay(Response<RelayBody>),
 }
 
 /// A port could not be had.
@@ -274,7 +277,11 @@ async fn converse<H, F>(
                                 () = ended => {}
                             }
                         });
-                        head.map(|()| Either::Right(stream))
+                        head.map(|()| Either::Right(Either::Left(stream)))
+                    }
+                    Said::Relay(answer) => {
+                        watch.idle();
+                        answer.map(|body| Either::Right(Either::Right(body)))
                     }
                 })
             }
@@ -384,6 +391,7 @@ where
                 Reply::Full(answer) => Said::Full(answer),
                 Reply::Parts(answer) => Said::Parts(parts::plain(answer)),
                 Reply::Stream(head, stream) => Said::Stream(head, stream),
+                Reply::Relay(answer) => Said::Relay(answer),
             }
         }
         Ok(Err(Unread::Refuse(status, text))) => refused(status, text),
@@ -420,6 +428,7 @@ enum Said {
     Full(Response<Bytes>),
     Parts(Response<PartsBody>),
     Stream(Response<()>, StreamBody),
+    Relay(Response<RelayBody>),
 }
 
 fn refused(status: StatusCode, text: String) -> Said {

@@ -1,6 +1,6 @@
 //! `/logging`: which loggers there are and how much each says, and changes of that (SystemResource). The shell does it.
 
-use super::{finish, json_answer, message, refuse, wrong_method};
+use super::{Asked, finish, json_answer, message, refuse, wrong_method};
 use crate::{Routed, render};
 use api::marathon::{self, LoggerChange};
 use bytes::Bytes;
@@ -17,11 +17,11 @@ pub struct Loggers {
 }
 
 /// Reads a request to `/logging`.
-pub(super) fn route<I>(call: &super::Call<'_>) -> Routed<I, Loggers> {
+pub(super) fn route<I>(call: &super::Call<'_>) -> Routed<I, Asked> {
     let refusal = match *call.method {
-        Method::GET => return Routed::Perform(Loggers { change: None }),
+        Method::GET => return Routed::Perform(Asked::Loggers(Loggers { change: None })),
         Method::POST => match marathon::object(call.body()).and_then(marathon::logger_change) {
-            Ok(change) => return Routed::Perform(Loggers { change: Some(change) }),
+            Ok(change) => return Routed::Perform(Asked::Loggers(Loggers { change: Some(change) })),
             Err(refusal) => refuse(refusal),
         },
         _ => wrong_method(),

@@ -4,7 +4,10 @@
 
 use base::{Duration, Effects, Machine, Now, Rng, Time};
 use bytes::Bytes;
-use endpoints::{Arrived, Routed, orchestrator::Identity};
+use endpoints::{
+    Arrived, Routed,
+    orchestrator::{Asked, Identity},
+};
 use http::Request;
 use model::{
     request::{Answer, Http, RequestId},
@@ -71,9 +74,12 @@ impl Surface {
         let arrived = Arrived { id, peer: None, request };
         let response = match endpoints::orchestrator::route(&arrived, &self.machine, &self.who, self.time) {
             Routed::Respond(response) => response,
-            Routed::Perform(asked) => {
+            Routed::Perform(Asked::Loggers(asked)) => {
                 let levels = BTreeMap::from([("ROOT".to_owned(), "INFO".to_owned())]);
                 endpoints::orchestrator::render_loggers(&asked, Some(&levels), &self.who)
+            }
+            Routed::Perform(Asked::Abdicate(_)) => {
+                endpoints::orchestrator::render_abdication(Ok(()), &self.who)
             }
             Routed::Step(input) => {
                 let answer = self.step(input, id).expect("an answer");

@@ -1,0 +1,251 @@
+//! One term of a leader: its machine, its store, its subscription, and how requests are answered while it lasts.
+//!
+//! Never: who leads (`orchestrator`), nor what the machine decides.
+
+use crate::{
+    Stop,
+    driver::{Driven, Saver, drive, now, system_rng},
+    hub::{Hub, Readers, Style},
+    lists::Lists,
+    orchestrator::subscription::keep_subscribed,
+};
+use bytes::Bytes;
+use endpoints::{
+    Arrived, Routed,
+    orchestrator::{Abdication, Asked, Identity, Refusal, lists},
+};
+use model::{request::RequestId, save::Records};
+use orchestrator::{Config, Effect, Input, Orchestrator, ServerEvent};
+use std::{sync::Arc, time::Duration};
+use store::{BackupError, Seat, Store};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+use web::Reply;
+
+/// The role that backups are of.
+const ROLE: &str = "orchestrator";
+/// Between two beats on event streams, and what is sent: Marathon's come from Jetty's `EventSourceServlet`.
+const BEAT: Duration = Duration::from_secs(10);
+const BEAT_BYTES: Bytes = Bytes::from_static(b"\r\n");
+
+/// What every term of this process has.
+#[derive(Clone)]
+pub struct Setting {
+    /// The machine's settings.
+    pub config: Config,
+    /// The master's URL.
+    pub master: String,
+    /// What the surface says of itself.
+    pub who: Arc<Identity>,
+}
+
+/// A leader as requests see it.
+pub struct Term {
+    driven: Driven<Orchestrator>,
+    hub: Arc<Hub<ServerEvent>>,
+    who: Arc<Identity>,
+    lists: Lists,
+    store: Arc<Store>,
+    tell: watch::Sender<bool>,
+    abdicated: mpsc::Sender<Option<Records>>,
+}
+
+/// What the one who started a term waits for, and ends it with.
+pub struct Reign {
+    /// Comes once the leader is asked to step down: what the next one finds instead, if it is not what this one leaves.
+    pub abdicated: mpsc::Receiver<Option<Records>>,
+    machine: JoinHandle<()>,
+    tell: watch::Sender<bool>,
+    store: Arc<Store>,
+}
+
+/// Starts a term of whoever has the seat.
+pub fn begin(seat: Seat, setting: &Setting) -> anyhow::Result<(Arc<Term>, Reign)> {
+    let store = Arc::new(Store::open_by(seat)?);
+    let machine = Orchestrator::new(setting.config.clone(), store.records("")?, now());
+    let style = Style {
+        frame: endpoints::orchestrator::frame,
+        media_type: endpoints::orchestrator::media_type,
+        last_words: |why, _| Some(endpoints::orchestrator::last_words(why, now())),
+        readers: Readers::Spectators,
+    };
+    let (hub, mut closed) = Hub::new(style);
+    let (tell, stop): (_, Stop) = watch::channel(false);
+    // Bounded by the machine, which waits for events before it calls on.
+    let (calls, queue) = mpsc::unbounded_channel();
+    let (performing, saving) = (hub.clone(), store.clone());
+    let (driven, task) = drive(
+        machine,
+        system_rng(),
+        || Input::Tick,
+        stop.clone(),
+        |driven| {
+            let saver = Saver::start(saving, driven.inbox(), |save, outcome| match outcome {
+                Ok(()) => Input::Saved { save },
+                Err(why) => Input::SaveFailed { save, why },
+            });
+            let hub = performing;
+            Box::new(move |effect| match effect {
+                Effect::Call(call) => calls.send(*call).unwrap_or_default(),
+                Effect::Http(http) => hub.perform(http),
+                Effect::Save { save, batch } => saver.save(save, batch),
+                Effect::Measure { app, agent } => {
+                    let driven = driven.clone();
+                    tokio::spawn(async move {
+                        if let Some(usages) = usages_of(&agent).await {
+                            driven.send(Input::Measured { app, usages }).await;
+                        }
+                    });
+                }
+                Effect::Probe { id, probe, timeout } => {
+                    let driven = driven.clone();
+                    tokio::spawn(async move {
+                        let outcome = containers::probe(probe, timeout, None).await;
+                        driven.send(Input::Probed { probe: id, outcome }).await;
+                    });
+                }
+            })
+        },
+    );
+    tokio::spawn(keep_subscribed(driven.clone(), setting.master.clone(), queue, stop.clone()));
+    let first = driven.clone();
+    tokio::spawn(async move { first.send(Input::Connected).await });
+    let (beating, mut stopping) = (Arc::downgrade(&hub), stop.clone());
+    tokio::spawn(async move {
+        while tokio::time::timeout(BEAT, stopping.wait_for(|stop| *stop)).await.is_err() {
+            let Some(hub) = beating.upgrade() else { return };
+            hub.beat(&BEAT_BYTES);
+        }
+    });
+    let (streams, inbox) = (Arc::downgrade(&hub), driven.clone());
+    tokio::spawn(async move {
+        while let Some(stream) = closed.recv().await {
+            let Some(hub) = streams.upgrade() else { return };
+            inbox.send(Input::StreamClosed { stream, cut: hub.forget(stream) }).await;
+        }
+    });
+    store.announce(&setting.who.leader);
+    let lists = Lists::of(driven.clone(), setting.who.clone());
+    let (abdicated, abdications) = mpsc::channel(1);
+    let reign = Reign { abdicated: abdications, machine: task, tell: tell.clone(), store: store.clone() };
+    let who = setting.who.clone();
+    Ok((Arc::new(Term { driven, hub, who, lists, store, tell, abdicated }), reign))
+}
+
+impl Term {
+    /// What a request is answered. Once the term is over nobody answers any more what was not answered yet.
+    pub async fn answer(&self, incoming: web::Incoming) -> Reply {
+        let arrived = Arrived { id: incoming.id, peer: Some(incoming.peer), request: incoming.request };
+        if let Some(ask) = lists::asked(&arrived) {
+            return self.lists.answer(ask).await;
+        }
+        let routed = endpoints::orchestrator::route_late(&arrived, &self.driven.late(), &self.who, now());
+        match routed {
+            Routed::Respond(response) => Reply::Full(response),
+            Routed::Step(input) => self.step(arrived.id, input).await,
+            Routed::Perform(Asked::Loggers(asked)) => {
+                let done = asked.change.as_ref().is_none_or(crate::levels::change);
+                let levels = done.then(crate::levels::all);
+                Reply::Full(endpoints::orchestrator::render_loggers(&asked, levels.as_ref(), &self.who))
+            }
+            Routed::Perform(Asked::Abdicate(how)) => {
+                let outcome = self.abdicate(how).await;
+                Reply::Full(endpoints::orchestrator::render_abdication(outcome, &self.who))
+            }
+        }
+    }
+
+    async fn step(&self, request: RequestId, input: Input) -> Reply {
+        let answer = self.hub.expect(request);
+        let mut over = self.tell.subscribe();
+        self.driven.send(input).await;
+        let reply = tokio::select! {
+            biased;
+            reply = crate::answered(answer) => reply,
+            _ = over.wait_for(|over| *over) => crate::stopping(),
+        };
+        match reply {
+            Reply::Full(response) => Reply::Full(endpoints::orchestrator::finish(response, &self.who)),
+            stream => stream,
+        }
+    }
+
+    /// All that can fail is done first: the leader that says that it steps down does.
+    async fn abdicate(&self, how: Abdication) -> Result<(), Refusal> {
+        let store = self.store.clone();
+        let files = tokio::task::spawn_blocking(move || files(&store, how));
+        let restored = files.await.map_err(|error| Refusal::Trouble(error.to_string()))??;
+        // one that was asked for already is as good
+        self.abdicated.try_send(restored).unwrap_or_default();
+        Ok(())
+    }
+}
+
+fn files(store: &Store, how: Abdication) -> Result<Option<Records>, Refusal> {
+    let restored = how.restore.map(|from| store::read_backup(&from, ROLE).map_err(|e| refusal("restore", e)));
+    let restored = restored.transpose()?;
+    if let Some(to) = how.backup {
+        let records = store.records("").map_err(|error| Refusal::Trouble(error.to_string()))?;
+        store::back_up(&to, ROLE, &records).map_err(|error| refusal("backup", error))?;
+        tracing::info!(file = %to.display(), records = records.len(), "a backup was written");
+    }
+    Ok(restored)
+}
+
+fn refusal(parameter: &'static str, error: BackupError) -> Refusal {
+    use std::io::ErrorKind::{IsADirectory, NotADirectory, NotFound, PermissionDenied};
+    let why = error.to_string();
+    match error {
+        BackupError::Disk { error, .. }
+            if ![NotFound, NotADirectory, IsADirectory, PermissionDenied].contains(&error.kind()) =>
+        {
+            Refusal::Trouble(format!("{parameter}: {why}"))
+        }
+        _ => Refusal::Wrong { parameter, why },
+    }
+}
+
+impl Reign {
+    /// Ends the term: the machine stops, its streams end, and the seat is free once all who still read have gone.
+    pub async fn end(self, term: Arc<Term>, restored: Option<Records>) {
+        self.tell.send(true).unwrap_or_default();
+        self.machine.await.unwrap_or_default();
+        term.hub.close_all();
+        drop(term);
+        if let Some(records) = restored {
+            let (store, count) = (self.store.clone(), records.len());
+            let replaced = tokio::task::spawn_blocking(move || store.replace(&records)).await;
+            match replaced.map_err(|error| error.to_string()).and_then(|r| r.map_err(|e| e.to_string())) {
+                Ok(()) => tracing::info!(records = count, "the state of a backup was restored"),
+                Err(why) => tracing::error!(why, "the backup could not be restored; the state stays as it was"),
+            }
+        }
+    }
+}
+
+/// How long an agent may take to say what its containers use.
+const MEASURE_MAX: Duration = Duration::from_secs(5);
+
+/// What the containers of an agent use; none = it can't be asked now.
+async fn usages_of(agent: &str) -> Option<Vec<orchestrator::autoscale::Usage>> {
+    let url = format!("{agent}/monitor/statistics");
+    let said: Vec<serde_json::Value> = match web::client::Client::new(MEASURE_MAX).get(&url).await {
+        Ok(said) => said,
+        Err(error) => {
+            tracing::debug!(%error, "an agent does not say what its containers use");
+            return None;
+        }
+    };
+    let usage = |said: &serde_json::Value| {
+        let number = |name: &str| said["statistics"][name].as_f64().unwrap_or(0.0);
+        orchestrator::autoscale::Usage {
+            executor: said["executor_id"].as_str().unwrap_or_default().to_owned(),
+            cpu_s: number("cpus_user_time_secs") + number("cpus_system_time_secs"),
+            mem: number("mem_rss_bytes").max(number("mem_anon_bytes")),
+        }
+    };
+    Some(said.iter().map(usage).collect())
+}
+
