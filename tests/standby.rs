@@ -22,7 +22,11 @@ impl Orchestrator {
         let ready = dir.join(format!("{name}.ready"));
         let log = std::fs::File::create(dir.join(format!("{name}.log"))).expect("a log");
         let mut child = Command::new(BINARY)
-            .args(["orchestrator", "--http_port=0", &format!("--master={}", master.trim_start_matches("http://"))])
+            .args([
+                "orchestrator",
+                "--http_port=0",
+                &format!("--master={}", master.trim_start_matches("http://")),
+            ])
             .arg(format!("--work_dir={}", dir.join("shared").display()))
             .arg(format!("--ready-file={}", ready.display()))
             .args(more)
@@ -90,7 +94,8 @@ fn app(id: &str, seconds: &str, instances: u32) -> Value {
 
 fn tasks(of: &Orchestrator, id: &str) -> Vec<String> {
     let said = of.read(&format!("/v2/apps{id}/tasks"));
-    let ids = said["tasks"].as_array().expect("tasks").iter().map(|t| t["id"].as_str().expect("an id").to_owned());
+    let ids =
+        said["tasks"].as_array().expect("tasks").iter().map(|t| t["id"].as_str().expect("an id").to_owned());
     let mut ids: Vec<_> = ids.collect();
     ids.sort();
     ids
@@ -131,15 +136,23 @@ fn a_standby_answers_as_the_leader_does() {
     assert!(said.starts_with("http/1.1 200"), "{said}");
     assert!(said.contains(&format!("x-marathon-via: 1.1 {}", standby.host())), "{said}");
     assert!(said.contains(&format!("x-marathon-leader: http://{}", leader.host())), "{said}");
-    assert_eq!(said.matches("content-length:").count() + said.matches("transfer-encoding:").count(), 1, "{said}");
+    assert_eq!(
+        said.matches("content-length:").count() + said.matches("transfer-encoding:").count(),
+        1,
+        "{said}"
+    );
     let head = raw(&standby, "HEAD /v2/apps", "").to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
     let zipped = raw(&standby, "GET /v2/apps", "Accept-Encoding: gzip\r\n").to_ascii_lowercase();
     assert_eq!(zipped.matches("content-encoding: gzip").count(), 1, "{zipped}");
     // a stream of events goes to the leader itself
-    let events = raw(&standby, "GET /v2/events?event_type=a", "Accept: text/event-stream\r\n").to_ascii_lowercase();
+    let events =
+        raw(&standby, "GET /v2/events?event_type=a", "Accept: text/event-stream\r\n").to_ascii_lowercase();
     assert!(events.starts_with("http/1.1 302"), "{events}");
-    assert!(events.contains(&format!("location: http://{}/v2/events?event_type=a", leader.host())), "{events}");
+    assert!(
+        events.contains(&format!("location: http://{}/v2/events?event_type=a", leader.host())),
+        "{events}"
+    );
     // what came by here already does not go round again
     let round = raw(&standby, "GET /v2/apps", &format!("X-Marathon-Via: 1.1 {}\r\n", standby.host()));
     assert!(round.starts_with("HTTP/1.1 502") && round.contains("Detected proxying loop."), "{round}");
@@ -166,7 +179,11 @@ fn a_standby_takes_over_from_a_leader_that_dies_and_loses_nothing() {
             assert_eq!((dies, third.leader()), (1, Some(third.host().to_owned())));
             break;
         }
-        if dies == 0 { first.kill() } else { second.kill() }
+        if dies == 0 {
+            first.kill()
+        } else {
+            second.kill()
+        }
         // the next request already is answered by the next leader
         assert_eq!(tasks(&third, "/stays"), before);
     }
@@ -224,7 +241,10 @@ fn a_backup_brings_back_what_there_was() {
     assert_eq!(alone.ask("DELETE", &backup, "").0, 200);
     assert_eq!(tasks(&alone, "/old"), before, "alone, it leads again");
     let (status, said) = alone.ask("DELETE", &backup, "");
-    assert!(status == 422 && said.contains("exists already"), "a backup takes nothing's place: {status} {said}");
+    assert!(
+        status == 422 && said.contains("exists already"),
+        "a backup takes nothing's place: {status} {said}"
+    );
     alone.run(&app("/new", &new, 1));
     assert_eq!(alone.ask("DELETE", "/v2/apps/old", "").0, 200);
     eventually("its tasks end", || processes(&old).is_empty().then_some(()));

@@ -123,7 +123,10 @@ impl Campaign {
             match term::begin(seat, &self.setting) {
                 Ok(begun) => term = Some(begun),
                 Err(error) => {
-                    tracing::error!(error = format!("{error:#}"), "this orchestrator can't lead; it tries again");
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        "this orchestrator can't lead; it tries again"
+                    );
                     tokio::time::sleep(STATE_PATIENCE).await;
                 }
             }
@@ -169,7 +172,10 @@ fn follow(roles: &watch::Sender<Role>, leader: Option<String>) {
         };
         if changed {
             if let Some(leader) = &leader {
-                tracing::info!(leader, "another orchestrator leads; this one stands by and passes requests on");
+                tracing::info!(
+                    leader,
+                    "another orchestrator leads; this one stands by and passes requests on"
+                );
             }
             *role = leader.map_or(Role::Unknown, Role::Follows);
         }

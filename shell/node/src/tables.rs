@@ -230,8 +230,16 @@ pub const ORCHESTRATOR: Table = Table {
             Some("./mesolite-data/orchestrator"),
             "Where apps, instances and deployments are kept; who shares it stands by for the leader",
         ),
-        switch("ha", "true", "Stand by while another orchestrator has the work_dir; without it that is refused"),
-        number("leader_proxy_connection_timeout", "5000", "Milliseconds to connect to the leader, as a standby"),
+        switch(
+            "ha",
+            "true",
+            "Stand by while another orchestrator has the work_dir; without it that is refused",
+        ),
+        number(
+            "leader_proxy_connection_timeout",
+            "5000",
+            "Milliseconds to connect to the leader, as a standby",
+        ),
         number("leader_proxy_read_timeout", "10000", "Milliseconds to hear from the leader, as a standby"),
         number("leader_proxy_max_open_connections", "64", "Requests that a standby passes on at once"),
         text("framework_name", Some("marathon"), "Name of the framework"),

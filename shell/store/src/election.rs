@@ -99,7 +99,8 @@ impl Seat {
     }
     /// Only a help for others: a full disk must not keep a daemon from starting.
     fn say(&self, text: &str) {
-        let said = self.file.write_all_at(text.as_bytes(), 0).and_then(|()| self.file.set_len(text.len() as u64));
+        let said =
+            self.file.write_all_at(text.as_bytes(), 0).and_then(|()| self.file.set_len(text.len() as u64));
         if let Err(error) = said {
             tracing::warn!(%error, dir = %self.dir.display(), "the lock can't say who has it");
         }

@@ -78,11 +78,7 @@ impl Relay {
     }
 
     /// Passes a request on to a server, `host:port`.
-    pub async fn pass(
-        &self,
-        to: &str,
-        request: Request<Bytes>,
-    ) -> Result<Response<RelayBody>, RelayError> {
+    pub async fn pass(&self, to: &str, request: Request<Bytes>) -> Result<Response<RelayBody>, RelayError> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
         let uri: Uri = format!("http://{to}{path}")
             .parse()
@@ -93,7 +89,9 @@ impl Relay {
         // the other server has another name
         passed.headers_mut().remove(header::HOST);
         let asked = async {
-            let Ok(slot) = self.slots.clone().acquire_owned().await else { unreachable!("it is never closed") };
+            let Ok(slot) = self.slots.clone().acquire_owned().await else {
+                unreachable!("it is never closed")
+            };
             (slot, self.http.request(passed).await)
         };
         let (slot, answer) =
@@ -197,7 +195,9 @@ mod tests {
                 }
                 _ => {
                     let said = format!("{:?}", incoming.request);
-                    Reply::Full(Response::builder().status(201).header("x-its", "own").body(said.into()).unwrap())
+                    Reply::Full(
+                        Response::builder().status(201).header("x-its", "own").body(said.into()).unwrap(),
+                    )
                 }
             }
         };
@@ -224,13 +224,19 @@ mod tests {
         // more than there are slots: each is given back with its body
         for _ in 0..5 {
             let answer = relay.pass(&address, ask("/a%20b?c=d")).await.unwrap();
-            assert_eq!((answer.status().as_u16(), &answer.headers()["x-its"]), (201, &HeaderValue::from_static("own")));
+            assert_eq!(
+                (answer.status().as_u16(), &answer.headers()["x-its"]),
+                (201, &HeaderValue::from_static("own"))
+            );
             let said = answer.into_body().collect().await.unwrap().to_bytes();
             let said = String::from_utf8_lossy(&said).into_owned();
             for part in ["PUT", "/a%20b?c=d", "\"x-end\": \"end\"", "b\"body\""] {
                 assert!(said.contains(part), "{part}: {said}");
             }
-            assert!(!said.contains("hop") && !said.contains("trailers") && !said.contains("\"me\""), "{said}");
+            assert!(
+                !said.contains("hop") && !said.contains("trailers") && !said.contains("\"me\""),
+                "{said}"
+            );
         }
     }
 

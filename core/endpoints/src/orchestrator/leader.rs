@@ -59,8 +59,12 @@ fn path_of(uri: &str) -> Result<PathBuf, String> {
     let path = rest.strip_prefix("//").unwrap_or(rest);
     match scheme {
         "file" if path.starts_with('/') && path.len() > 1 => Ok(path.into()),
-        "file" => Err("Invalid URI or unsupported scheme: after file:// there must be an absolute path".to_owned()),
-        "s3" => Err("Invalid URI or unsupported scheme: s3 is not spoken here; name a file:///path".to_owned()),
+        "file" => {
+            Err("Invalid URI or unsupported scheme: after file:// there must be an absolute path".to_owned())
+        }
+        "s3" => {
+            Err("Invalid URI or unsupported scheme: s3 is not spoken here; name a file:///path".to_owned())
+        }
         _ => Err("Invalid URI or unsupported scheme: it must be file:///path".to_owned()),
     }
 }
@@ -83,7 +87,9 @@ mod tests {
     fn files_are_named_by_absolute_paths() {
         assert_eq!(path_of("file:///var/b.tar"), Ok(PathBuf::from("/var/b.tar")));
         assert_eq!(path_of("file:/var/b.tar"), Ok(PathBuf::from("/var/b.tar")));
-        for wrong in ["", "b.tar", "file://", "file:///", "file://b.tar", "http://x/y", "s3://b/k?secret_key=geheim"] {
+        for wrong in
+            ["", "b.tar", "file://", "file:///", "file://b.tar", "http://x/y", "s3://b/k?secret_key=geheim"]
+        {
             let why = path_of(wrong).unwrap_err();
             assert!(why.starts_with("Invalid URI or unsupported scheme") && !why.contains("geheim"), "{why}");
         }

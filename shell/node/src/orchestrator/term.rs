@@ -219,7 +219,9 @@ impl Reign {
             let replaced = tokio::task::spawn_blocking(move || store.replace(&records)).await;
             match replaced.map_err(|error| error.to_string()).and_then(|r| r.map_err(|e| e.to_string())) {
                 Ok(()) => tracing::info!(records = count, "the state of a backup was restored"),
-                Err(why) => tracing::error!(why, "the backup could not be restored; the state stays as it was"),
+                Err(why) => {
+                    tracing::error!(why, "the backup could not be restored; the state stays as it was")
+                }
             }
         }
     }
@@ -248,4 +250,3 @@ async fn usages_of(agent: &str) -> Option<Vec<orchestrator::autoscale::Usage>> {
     };
     Some(said.iter().map(usage).collect())
 }
-
