@@ -787,3 +787,22 @@ fn tasks_are_asked_for_by_their_state() {
         assert_eq!(tasks, count, "{query}");
     }
 }
+
+#[test]
+fn groups_may_be_called_as_what_is_below_apps() {
+    let mut surface = new();
+    for id in ["/tasks/web", "/versions/web", "/x/tasks/web", "/x/versions/web"] {
+        assert_eq!(surface.ask("POST", "/v2/apps", &app(id).to_string()).status, 201, "{id}");
+    }
+    for id in ["/tasks/web", "/versions/web"] {
+        assert_eq!(surface.ask("GET", &format!("/v2/apps{id}"), "").body["app"]["id"], id);
+    }
+    // as in Marathon what is below an app comes first, but with more behind it the app is meant
+    for id in ["/tasks/web", "/versions/web", "/x/tasks/web", "/x/versions/web"] {
+        for below in ["tasks", "versions"] {
+            let said = surface.ask("GET", &format!("/v2/apps{id}/{below}"), "");
+            assert_eq!(said.status, 200, "{id}/{below}: {}", said.text);
+        }
+    }
+    assert_eq!(surface.ask("DELETE", "/v2/apps/tasks/web?force=true", "").status, 200);
+}

@@ -373,6 +373,8 @@ impl Orchestrator {
             self.put_as(&app, fields, Some(config), &mut draft)?;
         }
         self.revert_groups(&groups, &mut draft);
+        // apps that came since have what their groups say then
+        self.pass_on(&mut draft)?;
         Ok(draft)
     }
 }

@@ -115,6 +115,7 @@ impl Orchestrator {
     ) -> Result<(), Answer> {
         let mut fields = fields;
         fields.insert("id".into(), id.into());
+        self.keep_scale(id, &mut fields);
         let mut fields = self.with_defaults(id, fields, draft);
         let inherited = fields.remove(INHERITED);
         let fields = marathon::app(fields).map_err(refuse)?;
@@ -123,10 +124,47 @@ impl Orchestrator {
         self.put(id, app, draft)
     }
 
-    /// A definition as it is after an update.
+    /// How many instances an app has that scales itself is not forgotten where a definition does not say how many.
+    pub(crate) fn keep_scale(&self, id: &str, fields: &mut Map<String, Value>) {
+        let said = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
+        let (scales, counts) = (said("autoscale"), said("instances"));
+        let now = self.apps.get(id).filter(|state| state.app.get("autoscale").is_some_and(|rule| !rule.is_null()));
+        if let Some(state) = now.filter(|_| scales && !counts) {
+            fields.insert("instances".into(), state.spec.instances.into());
+        }
+    }
+
+    /// A definition as it was once. Where its groups say something else by now, what it had of them is its own.
+    pub(crate) fn reinstated(&self, id: &str, was: &Value, draft: &mut Draft) -> Result<(), Answer> {
+        let was = was.as_object().cloned().unwrap_or_default();
+        let again = |fields: Map<String, Value>, draft: &Draft| {
+            if fields.contains_key("containers") {
+                return self.read_pod(id, fields, draft);
+            }
+            let fields = self.with_defaults(id, fields, draft);
+            marathon::complete(fields, "/", &self.context(id, None)).map_err(not_valid)
+        };
+        let runs = |fields: &Map<String, Value>| {
+            let rules = ["id", "version", "versionInfo", INHERITED];
+            let kept = fields.iter().filter(|(name, _)| !rules.contains(&name.as_str()));
+            kept.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>()
+        };
+        let inherits = again(was.clone(), draft)?;
+        if runs(&inherits) == runs(&was) {
+            return self.put(id, inherits, draft);
+        }
+        let mut own = was;
+        own.remove(INHERITED);
+        let own = again(own, draft)?;
+        self.put(id, own, draft)
+    }
+
+    /// A definition as it is after an update, also after one that came before it in the same request.
     pub(crate) fn updated(&self, update: &AppUpdate, force: bool, draft: &mut Draft) -> Result<(), Answer> {
         let (id, mut fields) = (&update.id, update.fields.clone());
-        let Some(state) = self.apps.get(id).filter(|_| update.partial) else {
+        let drafted = draft.changes.apps.get(id).cloned();
+        let current = drafted.unwrap_or_else(|| self.apps.get(id).map(|state| state.app.clone()));
+        let Some(current) = current.filter(|_| update.partial) else {
             // read as an update where it may become one, so that the version has to stand alone here too
             if update.partial
                 && fields.contains_key("version")
@@ -140,9 +178,8 @@ impl Orchestrator {
             return self.replaced(id, fields, draft);
         };
         fields.remove("id");
-        let none = Map::new();
-        let current = state.app.as_object().unwrap_or(&none);
-        let fields = marathon::app_part(fields, current).map_err(refuse)?;
+        let current = current.as_object().cloned().unwrap_or_default();
+        let fields = marathon::app_part(fields, &current).map_err(refuse)?;
         if let Some(back) = fields.get("version").and_then(Value::as_str).and_then(crate::version_of) {
             if fields.len() > 1 {
                 return Err(not_valid(vec![Violation::new(
@@ -150,11 +187,10 @@ impl Orchestrator {
                     "The 'version' field may only be combined with the 'id' field.",
                 )]));
             }
-            let old = state
-                .versions
-                .get(&back)
-                .ok_or_else(|| message(404, format!("App '{id}' does not exist in version '{back}'")))?;
-            return self.put(id, old.as_object().cloned().unwrap_or_default(), draft);
+            let old = self.apps.get(id).and_then(|state| state.versions.get(&back)).cloned();
+            let old =
+                old.ok_or_else(|| message(404, format!("App '{id}' does not exist in version '{back}'")))?;
+            return self.reinstated(id, &old, draft);
         }
         let mut context = self.context(id, None);
         if let (true, Some(Value::String(role))) = (force, fields.get("role")) {
@@ -162,7 +198,7 @@ impl Orchestrator {
             context.roles.insert(role.clone());
         }
         let fields = marathon::complete_update(fields, &context).map_err(not_valid)?;
-        let mut whole = state.app.as_object().cloned().unwrap_or_default();
+        let mut whole = current;
         marathon::own(&mut whole);
         marathon::merge(&mut whole, fields);
         let whole = self.with_defaults(id, whole, draft);
@@ -216,6 +252,8 @@ impl Orchestrator {
         });
         if let Some(state) = current {
             if changed.is_empty() {
+                // what came before it in the same request is undone by it
+                draft.changes.apps.remove(id);
                 return Ok(());
             }
             let between = if pod { marathon::violations_between_pods } else { marathon::violations_between };

@@ -232,7 +232,7 @@ impl Orchestrator {
     }
 
     /// Apps and pods of groups whose defaults change get them too.
-    fn pass_on(&self, draft: &mut Draft) -> Result<(), Answer> {
+    pub(crate) fn pass_on(&self, draft: &mut Draft) -> Result<(), Answer> {
         let says =
             |group: Option<&GroupState>| group.map(|group| &group.defaults).cloned().unwrap_or_default();
         let changed = draft
@@ -331,7 +331,9 @@ impl Orchestrator {
                     }
                     continue;
                 }
-                let fields = self.with_defaults(&id, fields.clone(), draft);
+                let mut fields = fields.clone();
+                self.keep_scale(&id, &mut fields);
+                let fields = self.with_defaults(&id, fields, draft);
                 match marathon::complete(fields, at, &self.context(&id, enforced)) {
                     Ok(app) => faults.note(&path, self.put(&id, app, draft))?,
                     Err(wrong) => faults.note_all(&path, wrong),

@@ -1,6 +1,6 @@
 //! Health checks that the orchestrator runs itself: when, what an answer means, and when an instance is ended for it.
 //!
-//! Never performs one. Results are not durable: after a restart nothing is known until the next check.
+//! Never performs one. What a result changes is durable, so that a restart forgets neither a first success nor a count.
 
 use crate::{
     Asked, Orchestrator, ProbeId,
@@ -185,7 +185,12 @@ impl Orchestrator {
         instance.checks.resize_with(spec.checks.len().max(instance.checks.len()), Checked::default);
         let ms = now.as_millis();
         let mut kill = None;
+        // times alone are not worth a write, nor failures that no longer count
+        let kept = |c: &Checked| {
+            (c.alive, c.failures.min(check.failures_max.max(1)), c.first_success.is_some())
+        };
         let checked = &mut instance.checks[at];
+        let before = kept(checked);
         match found(check, probed) {
             Found::Nothing => return self.timers.set(Due::Check(id, at), next),
             Found::Good => {
@@ -209,9 +214,9 @@ impl Orchestrator {
                 }
             }
         }
-        let failures = checked.failures;
+        let (failures, changed) = (checked.failures, kept(checked) != before);
         self.timers.set(Due::Check(id, at), next);
-        self.judge(now, &spec, instance, (at, failures), kill);
+        self.judge(now, &spec, instance, (at, failures, changed), kill);
     }
 
     fn judge(
@@ -219,7 +224,7 @@ impl Orchestrator {
         now: Time,
         spec: &Spec,
         mut instance: Instance,
-        (at, failures): (usize, u32),
+        (at, failures, changed): (usize, u32, bool),
         kill: Option<String>,
     ) {
         let mine = || {
@@ -233,11 +238,11 @@ impl Orchestrator {
         instance.healthy = if sick { Some(false) } else { well.then_some(true).or(before) };
         let healthy = instance.healthy;
         let id = instance.id.clone();
-        // the last known health is part of the record, so that a restart does not forget a healthy upgrade
-        if before == healthy {
-            self.instances.insert(instance.clone())
-        } else {
+        // part of the record, so that a restart does not forget a healthy upgrade
+        if changed || before != healthy {
             self.put_instance(instance.clone())
+        } else {
+            self.instances.insert(instance.clone())
         }
         if failures > 0 && self.heard("failed_health_check_event") {
             let app = self

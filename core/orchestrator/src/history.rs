@@ -102,8 +102,7 @@ impl Orchestrator {
         }
         for (id, app) in root.apps.iter().filter(|(id, _)| is_below(id, at)) {
             draft.changes.apps.remove(id);
-            let fields = app.as_object().cloned().unwrap_or_default();
-            if let Err(refused) = self.put(id, fields, draft) {
+            if let Err(refused) = self.reinstated(id, app, draft) {
                 return Some(Err(refused));
             }
         }

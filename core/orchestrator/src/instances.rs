@@ -135,8 +135,8 @@ pub struct Instance {
     /// When a kill was last sent; not in the record.
     #[serde(skip)]
     pub killed_at: Option<u64>,
-    /// Results of its health checks, by index; not in the record.
-    #[serde(skip)]
+    /// Results of its health checks, by index.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<Checked>,
 }
 
@@ -161,8 +161,8 @@ pub struct Rest {
     pub state: String,
 }
 
-/// The result of one health check of one instance.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// The result of one health check of one instance. Its times are as of the last time that it was kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Checked {
     /// Whether the last one that counted was good.
     pub alive: bool,

@@ -10,6 +10,7 @@ mod outcome;
 mod placement;
 mod pod_fields;
 mod pods;
+mod requests;
 mod residents;
 mod rollout;
 mod runs;

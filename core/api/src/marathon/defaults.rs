@@ -28,12 +28,28 @@ const DEFAULTS: &[Field] = &[
 ];
 /// Fields that every app has, and what they are where nobody says it.
 const ALWAYS: [(&str, u64); 4] = [("cpus", 1), ("mem", 128), ("disk", 0), ("gpus", 0)];
+/// How many instances an app has where nobody says it.
+const COUNTED: (&str, u64) = ("instances", 1);
 /// The field that says what is not an app's own.
 pub const INHERITED: &str = "inherited";
 
 /// Reads what a group says for its apps.
 pub(super) fn read(said: Map<String, Value>, at: &str, found: &mut Found) -> Map<String, Value> {
+    // this is ours alone, so nobody's client sends more than we know
+    for name in said.keys().filter(|name| DEFAULTS.iter().all(|field| field.name != name.as_str())) {
+        let names: Vec<_> = DEFAULTS.iter().map(|field| field.name).collect();
+        let fault = format!("groups have no default of this; there are: {}", names.join(", "));
+        found.violations.push(V::new(&format!("{at}/{name}"), fault));
+    }
     let mut read = object(DEFAULTS, said, true, at, found);
+    for (name, value) in read.get("env").and_then(Value::as_object).into_iter().flatten() {
+        let fault = match value {
+            _ if name.is_empty() => "a variable needs a name",
+            Value::Object(_) => "secrets are named by the app that has them",
+            _ => continue,
+        };
+        found.violations.push(V::new(&format!("{at}/env({name})"), fault.to_owned()));
+    }
     for (i, constraint) in items(&read, "constraints").iter().enumerate() {
         if let Some(fault) = app_fault(constraint) {
             found.violations.push(V::new(&format!("{at}/constraints({i})"), fault));
@@ -110,15 +126,18 @@ pub fn inherit(app: &mut Map<String, Value>, groups: &[&Map<String, Value>]) {
 
 /// What nobody has said, of what every app has.
 pub fn fill(app: &mut Map<String, Value>) {
-    for (name, amount) in ALWAYS {
+    for (name, amount) in ALWAYS.into_iter().chain([COUNTED]) {
         app.entry(name).or_insert(amount.into());
     }
 }
 
-/// Leaves open what nobody has said, of what every app has: a group may say it.
+/// Leaves open what nobody has said, of what every app has: a group may say it, and of an app that scales itself how many
+/// instances it has.
 pub(super) fn leave_open(said: &Map<String, Value>, read: &mut Map<String, Value>) {
-    for (name, _) in ALWAYS {
-        if said.get(name).is_none_or(Value::is_null) {
+    let open = |name: &str| said.get(name).is_none_or(Value::is_null);
+    let counted = (!open("autoscale")).then_some(COUNTED);
+    for (name, _) in ALWAYS.into_iter().chain(counted) {
+        if open(name) {
             read.remove(name);
         }
     }

@@ -40,7 +40,7 @@ pub(super) fn route(call: &Call<'_>, rest: &str) -> Outcome {
     if let Some(id) = rest.strip_suffix("/versions").filter(|id| !id.is_empty()) {
         return Err(if get { reads::versions(call, id) } else { wrong_method() });
     }
-    if let Some((id, version)) = rest.split_once("/versions/") {
+    if let Some((id, version)) = below(rest, "/versions/") {
         return Err(if get { reads::version(call, id, version) } else { wrong_method() });
     }
     if let Some(id) = rest.strip_suffix("/tasks").filter(|id| !id.is_empty()) {
@@ -50,13 +50,18 @@ pub(super) fn route(call: &Call<'_>, rest: &str) -> Outcome {
             _ => Err(wrong_method()),
         };
     }
-    if let Some((id, task)) = rest.split_once("/tasks/") {
+    if let Some((id, task)) = below(rest, "/tasks/") {
         return match *call.method {
             Method::DELETE => kill_one(call, id, task),
             _ => Err(wrong_method()),
         };
     }
     one(call, rest)
+}
+
+/// The id of an app and what is named below it. Groups may be called as these are: `/tasks/web` is an app.
+fn below<'p>(rest: &'p str, name: &str) -> Option<(&'p str, &'p str)> {
+    rest.rsplit_once(name).filter(|(id, named)| !id.is_empty() && !named.contains('/'))
 }
 
 fn one(call: &Call<'_>, id: &str) -> Outcome {

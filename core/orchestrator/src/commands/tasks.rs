@@ -5,7 +5,7 @@ use crate::Orchestrator;
 use base::Now;
 use model::request::Answer;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Orchestrator {
     pub(super) fn kill_tasks(
@@ -16,7 +16,10 @@ impl Orchestrator {
         force: bool,
         single: bool,
     ) -> Result<Answer, Answer> {
-        let found: Vec<_> = tasks.iter().filter_map(|task| self.instances.of_task(task).cloned()).collect();
+        // whoever names one twice, or two containers of one pod, means one instance
+        let mut named = BTreeSet::new();
+        let found = tasks.iter().filter_map(|task| self.instances.of_task(task));
+        let found: Vec<_> = found.filter(|instance| named.insert(instance.id.clone())).cloned().collect();
         if single && found.is_empty() {
             let id = tasks.first().map_or("", String::as_str);
             return Err(message(404, format!("Task '{id}' does not exist")));

@@ -135,3 +135,40 @@ fn rules_that_make_no_sense_are_refused() {
         assert_eq!(world.command(create("/a", app)).status, 422, "{autoscale} {more}");
     }
 }
+
+#[test]
+fn a_new_release_that_does_not_say_how_many_keeps_how_many_there_are() {
+    let mut world = World::new(3);
+    world.command(scaled(json!({ "requests": 100 })));
+    world.run(35);
+    assert_eq!(report(&mut world, 490.0), 200);
+    world.run(5);
+    assert_eq!(world.running("/a"), 5);
+    let definition = json!({ "cmd": "x", "cpus": 0.5, "mem": 64, "env": { "RELEASE": "2" },
+        "autoscale": { "minInstances": 1, "maxInstances": 6, "requests": 100, "cooldownSeconds": 30 } });
+    let whole = |fields: &Value| {
+        let fields = fields.as_object().unwrap().clone();
+        let update = crate::AppUpdate { id: "/a".into(), fields, partial: false };
+        Command::UpdateApps { updates: vec![update], force: false, create: true, single: true }
+    };
+    assert_eq!(world.command(whole(&definition)).status, 200);
+    world.each_step(60, |machine| {
+        let tally = machine.tally("/a");
+        assert!(tally.running >= 5, "the load is there all the time: {tally:?}");
+    });
+    assert_eq!(world.running("/a"), 5);
+    let mut tree = definition.clone();
+    (tree["id"], tree["env"]["RELEASE"]) = ("/a".into(), "3".into());
+    let tree = json!({ "id": "/", "apps": [tree] });
+    let update = api::marathon::group_update(tree.as_object().unwrap().clone(), "/").unwrap();
+    let put = Command::PutGroup { base: "/".into(), update, force: false, create: false };
+    assert_eq!(world.command(put).status, 200);
+    world.run(60);
+    assert_eq!(world.running("/a"), 5, "in a group too");
+    // who says how many is taken at the word
+    let mut fewer = definition;
+    fewer["instances"] = 2.into();
+    assert_eq!(world.command(whole(&fewer)).status, 200);
+    world.run(5);
+    assert_eq!(world.machine().app("/a").unwrap().spec.instances, 2);
+}

@@ -175,3 +175,69 @@ fn pods_have_what_their_groups_say_and_get_what_changes_of_it() {
 fn shown_pod(world: &World) -> Value {
     (*world.machine().pod("/g/p").unwrap().app).clone()
 }
+
+#[test]
+fn an_earlier_version_runs_again_whatever_its_group_says_by_now() {
+    let mut world = World::new(2);
+    let said = |tier: &str| json!({ "defaults": { "env": { "E": tier, "SAME": "1" } } });
+    let mut tree = said("one");
+    tree["id"] = "/d".into();
+    tree["apps"] = json!([{ "id": "a", "cmd": "x" }]);
+    assert_eq!(world.command(group("/", tree)).status, 200);
+    world.run(10);
+    let first = shown(&world, "/d/a");
+    world.command(group("/d", said("two")));
+    world.run(20);
+    let back = |version: &Value| update("/d/a", json!({ "version": version }), false);
+    assert_eq!(world.command(back(&first["version"])).status, 200);
+    world.run(20);
+    let again = shown(&world, "/d/a");
+    assert_eq!(again["env"], json!({ "E": "one", "SAME": "1" }), "it runs as it did");
+    assert_eq!(again.get("inherited"), None, "and what its group does not say any more is its own");
+    let task = world.task_ids();
+    assert_eq!(world.command(update("/d/a", json!({ "instances": 2 }), false)).status, 200);
+    world.run(10);
+    assert_eq!(shown(&world, "/d/a")["env"], again["env"]);
+    assert!(task.iter().all(|task| world.task_ids().contains(task)), "to be scaled ends nothing");
+    // what the group says again is inherited again
+    world.command(group("/d", said("one")));
+    world.run(20);
+    let third = world.machine().app("/d/a").unwrap().versions.keys().next().cloned().unwrap();
+    assert_eq!(world.command(back(&json!(third))).status, 200);
+    world.run(20);
+    assert_eq!(shown(&world, "/d/a")["inherited"]["env"], json!({ "E": "one", "SAME": "1" }));
+}
+
+#[test]
+fn what_is_cancelled_is_taken_from_apps_that_came_meanwhile_too() {
+    let mut world = World::new(1);
+    let said = |tier: &str| json!({ "id": "/d", "defaults": { "env": { "E": tier } },
+        "apps": [{ "id": "a", "cmd": "x", "constraints": [["hostname", "LIKE", "nowhere"]] }] });
+    world.command(group("/", json!({ "id": "/d", "defaults": { "env": { "E": "1" } } })));
+    let changed = world.command(group("/", said("2")));
+    assert_eq!(changed.status, 200);
+    let deployment = world.json(&changed)["deploymentId"].as_str().unwrap().to_owned();
+    assert_eq!(world.command(create("/d/new", json!({}))).status, 201);
+    world.run(10);
+    assert_eq!(shown(&world, "/d/new")["env"]["E"], "2");
+    let cancel = Command::CancelDeployment { id: deployment, force: false };
+    assert_eq!(world.command(cancel).status, 200);
+    world.run(20);
+    assert_eq!(world.machine().group("/d").unwrap().defaults["env"]["E"], "1");
+    let new = shown(&world, "/d/new");
+    assert_eq!((&new["env"]["E"], &new["inherited"]["env"]["E"]), (&json!("1"), &json!("1")));
+}
+
+#[test]
+fn what_no_group_can_say_is_refused_where_it_is_said() {
+    for (defaults, place) in [
+        (json!({ "instances": 3 }), "/defaults/instances"),
+        (json!({ "bogus": 1 }), "/defaults/bogus"),
+        (json!({ "env": { "": "x" } }), "/defaults/env()"),
+        (json!({ "env": { "A": { "secret": "x" } } }), "/defaults/env(A)"),
+    ] {
+        let tree = json!({ "id": "/g", "defaults": defaults });
+        let (status, body) = api::marathon::group_update(tree.as_object().unwrap().clone(), "/").unwrap_err();
+        assert!(status == 422 && body.contains(place), "{place}: {status} {body}");
+    }
+}

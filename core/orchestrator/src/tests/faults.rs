@@ -210,3 +210,26 @@ fn a_version_that_ends_at_once_takes_no_more_than_the_floor_allows() {
         assert_eq!(least == 5, kept, "{least} left with settleSeconds {settle:?}");
     }
 }
+
+#[test]
+fn what_checks_found_outlives_a_restart() {
+    let check = json!({ "protocol": "HTTP", "portIndex": 0, "intervalSeconds": 1, "gracePeriodSeconds": 300,
+        "maxConsecutiveFailures": 3 });
+    let mut world = World::new(1);
+    assert_eq!(world.command(create("/h", json!({ "healthChecks": [check] }))).status, 201);
+    world.run(10);
+    let task = world.task_ids();
+    let result = |world: &World| world.machine().instances().next().unwrap().checks[0].clone();
+    assert!(result(&world).first_success.is_some());
+    world.restart();
+    assert!(result(&world).first_success.is_some() && result(&world).alive);
+    world.all_sick = true;
+    world.run(1);
+    let failures = result(&world).failures;
+    assert!((1..3).contains(&failures), "a task that was well once has no grace: {failures}");
+    world.restart();
+    let on = result(&world).failures;
+    assert!(on >= failures, "a restart looks again and does not begin anew: {on}");
+    world.run(5);
+    assert!(!world.task_ids().contains(&task[0]), "the count goes on: it is ended at three");
+}
