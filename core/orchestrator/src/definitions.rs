@@ -128,7 +128,8 @@ impl Orchestrator {
     pub(crate) fn keep_scale(&self, id: &str, fields: &mut Map<String, Value>) {
         let said = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
         let (scales, counts) = (said("autoscale"), said("instances"));
-        let now = self.apps.get(id).filter(|state| state.app.get("autoscale").is_some_and(|rule| !rule.is_null()));
+        let now =
+            self.apps.get(id).filter(|state| state.app.get("autoscale").is_some_and(|rule| !rule.is_null()));
         if let Some(state) = now.filter(|_| scales && !counts) {
             fields.insert("instances".into(), state.spec.instances.into());
         }

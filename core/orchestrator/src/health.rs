@@ -186,9 +186,8 @@ impl Orchestrator {
         let ms = now.as_millis();
         let mut kill = None;
         // times alone are not worth a write, nor failures that no longer count
-        let kept = |c: &Checked| {
-            (c.alive, c.failures.min(check.failures_max.max(1)), c.first_success.is_some())
-        };
+        let kept =
+            |c: &Checked| (c.alive, c.failures.min(check.failures_max.max(1)), c.first_success.is_some());
         let checked = &mut instance.checks[at];
         let before = kept(checked);
         match found(check, probed) {

@@ -211,8 +211,10 @@ fn an_earlier_version_runs_again_whatever_its_group_says_by_now() {
 #[test]
 fn what_is_cancelled_is_taken_from_apps_that_came_meanwhile_too() {
     let mut world = World::new(1);
-    let said = |tier: &str| json!({ "id": "/d", "defaults": { "env": { "E": tier } },
-        "apps": [{ "id": "a", "cmd": "x", "constraints": [["hostname", "LIKE", "nowhere"]] }] });
+    let said = |tier: &str| {
+        json!({ "id": "/d", "defaults": { "env": { "E": tier } },
+        "apps": [{ "id": "a", "cmd": "x", "constraints": [["hostname", "LIKE", "nowhere"]] }] })
+    };
     world.command(group("/", json!({ "id": "/d", "defaults": { "env": { "E": "1" } } })));
     let changed = world.command(group("/", said("2")));
     assert_eq!(changed.status, 200);
