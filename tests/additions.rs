@@ -221,12 +221,12 @@ fn groups_say_things_for_their_apps_and_are_taken_over() {
     assert_eq!(dev.ask("DELETE", "/v2/apps/img", "").0, 200);
     has(
         &other.mesolite(&["import", &dev.marathon, "--apply"]),
-        &["/prod/web: done", "/prod/pod: done", "carries over  its defaults"],
+        &["2 apps and 1 pod are taken over", "carries over  its defaults"],
     );
     let app = other.until("/v2/apps/prod/web", |v| v["app"]["tasksRunning"] == 1);
     assert_eq!(app["app"]["env"]["TIER"], "prod");
     assert_eq!(app["app"]["inherited"]["env"]["TIER"], "prod", "its group's defaults came with it: {app}");
-    has(&other.mesolite(&["import", &dev.marathon, "--apply"]), &["/prod/pod: done"]);
+    has(&other.mesolite(&["import", &dev.marathon, "--apply"]), &["are taken over"]);
     other.until("/v2/pods/prod/pod::status", |v| v["status"] == "STABLE");
     other.until("/v2/pods/prod/pod", |v| v["inherited"]["environment"]["TIER"] == "prod");
     dev.mesolite(&["group", "rm", "/prod"]);

@@ -29,6 +29,7 @@ mod validate;
 pub use context::Context;
 pub use defaults::{INHERITED, fill, inherit, own};
 pub use errors::{Violation, invalid_json, message, named, not_valid, wrong_shape};
+pub use fields::RULES;
 pub use group::{GroupUpdate, group_update, patch_group};
 pub use instant::instant;
 pub use logger::{LoggerChange, logger_change};

@@ -171,6 +171,10 @@ fn dispatch(call: &Call<'_>) -> Outcome {
         "/v2/plugins" => (Method::GET, |_| Err(json_answer(&json!({ "plugins": [] })))),
         "/v2/tasks" => (Method::GET, |call| Err(reads::tasks(call))),
         "/v2/tasks/delete" => (Method::POST, apps::delete_tasks),
+        // what Marathon does not keep: those that failed or were cancelled
+        "/v2/deployments" if call.flag("ended", false) => {
+            (Method::GET, |call| Err(json_answer(&call.machine.ended_info())))
+        }
         "/v2/deployments" => (Method::GET, |call| Err(json_text(call.machine.deployments_text()))),
         "/v2/queue" => (Method::GET, |call| Err(json_answer(&reads::queue(call)))),
         "/v2/events" => (Method::GET, subscribe),

@@ -31,24 +31,11 @@ impl Draft {
     }
 }
 
-/// Fields that say how an app is brought about, not what runs: a change of them replaces no task.
-const RULES: [&str; 9] = [
-    "autoscale",
-    "deploymentTimeoutSeconds",
-    "everyNode",
-    "inherited",
-    "maxFailures",
-    "onFailure",
-    "preferences",
-    "settleSeconds",
-    "stagingTimeoutSeconds",
-];
-
 /// What a pod says of its scheduling, without those.
 fn without_rules(scheduling: Option<&Value>) -> Option<Value> {
     let mut scheduling = scheduling?.clone();
     if let Some(fields) = scheduling.as_object_mut() {
-        RULES.iter().for_each(|rule| drop(fields.remove(*rule)));
+        marathon::RULES.iter().for_each(|rule| drop(fields.remove(*rule)));
     }
     Some(scheduling)
 }
@@ -249,7 +236,7 @@ impl Orchestrator {
         let only_scaled = changed.iter().all(|key| {
             let rules =
                 || old.map(|old| without_rules(old.get(*key))) == Some(without_rules(fields.get(*key)));
-            *key == scale || RULES.contains(key) || (pod && *key == "scheduling" && rules())
+            *key == scale || marathon::RULES.contains(key) || (pod && *key == "scheduling" && rules())
         });
         if let Some(state) = current {
             if changed.is_empty() {

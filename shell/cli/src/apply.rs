@@ -282,6 +282,13 @@ pub async fn preview(cluster: &Cluster, file: &AppFile, output: &Output) -> Resu
             api::marathon::inherit(&mut app, &[inherited]);
         }
     }
+    // how many there are of one that scales itself stays where that is not said
+    let scales = |of: Option<&Value>| of.is_some_and(|rule| !rule.is_null());
+    if let Some(old) = old.as_ref().filter(|old| {
+        scales(old.get("autoscale")) && scales(app.get("autoscale")) && app.get("instances").is_none()
+    }) {
+        app.insert("instances".into(), old["instances"].clone());
+    }
     let new = if pod { api::marathon::normal_pod(app) } else { api::marathon::normal(app) };
     let new = new.map_err(|(_, body)| Failure::Failed(format!("{}: {}", file.from, explain_body(&body))))?;
     let id = new.get("id").and_then(Value::as_str).unwrap_or(&id).to_owned();

@@ -169,6 +169,8 @@ pub(crate) fn state(app: &Value) -> &'static str {
     }
     if app["why"]["stage"] == "NotSupported" {
         "blocked"
+    } else if app["why"]["stage"] == "Paused" {
+        "paused"
     } else if !list(app, "deployments").is_empty() {
         "deploying"
     } else if app["tasksRunning"].as_u64() < app["instances"].as_u64() {

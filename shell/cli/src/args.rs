@@ -125,7 +125,11 @@ pub enum Node {
 #[derive(Clone, Debug, Subcommand)]
 pub enum Deployment {
     /// List what is under way
-    List,
+    List {
+        /// Those that failed or were cancelled instead
+        #[arg(long)]
+        ended: bool,
+    },
     /// Show one: its steps, and what each waits for
     Show {
         /// Id of the deployment

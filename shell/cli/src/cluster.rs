@@ -178,6 +178,13 @@ impl Cluster {
 }
 
 impl Cluster {
+    /// Deployments that failed or were cancelled, as far as they are kept. Marathon keeps none, and lists what is under way.
+    pub async fn ended(&self) -> Result<Vec<Value>, Failure> {
+        let all = self.marathon(Method::GET, "/v2/deployments?ended=true", None).await?;
+        let ended = all.as_array().into_iter().flatten().filter(|plan| plan.get("endedAt").is_some());
+        Ok(ended.cloned().collect())
+    }
+
     /// A deployment is not listed any more: how it failed, where the cluster says so, and what undoes it.
     async fn failure_of(&self, deployment: &str) -> Option<(String, Option<String>)> {
         let asked = self.marathon(Method::GET, &format!("/v2/deployments/{deployment}"), None).await;
@@ -259,7 +266,7 @@ impl Cluster {
 }
 
 /// The ids that a deployment names as its apps or pods.
-fn affected<'p>(plan: &'p Value, which: &str) -> impl Iterator<Item = &'p str> {
+pub fn affected<'p>(plan: &'p Value, which: &str) -> impl Iterator<Item = &'p str> {
     list(plan, which).iter().filter_map(Value::as_str)
 }
 
@@ -278,6 +285,9 @@ pub fn progress(plan: &Value) -> String {
     if plan["state"] == "queued" {
         let behind: Vec<_> = list(plan, "behind").iter().filter_map(Value::as_str).collect();
         return format!("waits behind {}", behind.join(", "));
+    }
+    if plan["state"] == "paused" {
+        return format!("paused: {}", text(plan, "reason"));
     }
     let actions: Vec<String> = list(plan, "currentActions")
         .iter()

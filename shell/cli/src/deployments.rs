@@ -2,7 +2,7 @@
 
 use crate::{
     Cluster, Deployment, Failure, Output,
-    cluster::{about, progress},
+    cluster::{about, affected, progress},
     output::{list, text},
 };
 use http::Method;
@@ -11,7 +11,24 @@ use serde_json::{Value, json};
 /// Does a command.
 pub async fn perform(deployment: Deployment, cluster: &Cluster, output: &Output) -> Result<u8, Failure> {
     match deployment {
-        Deployment::List => {
+        Deployment::List { ended: true } => {
+            let all = cluster.ended().await?;
+            if output.json {
+                output.value(&json!(all));
+                return Ok(0);
+            }
+            let row = |plan: &Value| {
+                vec![
+                    text(plan, "id"),
+                    affected(plan, "affectedApps").collect::<Vec<_>>().join(" "),
+                    text(plan, "state"),
+                    text(plan, "endedAt"),
+                    text(plan, "reason"),
+                ]
+            };
+            output.table(&["ID", "ABOUT", "STATE", "ENDED", "REASON"], all.iter().map(row).collect());
+        }
+        Deployment::List { ended: false } => {
             let all = cluster.marathon(Method::GET, "/v2/deployments", None).await?;
             if output.json {
                 output.value(&all);

@@ -35,6 +35,17 @@ pub struct Difference {
     pub new: Option<Value>,
 }
 
+impl Difference {
+    fn scales(&self) -> bool {
+        ["instances", "scaling.instances", "scaling.kind", "everyNode"].contains(&self.path.as_str())
+    }
+    fn is_rule(&self) -> bool {
+        let path = self.path.strip_prefix("scheduling.").unwrap_or(&self.path);
+        let field = path.split(['.', '[']).next().unwrap_or(path);
+        api::marathon::RULES.contains(&field) && !self.scales()
+    }
+}
+
 /// What an app becomes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AppChange {
@@ -52,10 +63,11 @@ impl AppChange {
         let mut differences = Vec::new();
         if let Some(old) = old.and_then(Value::as_object) {
             let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
-            for name in names
-                .into_iter()
-                .filter(|name| !OF_ITS_CLUSTER.contains(&name.as_str()) && !REPEATED.contains(&name.as_str()))
-            {
+            // one on every node: how many that is nobody says
+            let counted = |name: &str| name == "instances" && new.get("everyNode") == Some(&Value::Bool(true));
+            let skipped =
+                |name: &str| OF_ITS_CLUSTER.contains(&name) || REPEATED.contains(&name) || counted(name);
+            for name in names.into_iter().filter(|name| !skipped(name)) {
                 compare(name, old.get(name), new.get(name), &mut differences);
             }
         }
@@ -67,7 +79,11 @@ impl AppChange {
     }
     /// Whether tasks are replaced; a change of `instances` alone starts or ends some.
     pub fn replaces(&self) -> bool {
-        self.differences.iter().any(|d| d.path != "instances" && d.path != "scaling.instances")
+        self.differences.iter().any(|d| !d.scales() && !d.is_rule())
+    }
+    /// Whether it only says how the app is brought about.
+    fn only_rules(&self) -> bool {
+        self.differences.iter().all(|d| d.is_rule())
     }
     /// As JSON.
     pub fn json(&self) -> Value {
@@ -81,6 +97,7 @@ impl AppChange {
             _ if self.created => "is created",
             _ if self.is_empty() => "stays as it is",
             _ if self.replaces() => "changes, and its tasks are replaced",
+            _ if self.only_rules() => "changes, and no task is replaced",
             _ => "is scaled",
         };
         output.line(&format!("{} {what}", self.id));
@@ -161,5 +178,22 @@ mod tests {
         };
         assert!(!change(json!({"instances": 3, "cmd": "x"})).replaces());
         assert!(change(json!({"instances": 3, "cmd": "y"})).replaces());
+        let rules = change(json!({"instances": 1, "cmd": "x", "maxFailures": 1, "autoscale": {"maxInstances": 3}}));
+        assert!(!rules.replaces() && rules.only_rules() && !rules.is_empty());
+        let pod = json!({"scheduling": {"maxFailures": 1, "backoff": {"backoff": 1}}});
+        let to = |scheduling: Value| {
+            let new = json!({"scheduling": scheduling});
+            AppChange::between("/p", Some(&pod), new.as_object().unwrap()).replaces()
+        };
+        assert!(!to(json!({"maxFailures": 2, "backoff": {"backoff": 1}})));
+        assert!(to(json!({"maxFailures": 1, "backoff": {"backoff": 2}})));
+    }
+
+    #[test]
+    fn how_many_are_one_on_every_node_is_no_difference() {
+        let old = json!({"instances": 4, "everyNode": true, "cmd": "x"});
+        assert!(between(old, json!({"instances": 0, "everyNode": true, "cmd": "x"})).is_empty());
+        let old = json!({"instances": 4, "cmd": "x"});
+        assert_eq!(between(old, json!({"instances": 0, "everyNode": true, "cmd": "x"})), ["everyNode"]);
     }
 }

@@ -67,7 +67,19 @@ pub async fn list(cluster: &Cluster, output: &Output, of: Of, id: &str) -> Resul
     Ok(())
 }
 
-/// Asks for an earlier version again. `version`: none = the one before the current.
+/// The version to go back to: the newest before the current that differs from it, and is of no deployment that failed or was
+/// cancelled.
+fn before<'v>(id: &str, all: &'v [Value], ended: &[Value]) -> Option<&'v Value> {
+    let (current, earlier) = all.split_first()?;
+    let failed = |app: &Value| ended.iter().any(|plan| plan["version"] == app["version"]);
+    let differs = |app: &Value| {
+        let definition = app.as_object().cloned().unwrap_or_default();
+        !AppChange::between(id, Some(current), &definition).is_empty()
+    };
+    earlier.iter().find(|app| !failed(app) && differs(app))
+}
+
+/// Asks for an earlier version again. `version`: none = the last one that was well (see `before`).
 pub async fn rollback(
     cluster: &Cluster,
     output: &Output,
@@ -83,9 +95,10 @@ pub async fn rollback(
             let names: Vec<_> = all.iter().map(|app| text(app, "version")).collect();
             Failure::NotFound(format!("{id} has no version {version}; there are {}", names.join(", ")))
         })?,
-        None => all
-            .get(1)
-            .ok_or_else(|| Failure::Failed(format!("{id} has only one version: nothing to go back to")))?,
+        None => before(id, &all, &cluster.ended().await?).ok_or_else(|| {
+            let why = "no earlier version differs from the current one and is of a deployment that ended well";
+            Failure::Failed(format!("{id}: {why}; `--version` takes any of `mesolite app history {id}`"))
+        })?,
     };
     let definition: Map<String, Value> = wanted.as_object().cloned().unwrap_or_default();
     if !output.json {
@@ -99,5 +112,21 @@ pub async fn rollback(
         }
         // a pod is replaced by what it was: its API has no way back
         Of::Pod => cluster.change(Method::PUT, &format!("{}{query}", pod_path(id)), Some(wanted)).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_leaves_out_what_failed_and_what_is_the_same() {
+        let version = |at: &str, cmd: &str| json!({"id": "/a", "version": at, "cmd": cmd});
+        let all = [version("4", "good"), version("3", "bad"), version("2", "good"), version("1", "first")];
+        let to = |ended: &[Value]| before("/a", &all, ended).map(|app| text(app, "version"));
+        assert_eq!(to(&[]).as_deref(), Some("3"));
+        let failed = json!({"version": "3", "state": "failed"});
+        assert_eq!(to(std::slice::from_ref(&failed)).as_deref(), Some("1"));
+        assert_eq!(to(&[failed, json!({"version": "1"})]), None);
     }
 }

@@ -3,13 +3,12 @@
 use crate::{
     Change, Cluster, Failure, Output, apply,
     apply::AppFile,
-    apps,
     cluster::explain_body,
     diff::{AppChange, OF_ITS_CLUSTER},
     output::{list, text},
 };
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// Reads all apps of `from`, says what carries over, and creates them here if told to.
 pub async fn perform(
@@ -28,13 +27,13 @@ pub async fn perform(
     let mut pods = Vec::new();
     gather(&group, &mut found, &mut pods);
     output.note(&format!(
-        "{from} is {} {}: {} apps, {} pods",
+        "{from} is {} {}: {}, {}",
         text(&info, "name"),
         text(&info, "version"),
-        found.len(),
-        pods.len()
+        many(found.len(), "app"),
+        many(pods.len(), "pod")
     ));
-    let (mut ready, mut rows) = (Vec::new(), Vec::new());
+    let (mut ready, mut waits, mut rows) = (Vec::new(), Vec::new(), Vec::new());
     for app in found {
         let id = text(&app, "id");
         let definition = carried(&app);
@@ -51,8 +50,10 @@ pub async fn perform(
                 } else {
                     format!("without {}", lost.join(", "))
                 };
-                rows.push(row(id.clone(), note, &normal));
-                ready.push(AppFile { from: format!("{from}{id}"), app: Value::Object(definition) });
+                let row = row(id, note, &normal);
+                let to = if row.1 == WAITS { &mut waits } else { &mut ready };
+                to.push(definition);
+                rows.push(row);
             }
             Err((_, body)) => rows.push((id, "refused", explain_body(&body).replace('\n', ";"))),
         }
@@ -63,8 +64,9 @@ pub async fn perform(
         let id = text(&definition, "id");
         match api::marathon::pod(definition.as_object().cloned().unwrap_or_default()) {
             Ok(normal) => {
-                rows.push(row(id, "all of it (a pod)".to_owned(), &normal));
-                definitions.push(definition);
+                let row = row(id, "all of it (a pod)".to_owned(), &normal);
+                definitions.push((definition, row.1 == WAITS));
+                rows.push(row);
             }
             Err((_, body)) => rows.push((id, "refused", explain_body(&body).replace('\n', ";"))),
         }
@@ -93,45 +95,132 @@ pub async fn perform(
             "{waiting} of these are taken over and kept, but no task of them starts before this cluster has what they ask for."
         ));
     }
+    let count = (ready.len() + waits.len(), definitions.len());
+    let mut failures = Vec::new();
     if do_apply {
+        let mut taking = Taking { from, cluster, change, output, failures };
         // who enforces its role must say so before its apps come, and what it needs first must be there
         for (id, said) in &groups {
             let mut body = said.clone();
             body.as_object_mut().map(|said| said.remove("dependencies"));
             if body != json!({}) || said == &json!({}) {
-                put_group(cluster, id, &body, change).await?;
+                taking.group(id, &body).await;
             }
         }
-        let mut begun = Vec::new();
-        for file in &ready {
-            begun.push(apply::apply(cluster, file, change, output).await?);
-        }
-        for plan in begun {
-            apps::finish(cluster, output, &plan.id, &plan.deployment, change).await?;
-        }
-        for pod in &definitions {
-            let file = AppFile { from: from.to_owned(), app: pod.clone() };
-            let applied = apply::apply(cluster, &file, change, output).await?;
-            apps::finish(cluster, output, &applied.id, &applied.deployment, change).await?;
+        taking.apps(waits, false).await;
+        taking.apps(ready, true).await;
+        for (pod, waits) in definitions {
+            taking.pod(pod, !waits).await;
         }
         for (id, said) in groups.iter().filter(|(_, said)| said.get("dependencies").is_some()) {
-            put_group(cluster, id, &json!({ "dependencies": said["dependencies"] }), change).await?;
+            taking.group(id, &json!({ "dependencies": said["dependencies"] })).await;
         }
-    } else if !(output.json || ready.is_empty() && definitions.is_empty()) {
+        failures = taking.failures;
+        for (id, why) in &failures {
+            output.note(&format!("{id} is not taken over as it is there: {why}"));
+        }
+        if !output.json && failures.is_empty() {
+            output.line(&format!("{} and {} are taken over.", many(count.0, "app"), many(count.1, "pod")));
+        }
+    } else if !(output.json || count == (0, 0)) {
         output.note(&format!(
-            "Nothing was changed. `mesolite import {from} --apply` creates the {} apps and {} pods here.",
-            ready.len(),
-            definitions.len()
+            "Nothing was changed. `mesolite import {from} --apply` creates the {} and {} here.",
+            many(count.0, "app"),
+            many(count.1, "pod")
         ));
     }
-    Ok(if refused == 0 { 0 } else { crate::exit::FAILED })
+    Ok(if refused == 0 && failures.is_empty() { 0 } else { crate::exit::FAILED })
+}
+
+fn many(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Apps that are put in one request, and bytes of their definitions. A request is one deployment, of which a cluster runs
+/// only so many at once.
+const APPS_MAX: usize = 500;
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What is being taken over. What fails is noted, and the rest goes on.
+struct Taking<'a> {
+    from: &'a str,
+    cluster: &'a Cluster,
+    change: &'a Change,
+    output: &'a Output,
+    failures: Vec<(String, String)>,
+}
+
+impl Taking<'_> {
+    fn note<T>(&mut self, id: &str, outcome: Result<T, Failure>) -> Option<T> {
+        outcome.map_err(|failure| self.failures.push((id.to_owned(), failure.to_string()))).ok()
+    }
+    async fn group(&mut self, id: &str, body: &Value) {
+        let outcome = put_group(self.cluster, id, body, self.change).await;
+        self.note(id, outcome);
+    }
+    /// Puts apps, and waits until those run that can. Where some of a request are refused each is put by itself.
+    async fn apps(&mut self, apps: Vec<Map<String, Value>>, run: bool) {
+        let mut begun = Vec::new();
+        for some in in_parts(apps) {
+            if let Ok(deployment) = self.put(&some).await {
+                begun.push((text(&some[0], "id"), deployment));
+                continue;
+            }
+            for app in some {
+                let id = text(&app, "id");
+                let outcome = self.put(std::slice::from_ref(&app)).await;
+                begun.extend(self.note(&id, outcome).map(|deployment| (id, deployment)));
+            }
+        }
+        for (id, deployment) in begun.into_iter().filter(|_| run) {
+            self.wait(&id, &deployment).await;
+        }
+    }
+    async fn put(&self, apps: &[Value]) -> Result<String, Failure> {
+        let path = format!("/v2/apps{}", self.change.query(&["partialUpdate=false"]));
+        self.cluster.change(Method::PUT, &path, Some(&json!(apps))).await
+    }
+    async fn wait(&mut self, id: &str, deployment: &str) {
+        if let (Some(timeout), false) = (self.change.wait(), deployment.is_empty()) {
+            let outcome = self.cluster.wait(deployment, timeout, self.output).await;
+            self.note(id, outcome);
+        }
+    }
+    async fn pod(&mut self, pod: Value, run: bool) {
+        let file = AppFile { from: self.from.to_owned(), app: pod };
+        let outcome = apply::apply(self.cluster, &file, self.change, self.output).await;
+        if let Some(applied) = self.note(&text(&file.app, "id"), outcome)
+            && run
+        {
+            self.wait(&applied.id, &applied.deployment).await;
+        }
+    }
+}
+
+fn in_parts(apps: Vec<Map<String, Value>>) -> Vec<Vec<Value>> {
+    let mut parts: Vec<Vec<Value>> = Vec::new();
+    let mut bytes = 0;
+    for app in apps.into_iter().map(Value::Object) {
+        let more = app.to_string().len();
+        match parts.last_mut() {
+            Some(part) if part.len() < APPS_MAX && bytes + more <= BYTES_MAX => {
+                bytes += more;
+                part.push(app);
+            }
+            _ => {
+                bytes = more;
+                parts.push(vec![app]);
+            }
+        }
+    }
+    parts
 }
 
 /// What is taken over and can't be launched here yet.
 const WAITS: &str = "waits";
 
 /// What becomes of a definition in its normal form.
-fn row(id: String, note: String, normal: &serde_json::Map<String, Value>) -> (String, &'static str, String) {
+fn row(id: String, note: String, normal: &Map<String, Value>) -> (String, &'static str, String) {
     let missing = api::marathon::missing(normal);
     if missing.is_empty() {
         return (id, "carries over", note);
@@ -188,7 +277,7 @@ fn gather(group: &Value, found: &mut Vec<Value>, pods: &mut Vec<Value>) {
 }
 
 /// What of a listed app is its definition. `ports` and `uris` are listed beside the fields that replaced them.
-fn carried(app: &Value) -> serde_json::Map<String, Value> {
+fn carried(app: &Value) -> Map<String, Value> {
     let mut definition = app.as_object().cloned().unwrap_or_default();
     // what its groups say comes with them
     api::marathon::own(&mut definition);
@@ -231,6 +320,10 @@ mod tests {
         gather_groups(&tree, &mut groups);
         assert_eq!(groups, [("/g".to_owned(), json!({"dependencies": ["/h"], "enforceRole": true}))]);
         assert_eq!(keys(&groups[0].1), "dependencies, enforceRole");
+        let many = (0..1201).map(|n| json!({ "id": format!("/{n}") }).as_object().cloned().unwrap());
+        assert_eq!(in_parts(many.collect()).iter().map(Vec::len).collect::<Vec<_>>(), [500, 500, 201]);
+        let large = json!({ "id": "/l", "cmd": "x".repeat(BYTES_MAX / 2) }).as_object().cloned().unwrap();
+        assert_eq!(in_parts(vec![large; 3]).len(), 3);
         let app = json!({"id": "/a", "version": "v", "tasksRunning": 1, "ports": [1], "portDefinitions": [], "user": null});
         assert_eq!(Value::Object(carried(&app)), json!({"id": "/a", "portDefinitions": []}));
     }

@@ -53,7 +53,11 @@ pub async fn explain(cluster: &Cluster, output: &Output, app: &Value, queue: &Va
         output.line(&standing(app));
         sick(app).iter().for_each(|line| output.line(line));
         for plan in list(app, "deployments") {
-            output.line(&format!("The deployment {} is under way.", text(plan, "id")));
+            let plan = text(plan, "id");
+            output.line(&match app["why"]["stage"] == "Paused" {
+                true => format!("`mesolite deployment resume {plan}` lets it go on, `mesolite deployment cancel {plan}` goes back."),
+                false => format!("The deployment {plan} is under way."),
+            });
         }
         return Ok(());
     };
@@ -113,12 +117,12 @@ fn standing(app: &Value) -> String {
     let id = text(app, "id");
     let count = |name: &str| app[name].as_u64().unwrap_or(0);
     let (running, wanted, staged) = (count("tasksRunning"), count("instances"), count("tasksStaged"));
-    if running >= wanted {
-        return format!("{id} waits for nothing: {running} of {wanted} instances run.");
-    }
     let said = format!("{id} waits for no offers, and {running} of {wanted} instances run");
     if app["why"]["stage"] == "Paused" {
         return format!("{said}: {}.", text(&app["why"], "reason"));
+    }
+    if running >= wanted {
+        return format!("{id} waits for nothing: {running} of {wanted} instances run.");
     }
     if app["run"].is_object() {
         return format!("{said}: it runs once and {}.", text(&app["run"], "state"));

@@ -331,3 +331,17 @@ pub(super) const APP: &[Field] = &[
     may("settleSeconds", &COUNT),
     may("stagingTimeoutSeconds", &SECONDS),
 ];
+
+/// Fields that say how an app is brought about, not what runs: a change of them replaces no task. Those of a pod stand in its
+/// `scheduling`.
+pub const RULES: [&str; 9] = [
+    "autoscale",
+    "deploymentTimeoutSeconds",
+    "everyNode",
+    "inherited",
+    "maxFailures",
+    "onFailure",
+    "preferences",
+    "settleSeconds",
+    "stagingTimeoutSeconds",
+];

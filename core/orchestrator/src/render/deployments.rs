@@ -10,6 +10,11 @@ impl Orchestrator {
         under_way.chain(self.line_info()).collect()
     }
 
+    /// Those that did not get where they should, oldest first; the last `ENDED_MAX` are kept.
+    pub fn ended_info(&self) -> Value {
+        self.ended.values().filter_map(|ended| serde_json::to_value(ended).ok()).collect()
+    }
+
     /// One that is under way, with everything that is known of it; or what became of it.
     pub fn deployment_named(&self, id: &str) -> Option<Value> {
         if let Some(deployment) = self.deployments.get(id) {
