@@ -64,7 +64,8 @@ impl AppChange {
         if let Some(old) = old.and_then(Value::as_object) {
             let names: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
             // one on every node: how many that is nobody says
-            let counted = |name: &str| name == "instances" && new.get("everyNode") == Some(&Value::Bool(true));
+            let counted =
+                |name: &str| name == "instances" && new.get("everyNode") == Some(&Value::Bool(true));
             let skipped =
                 |name: &str| OF_ITS_CLUSTER.contains(&name) || REPEATED.contains(&name) || counted(name);
             for name in names.into_iter().filter(|name| !skipped(name)) {
@@ -178,7 +179,8 @@ mod tests {
         };
         assert!(!change(json!({"instances": 3, "cmd": "x"})).replaces());
         assert!(change(json!({"instances": 3, "cmd": "y"})).replaces());
-        let rules = change(json!({"instances": 1, "cmd": "x", "maxFailures": 1, "autoscale": {"maxInstances": 3}}));
+        let rules =
+            change(json!({"instances": 1, "cmd": "x", "maxFailures": 1, "autoscale": {"maxInstances": 3}}));
         assert!(!rules.replaces() && rules.only_rules() && !rules.is_empty());
         let pod = json!({"scheduling": {"maxFailures": 1, "backoff": {"backoff": 1}}});
         let to = |scheduling: Value| {

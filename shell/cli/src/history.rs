@@ -96,7 +96,8 @@ pub async fn rollback(
             Failure::NotFound(format!("{id} has no version {version}; there are {}", names.join(", ")))
         })?,
         None => before(id, &all, &cluster.ended().await?).ok_or_else(|| {
-            let why = "no earlier version differs from the current one and is of a deployment that ended well";
+            let why =
+                "no earlier version differs from the current one and is of a deployment that ended well";
             Failure::Failed(format!("{id}: {why}; `--version` takes any of `mesolite app history {id}`"))
         })?,
     };

@@ -141,7 +141,9 @@ impl Drop for Bar {
 fn tone(text: &str) -> Option<Color> {
     match text {
         "running" | "healthy" | "active" | "TASK_RUNNING" | "TASK_FINISHED" => Some(Color::Green),
-        "waiting" | "deploying" | "paused" | "TASK_STAGING" | "TASK_STARTING" | "TASK_KILLING" => Some(Color::Yellow),
+        "waiting" | "deploying" | "paused" | "TASK_STAGING" | "TASK_STARTING" | "TASK_KILLING" => {
+            Some(Color::Yellow)
+        }
         "unhealthy" | "gone" | "TASK_FAILED" | "TASK_ERROR" | "TASK_LOST" | "TASK_UNREACHABLE" => {
             Some(Color::Red)
         }
