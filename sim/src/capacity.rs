@@ -1,12 +1,12 @@
 //! The capacity that an upgrade promises, whatever fails meanwhile: what the orchestrator itself ends and launches, by what it
-//! knows at that instant. Losses by faults are nobody's promise.
+//! knows at that instant. Losses by faults are nobody's promise; who only fails for a moment counts as if it were well.
 //!
 //! Counts for itself: never asks the orchestrator how many are well.
 
 use orchestrator::{
     Command, Deployment, Input, Kind, Orchestrator,
-    instances::{Condition, Instance},
-    spec::Spec,
+    instances::{Checked, Condition, Instance},
+    spec::{CheckSpec, Spec},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +45,19 @@ fn serves(machine: &Orchestrator, instance: &Instance) -> bool {
     let checked = own.is_some_and(|spec| !spec.checks.is_empty());
     let well = if checked { instance.healthy == Some(true) } else { instance.healthy != Some(false) };
     instance.condition == Condition::Running && well
+}
+
+/// Whether it was well and fails now, but not so often that it is ended for that.
+fn doubtful(machine: &Orchestrator, instance: &Instance) -> bool {
+    let state = machine.app(&instance.app);
+    let own = state.and_then(|state| state.specs.get(&instance.config));
+    let checks = own.map_or(&[][..], |spec| &spec.checks);
+    let too_often = |(found, check): (&Checked, &CheckSpec)| {
+        check.failures_max > 0 && found.failures >= check.failures_max
+    };
+    instance.condition == Condition::Running
+        && instance.healthy == Some(false)
+        && !instance.checks.iter().zip(checks).any(too_often)
 }
 
 fn kind(deployment: &Deployment, app: &str) -> Option<Kind> {
@@ -96,6 +109,20 @@ pub fn check(machine: &Orchestrator, before: &Before) {
             "{app}: {ended:?} served and were ended, though {left} are left and {} were promised",
             promised.floor
         );
+        // an upgrade spares who fails for a moment as if it were well, and who can't be reached until it is over
+        let upgraded = machine.app(app).filter(|_| promised.ceiling.is_some());
+        if let Some(config) = upgraded.map(|state| &state.spec.config_version) {
+            let mut old = mine().filter(|i| i.config != *config && i.ending && wanted.contains(&i.id));
+            let spared =
+                old.find(|i| doubtful(machine, i) || i.condition == Condition::Unreachable).map(|i| &i.id);
+            let left =
+                mine().filter(|i| !i.ending && (serves(machine, i) || doubtful(machine, i))).count() as u64;
+            assert!(
+                spared.is_none() || left >= promised.floor,
+                "{app}: {spared:?} was ended, though {left} are left and {} were promised",
+                promised.floor
+            );
+        }
         let fresh = mine().filter(|i| !lived.contains(&i.id)).count();
         let all =
             mine().filter(|i| !i.rests() && i.condition != Condition::UnreachableInactive).count() as u64;

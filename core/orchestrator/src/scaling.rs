@@ -4,7 +4,7 @@
 
 use crate::{
     Orchestrator,
-    instances::{self, Condition, Instance, kill_order},
+    instances::{self, Condition, Instance, Rank, kill_order},
     kills::choose,
     plan::Kind,
     rolling::{Standing, moves},
@@ -30,6 +30,19 @@ pub(crate) enum Phase {
     Active(String, Kind),
     /// Its change is paused.
     Held(String),
+}
+
+/// Old instances of an upgrade that do not serve now.
+#[derive(Debug, Default)]
+struct Rest {
+    /// That never did, as far as is known.
+    useless: Vec<String>,
+    /// That were well and fail, the first to go first.
+    doubtful: Vec<Rank>,
+    /// That can't be reached, those that are given up too.
+    unreachable: Vec<String>,
+    /// How many of these are not given up.
+    away: u64,
 }
 
 impl Orchestrator {
@@ -189,10 +202,15 @@ impl Orchestrator {
             return self.action_done(now, deployment, app);
         };
         let (new, old) = self.instances.tallies(app, &spec.config_version);
+        let old_healthy = self.old_well(&spec).min(old.active);
+        let all_serve = old.all - old.ending - old.resting == old_healthy;
+        let rest = if all_serve { Rest::default() } else { self.old_rest(&spec) };
         let standing = Standing {
             wanted: if spec.every { self.instances.agents_of(app) } else { self.wanted(&spec, new.active) },
             old_active: old.active,
-            old_healthy: self.old_well(&spec).min(old.active),
+            old_healthy,
+            old_doubtful: rest.doubtful.len() as u64,
+            old_away: rest.away,
             new_started: new.active,
             new_healthy: spec.healthy(new).min(new.active),
             ending: old.ending + new.ending,
@@ -200,19 +218,21 @@ impl Orchestrator {
         };
         let next = moves(standing, spec.minimum_health, spec.over_capacity);
         self.queue_up(now, &spec, next.launch);
-        let sick = if old.all - old.ending - old.resting > standing.old_healthy {
-            self.sick_old(&spec)
-        } else {
-            Vec::new()
-        };
-        // those that are given up are in nobody's count
-        let spent = (standing.old_active - standing.old_healthy).min(next.kill);
-        sick.iter().for_each(|id| self.kill(now, id));
-        for _ in spent..next.kill {
+        let first = rest.useless.into_iter().chain(rest.doubtful.into_iter().map(|(.., id)| id));
+        let mut left = next.kill;
+        for id in first.take(usize::try_from(next.kill).unwrap_or(usize::MAX)) {
+            self.kill(now, &id);
+            left -= 1;
+        }
+        for _ in 0..left {
             match self.next_old(deployment, &spec) {
                 Some(id) => self.kill(now, &id),
                 None => break,
             }
+        }
+        if standing.new_healthy >= standing.wanted {
+            // it is their end also if they come back, or were given up
+            rest.unreachable.iter().for_each(|id| self.kill(now, id));
         }
         if new.active > standing.wanted {
             let mine = |i: &Instance| i.config == spec.config_version;
@@ -222,11 +242,25 @@ impl Orchestrator {
         }
     }
 
-    /// Old instances that serve nobody: ending them costs no capacity.
-    fn sick_old(&self, spec: &Spec) -> Vec<String> {
-        let mine =
-            |i: &&Instance| i.config != spec.config_version && !i.ending && !i.rests() && !self.serves(i);
-        self.instances.of_app(&spec.id).filter(mine).map(|i| i.id.clone()).collect()
+    /// Old instances that do not serve now. One that ever served may do so again: a failed check is no reason to end a
+    /// task before there are as many as its check allows (`health`), nor is a link that is down for a moment.
+    fn old_rest(&self, spec: &Spec) -> Rest {
+        let mut rest = Rest::default();
+        let old = |i: &&Instance| i.config != spec.config_version && !i.ending && !i.rests();
+        for instance in self.instances.of_app(&spec.id).filter(old).filter(|i| !self.serves(i)) {
+            match (instance.condition, instance.healthy) {
+                (Condition::Unreachable | Condition::UnreachableInactive, _) => {
+                    rest.away += u64::from(instance.condition == Condition::Unreachable);
+                    rest.unreachable.push(instance.id.clone());
+                }
+                (Condition::Running, Some(false)) => {
+                    rest.doubtful.push(kill_order(instance, instances::Standing::Useless, spec));
+                }
+                _ => rest.useless.push(instance.id.clone()),
+            }
+        }
+        rest.doubtful.sort_unstable();
+        rest
     }
 
     /// Whether an instance does what it is there for, by the checks that it was launched with.
@@ -244,7 +278,7 @@ impl Orchestrator {
         for fresh in [false, true] {
             let mut line = self.deployments.get_mut(deployment)?.old.remove(&spec.id).unwrap_or_default();
             if fresh {
-                let old = |i: &&Instance| i.config != spec.config_version && !i.ending && !i.rests();
+                let old = |i: &&Instance| i.config != spec.config_version && !i.ending && self.serves(i);
                 let mut all: Vec<_> = self
                     .instances
                     .of_app(&spec.id)
@@ -256,7 +290,7 @@ impl Orchestrator {
             }
             let mut found = None;
             while let Some(id) = line.pop_front() {
-                if self.instances.get(&id).is_some_and(|i| !i.ending && !i.rests()) {
+                if self.instances.get(&id).is_some_and(|i| !i.ending && self.serves(i)) {
                     found = Some(id);
                     break;
                 }

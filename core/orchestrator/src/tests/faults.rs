@@ -106,7 +106,7 @@ fn checked(world: &mut World, more: serde_json::Value) -> Vec<String> {
 }
 
 #[test]
-fn who_turns_sick_amid_an_upgrade_goes_instead_of_a_well_one() {
+fn who_turns_sick_amid_an_upgrade_goes_before_a_well_one() {
     let mut world = World::new(2);
     let tasks = checked(
         &mut world,
@@ -120,8 +120,81 @@ fn who_turns_sick_amid_an_upgrade_goes_instead_of_a_well_one() {
     world.sick.insert(tasks[0].clone());
     world.run(10);
     assert!(world.machine().task(&tasks[1]).is_some_and(|i| !i.ending), "it is the last that serves");
-    assert!(world.machine().task(&tasks[0]).is_none(), "that costs nothing");
+    assert!(world.machine().task(&tasks[0]).is_some_and(|i| !i.ending), "it may be well again any moment");
     assert_eq!(healthy(&world), 1);
+    // now the new version comes up
+    world.command(update("/a", json!({ "cpus": 0.1, "cmd": "two" }), true));
+    let left = |machine: &crate::Orchestrator, task: &str| machine.task(task).is_some_and(|i| !i.ending);
+    world.each_step(30, |machine| assert!(!left(machine, &tasks[0]) || left(machine, &tasks[1])));
+    assert_eq!((healthy(&world), world.running("/a"), world.machine().deployments().len()), (3, 3, 0));
+}
+
+#[test]
+fn what_fails_for_a_moment_amid_an_upgrade_stays() {
+    let check = json!({ "protocol": "HTTP", "portIndex": 0, "intervalSeconds": 3, "gracePeriodSeconds": 60,
+        "maxConsecutiveFailures": 5 });
+    for (minimum, over, kept) in [(1.0, 0.25, 4), (1.0, 0.0, 4), (0.5, 0.0, 2)] {
+        for away in [false, true] {
+            let mut world = World::new(2);
+            let strategy = json!({ "minimumHealthCapacity": minimum, "maximumOverCapacity": over });
+            let patient = json!({ "inactiveAfterSeconds": 300, "expungeAfterSeconds": 600 });
+            world.command(create(
+                "/a",
+                json!({ "instances": 4, "healthChecks": [check], "upgradeStrategy": strategy,
+                "unreachableStrategy": patient }),
+            ));
+            world.run(10);
+            world.all_new_sick = world.machine().instances().map(|i| i.task.clone()).collect();
+            world.command(update("/a", json!({ "cmd": "two" }), false));
+            world.run(10);
+            let old: Vec<_> = world
+                .machine()
+                .instances()
+                .filter(|i| i.healthy == Some(true))
+                .map(|i| i.task.clone())
+                .collect();
+            assert_eq!(old.len(), kept, "the new ones are not well yet");
+            // one check fails, or their agents can't be reached for a moment
+            if away {
+                old.iter().for_each(|task| world.unreachable(task));
+                world.run(3);
+                old.iter().for_each(|task| world.back(task));
+            } else {
+                world.all_sick = true;
+                world.run(4);
+                assert_eq!(healthy(&world), 0);
+                world.all_sick = false;
+            }
+            world.run(5);
+            assert_eq!(healthy(&world), kept as u64, "{minimum} {over} {away}");
+            assert!(old.iter().all(|task| world.machine().task(task).is_some_and(|i| !i.ending)));
+            world.all_new_sick.clear();
+            world.run(60);
+            assert_eq!((healthy(&world), world.machine().deployments().len()), (4, 0));
+            assert!(old.iter().all(|task| world.machine().task(task).is_none()));
+        }
+    }
+}
+
+#[test]
+fn what_stays_sick_holds_no_upgrade_up() {
+    for (minimum, over) in [(1.0, 0.0), (1.0, 1.0), (0.6, 0.0), (0.0, 0.0)] {
+        let mut world = World::new(2);
+        let strategy = json!({ "minimumHealthCapacity": minimum, "maximumOverCapacity": over });
+        let tasks = checked(&mut world, json!({ "upgradeStrategy": strategy }));
+        world.sick = tasks.iter().cloned().collect();
+        world.run(5);
+        assert_eq!((healthy(&world), world.running("/a")), (0, 3), "never ended for it");
+        world.command(update("/a", json!({ "cmd": "two" }), false));
+        let floor = f64::ceil(3.0 * minimum) as u64;
+        // whoever may be well again stays until a new one serves in its place
+        world.each_step(60, |machine| {
+            let left = machine.instances().filter(|i| i.condition == Condition::Running && !i.ending).count();
+            assert!(left as u64 >= floor, "{left} of {floor}");
+        });
+        assert_eq!((healthy(&world), world.machine().deployments().len()), (3, 0), "{minimum} {over}");
+        assert!(tasks.iter().all(|task| world.machine().task(task).is_none()));
+    }
 }
 
 #[test]
