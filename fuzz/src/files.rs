@@ -1,4 +1,4 @@
-//! Bytes that lie on a disk: the log of a store, archives that a task fetches, and where a URI's file comes to lie.
+//! Bytes that lie on a disk: the log of a store, the journal of a launcher, archives that a task fetches, and where a URI's file comes to lie.
 
 use model::{
     container::Fetch,
@@ -58,6 +58,31 @@ pub fn store(data: &[u8]) {
         drop(opened);
         let again = Store::open(&dir).expect("what was opened once opens again");
         assert_eq!(read(&again), Some(records));
+    }
+    std::fs::remove_dir_all(&dir).expect("the directory goes");
+}
+
+/// The journal that a launcher left; the first byte says whether the machine was started anew since. Whatever it says, the
+/// launcher that follows starts: what it reads is there again when it is followed itself, and so is what it noted.
+pub fn journal(data: &[u8]) {
+    const BOOT: &str = "1a2b3c4d-0000-4000-8000-000000000001";
+    let Some((pick, bytes)) = data.split_first() else { return };
+    let dir = empty("journal");
+    let path = dir.join("journal");
+    std::fs::write(&path, bytes).expect("the journal is written");
+    // The agent looks into it before there is a launcher. It changes nothing.
+    let lives = containers::lives(&dir);
+    assert_eq!(std::fs::read(&path).expect("it is there"), bytes);
+    let boot = if pick & 1 == 1 { "another" } else { BOOT };
+    let noted = format!("fuzz-{pick}");
+    let kept =
+        containers::reread_journal(&path, boot, Some(&noted)).expect("a damaged line costs what it said");
+    assert!(kept.get(&noted).is_some_and(Option::is_some), "what was noted is known");
+    let again = containers::reread_journal(&path, boot, None).expect("its own opens again");
+    assert_eq!(kept, again);
+    // Nothing of another start of the machine lives; what says so may be a line that was never finished.
+    if bytes.ends_with(b"\n") && kept.values().all(Option::is_some) && boot == BOOT {
+        assert!(!lives, "it lives, and {kept:?} have all ended");
     }
     std::fs::remove_dir_all(&dir).expect("the directory goes");
 }

@@ -11,7 +11,7 @@ mod service;
 mod texts;
 
 pub use cluster::{agent, master};
-pub use files::{archives, store, uris};
+pub use files::{archives, journal, store, uris};
 pub use parsers::{calls, definitions, link, recordio, resources};
 pub use service::orchestrator;
 pub use texts::{constraints, events, flags};
@@ -20,7 +20,7 @@ pub use texts::{constraints, events, flags};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its corpus.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("agent", agent),
     ("archives", archives),
     ("calls", calls),
@@ -28,6 +28,7 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("definitions", definitions),
     ("events", events),
     ("flags", flags),
+    ("journal", journal),
     ("link", link),
     ("master", master),
     ("orchestrator", orchestrator),

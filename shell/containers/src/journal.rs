@@ -90,6 +90,25 @@ pub fn lives(dir: &Path) -> bool {
     })
 }
 
+/// Reads a launcher's journal as the launcher that follows does: the containers it knows, and how each ended that has. It is
+/// rewritten, as by that one, and `more` is noted as ended.
+pub fn reread(
+    path: &Path,
+    boot: &str,
+    more: Option<&str>,
+) -> io::Result<BTreeMap<String, Option<Termination>>> {
+    let (mut journal, _) = Journal::open(path, boot)?;
+    if let Some(name) = more {
+        let container = ContainerId(name.to_owned());
+        journal.write(Line::Ended { container, how: Termination::Exited(0) })?;
+    }
+    let told = |kept: Kept| match kept {
+        Kept::Ended(how) => Some(how),
+        Kept::Making | Kept::Running { .. } => None,
+    };
+    Ok(journal.kept.into_iter().map(|(container, kept)| (container.0, told(kept))).collect())
+}
+
 pub struct Journal {
     file: File,
     path: PathBuf,

@@ -19,7 +19,7 @@ mod volumes;
 pub use client::{AttachedInput, AttachedOutput, Ended, Known, Launcher, Options};
 pub use fetch::{fetch_all, fetch_target, main as fetcher_main, redacted, unpack};
 pub use isolation::{Isolation, NAMES as ISOLATORS};
-pub use journal::lives;
+pub use journal::{lives, reread as reread_journal};
 pub use launcher::main as launcher_main;
 pub use linux::{memory::give_back as give_back_memory, process::raise_file_limit};
 pub use probe::probe;
