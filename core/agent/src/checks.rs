@@ -22,6 +22,9 @@ const CHECK_INTERVAL_MIN: Duration = Duration::from_millis(100);
 /// Redirects that a check by HTTP follows: as many as curl, with which upstream asks.
 const REDIRECTS_MAX: usize = 50;
 
+/// Characters of what a check found that are said.
+const WRONG_CHARS_MAX: usize = 300;
+
 /// What a probe is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -181,19 +184,19 @@ impl Agent {
         let (Some(check), Some(health)) = (task.info.health_check.clone(), task.health.as_mut()) else {
             return;
         };
-        let healthy = is_healthy(outcome);
+        let wrong = what_is_wrong(outcome);
         health.asked = false;
         health.next = now.time + seconds(check.interval_seconds()).max(CHECK_INTERVAL_MIN);
-        if healthy {
+        let Some(wrong) = wrong else {
             let changed = health.last != Some(true);
             health.last = Some(true);
             health.failures = 0;
             task.healthy = Some(true);
             if changed {
-                self.report_health(now, &key, true);
+                self.report_health(now, &key, None);
             }
             return;
-        }
+        };
         let in_grace =
             health.last.is_none() && now.time.since(health.started) < seconds(check.grace_period_seconds());
         if in_grace {
@@ -203,7 +206,7 @@ impl Agent {
         health.last = Some(false);
         let enough = health.failures >= check.consecutive_failures();
         task.healthy = Some(false);
-        self.report_health(now, &key, false);
+        self.report_health(now, &key, Some(wrong));
         if enough {
             if let Some(task) = self.tasks.get_mut(&key) {
                 task.cause = Cause::Unhealthy;
@@ -217,25 +220,31 @@ impl Agent {
         }
     }
 
-    fn report_health(&mut self, now: &mut Now<'_>, key: &Key, healthy: bool) {
+    /// `wrong`: what the check found; none = all is well. Upstream's executors leave that to their logs.
+    fn report_health(&mut self, now: &mut Now<'_>, key: &Key, wrong: Option<String>) {
         self.report(now, key, |status| {
             status.set_state(TaskState::TaskRunning);
             status.set_reason(Reason::TaskHealthCheckStatusUpdated);
-            status.healthy = Some(healthy);
+            status.healthy = Some(wrong.is_none());
+            status.message = wrong;
         });
     }
 }
 
+/// What makes a task sick, in upstream's words where it has them; none = it is well.
+///
 /// apache/mesos@c1b42f79:src/checks/health_checker.cpp (`interpretCheckStatusInfo`): `HealthCheck.HTTPCheckInfo.statuses`
 /// is for executors that frameworks bring.
-fn is_healthy(outcome: &Probed) -> bool {
-    match outcome {
-        Probed::Http(status) => (200..400).contains(status),
-        Probed::Connected => true,
-        Probed::Exited(status) => *status == 0,
-        // no page is asked for here
-        Probed::Page(_) | Probed::TimedOut(_) | Probed::Failed(_) => false,
-    }
+fn what_is_wrong(outcome: &Probed) -> Option<String> {
+    let wrong = match outcome {
+        Probed::Http(200..400) | Probed::Connected | Probed::Exited(0) => return None,
+        Probed::Http(status) => format!("Unexpected HTTP response code: {}", api::status_text(*status)),
+        Probed::Exited(status) => format!("Command exited with status {status}"),
+        Probed::TimedOut(after) => format!("No answer within {} s", after.as_secs_f64()),
+        Probed::Failed(why) => why.clone(),
+        Probed::Page(_) => "An answer that was not asked for".to_owned(),
+    };
+    Some(wrong.chars().take(WRONG_CHARS_MAX).collect())
 }
 
 /// What a check says before it has seen anything.

@@ -257,11 +257,14 @@ fn an_unhealthy_task_is_killed() {
     w.step(Input::Probed { probe: w.probes[2], outcome: Probed::TimedOut(Duration::from_secs(1)) });
     assert_eq!(w.signals, [(container.clone(), 15)]);
     w.step(Input::Terminated { container, how: Termination::Signaled(15) });
-    let mut said = Vec::new();
+    let (mut said, mut messages) = (Vec::new(), Vec::new());
+    let sick = Reason::TaskHealthCheckStatusUpdated as i32;
     while let Some(status) = w.statuses().pop() {
         w.acknowledge(&status);
         said.push((status.state(), status.healthy));
+        messages.extend(status.message.filter(|_| status.reason == Some(sick)));
     }
+    assert_eq!(messages, ["refused", "No answer within 1 s"], "what the check saw is said");
     use TaskState::{TaskKilled, TaskRunning, TaskStarting};
     let expected = [
         (TaskStarting, None),
@@ -322,6 +325,9 @@ fn what_a_health_check_by_http_takes_for_an_answer_is_upstreams_and_where_it_ask
         w.pass(Duration::from_secs(1));
         w.step(Input::Probed { probe: *w.probes.last().unwrap(), outcome: Probed::Http(500) });
         assert_eq!((healthy(&w), w.signals.len()), (Some(false), 1));
+        let task = w.agent.tasks().values().find(|t| t.id() == "h").expect("it runs");
+        let said: Vec<_> = task.statuses.iter().filter_map(|status| status.message.as_deref()).collect();
+        assert_eq!(said, ["Unexpected HTTP response code: 500 Internal Server Error"]);
     }
 }
 

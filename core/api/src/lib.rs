@@ -10,6 +10,8 @@ pub mod libprocess;
 pub mod marathon;
 pub mod recordio;
 mod shape;
+mod status;
 pub mod text;
 
 pub use shape::{Shape, Shaped};
+pub use status::status_text;

@@ -13,7 +13,10 @@ use crate::{
     when,
 };
 use base::{Duration, Effects, Time};
-use model::container::{Page, Probe, Probed};
+use model::{
+    container::{Page, Probe, Probed},
+    mesos::{TaskStatus, task_status::Reason},
+};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -36,7 +39,8 @@ fn found(check: &CheckSpec, probed: Probed) -> Found {
             Found::Nothing
         }
         Probed::Http(200..=399) | Probed::Connected | Probed::Exited(0) => Found::Good,
-        Probed::Http(status) | Probed::Page(Page { status, .. }) => Found::Bad(format!("{status}")),
+        // as HealthCheckWorker says it
+        Probed::Http(status) | Probed::Page(Page { status, .. }) => Found::Bad(api::status_text(status)),
         Probed::Exited(status) => Found::Bad(format!("exit status {status}")),
         Probed::TimedOut(after) => Found::Bad(format!("no answer within {} s", after.as_secs_f64())),
         Probed::Failed(why) => Found::Bad(why),
@@ -57,14 +61,55 @@ pub(crate) fn sick(now: Time, instance: &Instance, reason: &str) -> Failure {
     }
 }
 
-/// Why a task is sick that its agent ended for its checks: which check, and how the task went. What the check saw is in no
-/// status of Mesos'.
-pub(crate) fn by_agent(check: Option<&CheckSpec>, ports: &[u16], end: Option<&str>) -> String {
+/// Why a task is sick that its agent ended for its checks: which check, what that saw last if the agent said it (Mesos' own
+/// does not), and how the task went.
+pub(crate) fn by_agent(
+    check: Option<&CheckSpec>,
+    ports: &[u16],
+    saw: Option<&str>,
+    end: Option<&str>,
+) -> String {
     let said =
         check.map_or_else(|| "the agent's checks of it failed".to_owned(), |check| named(check, ports));
+    let said = match saw {
+        Some(saw) => format!("{said} ({saw})"),
+        None => said,
+    };
     match end.filter(|end| !end.is_empty()) {
         Some(end) => format!("{said}: {end}"),
         None => said,
+    }
+}
+
+/// What a status says that a check of its agent's saw.
+pub(crate) fn seen_by_agent(status: &TaskStatus) -> Option<String> {
+    let sick = status.healthy == Some(false) && status.reason() == Reason::TaskHealthCheckStatusUpdated;
+    let said = status.message.as_deref().filter(|said| sick && !said.is_empty());
+    said.map(|said| said.chars().take(STATUS_MESSAGE_MAX).collect())
+}
+
+/// Notes what its agent says of the health of a running instance with the checks that its agent makes, as
+/// MarathonHealthCheckManager does with statuses (`update`).
+pub(crate) fn note_of_agent(now: Time, spec: &Spec, instance: &mut Instance, status: &TaskStatus) {
+    let Some(healthy) = status.healthy else { return };
+    let ms = now.as_millis();
+    for (at, _) in spec.checks.iter().enumerate().filter(|(_, check)| check.by == CheckBy::Agent) {
+        instance.checks.resize_with(spec.checks.len().max(instance.checks.len()), Checked::default);
+        let checked = &mut instance.checks[at];
+        let again = status.reason() != Reason::TaskHealthCheckStatusUpdated;
+        // Whoever repeats the last status, as reconciliation does, has not looked again.
+        if again && (checked.alive || checked.failures > 0) && checked.alive == healthy {
+            continue;
+        }
+        checked.alive = healthy;
+        if healthy {
+            checked.first_success.get_or_insert(ms);
+            (checked.failures, checked.last_success) = (0, Some(ms));
+        } else {
+            checked.last_failure = Some(ms);
+            checked.failures = checked.failures.saturating_add(1);
+            checked.cause = seen_by_agent(status).or_else(|| Some(String::new()));
+        }
     }
 }
 

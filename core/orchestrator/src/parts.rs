@@ -23,6 +23,9 @@ pub struct Part {
     pub started_at: Option<u64>,
     /// The id that its agent gave.
     pub container_id: Option<String>,
+    /// What its agent's check saw when it last failed; not in the record.
+    #[serde(skip)]
+    pub saw: Option<String>,
 }
 
 /// The end of a container.
@@ -48,6 +51,7 @@ impl Part {
             healthy: None,
             started_at: None,
             container_id: None,
+            saw: None,
         }
     }
 }

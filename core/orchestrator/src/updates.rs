@@ -190,9 +190,21 @@ impl Orchestrator {
         if let Some(found) = &status.check_status {
             instance.check_result = Some(check_result(found));
         }
-        let Some(before) = self.instances.get(&instance.id).filter(|before| **before != instance) else {
+        if let Some(spec) = self.spec_of(&instance) {
+            crate::health::note_of_agent(now, &spec, &mut instance, status);
+        }
+        let Some(before) = self.instances.get(&instance.id) else { return };
+        // What a check saw again is no news, and not in the record.
+        let checks = std::mem::replace(&mut instance.checks, before.checks.clone());
+        let same = *before == instance;
+        let seen = checks != before.checks;
+        instance.checks = checks;
+        if same {
+            if seen {
+                self.instances.insert(instance);
+            }
             return;
-        };
+        }
         let changed = instance.condition != before.condition;
         let health = (instance.healthy != before.healthy).then_some(instance.healthy).flatten();
         self.say_update(now, status, &instance);
@@ -219,8 +231,12 @@ impl Orchestrator {
         let mut why = None;
         if sick && !failed && !instance.ending {
             let spec = self.spec_of(&instance);
-            let check = spec.as_ref().and_then(|spec| spec.checks.iter().find(|c| c.by == CheckBy::Agent));
-            let reason = crate::health::by_agent(check, &instance.ports, status.message.as_deref());
+            let checks = spec.iter().flat_map(|spec| spec.checks.iter().enumerate());
+            let check = checks.into_iter().find(|(_, check)| check.by == CheckBy::Agent);
+            let seen = check.and_then(|(at, _)| instance.checks.get(at)).filter(|seen| !seen.alive);
+            let saw = seen.and_then(|seen| seen.cause.as_deref()).filter(|cause| !cause.is_empty());
+            let check = check.map(|(_, check)| check);
+            let reason = crate::health::by_agent(check, &instance.ports, saw, status.message.as_deref());
             self.put_failure(&instance.app, crate::health::sick(now, &instance, &reason));
             why = Some(format!("failed its health check: {reason}"));
         }

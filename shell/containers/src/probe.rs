@@ -24,20 +24,25 @@ async fn ask(probe: Probe) -> Probed {
     match probe {
         Probe::Tcp { host, port } => match tokio::net::TcpStream::connect((host.as_str(), port)).await {
             Ok(_) => Probed::Connected,
-            Err(error) => Probed::Failed(error.to_string()),
+            Err(error) => Probed::Failed(format!("{host}:{port}: {error}")),
         },
         Probe::Http { https, host, port, path, redirects_max } => {
             match get(https, &host, port, &path, redirects_max).await {
                 Ok(response) => Probed::Http(response.status().as_u16()),
-                Err(error) => Probed::Failed(error.to_string()),
+                Err(error) => Probed::Failed(format!("{host}:{port}: {}", innermost(&error))),
             }
         }
         Probe::Page { https, host, port, path, bytes_max } => match get(https, &host, port, &path, 0).await {
             Ok(response) => Probed::Page(page(response, bytes_max).await),
-            Err(error) => Probed::Failed(error.to_string()),
+            Err(error) => Probed::Failed(format!("{host}:{port}: {}", innermost(&error))),
         },
         Probe::Command { .. } => Probed::Failed("a command is asked of the launcher".to_owned()),
     }
+}
+
+/// What went wrong, without what that was part of.
+fn innermost(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), innermost)
 }
 
 async fn get(
@@ -130,6 +135,20 @@ mod tests {
             let tcp = Probe::Tcp { host: host.to_owned(), port };
             assert_eq!(probe(tcp, Duration::from_secs(10), None).await, Probed::Connected);
             server.abort();
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_who_answers_is_told_by_name() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let host = "127.0.0.1".to_owned();
+        let http = Probe::Http { https: false, host: host.clone(), port, path: "/".into(), redirects_max: 0 };
+        for asked in [http, Probe::Tcp { host, port }] {
+            let outcome = probe(asked, Duration::from_secs(10), None).await;
+            let Probed::Failed(why) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(why, format!("127.0.0.1:{port}: Connection refused (os error 111)"));
         }
     }
 

@@ -95,7 +95,12 @@ impl<'a> Task<'a> {
     pub(super) fn of(instance: &'a Instance, spec: Option<&'a Spec>) -> Self {
         let mut results: Vec<_> =
             instance.checks.iter().filter(|c| known(c)).map(|c| Health::of(&instance.id, c)).collect();
-        let by_agent = spec.is_some_and(|spec| spec.checks.iter().any(|check| check.by == CheckBy::Agent));
+        // After a restart nothing is known of its checks but what they came to.
+        let unseen = |at: usize| instance.checks.get(at).is_none_or(|checked| !known(checked));
+        let by_agent = spec.is_some_and(|spec| {
+            let mut checks = spec.checks.iter().enumerate();
+            checks.any(|(at, check)| check.by == CheckBy::Agent && unseen(at))
+        });
         if let Some(alive) = instance.healthy.filter(|_| by_agent) {
             results.push(Health::of_agent(&instance.id, alive));
         }

@@ -2,7 +2,7 @@
 
 use super::{World, create, update};
 use crate::{
-    Command, How,
+    Command, Embed, How,
     terms::{OnFailure, Terms},
 };
 use serde_json::{Value, json};
@@ -195,15 +195,45 @@ fn what_was_ended_for_its_checks_is_the_last_failure() {
     world.run(10);
     let instance = world.machine().instances_of("/agent").next().unwrap().clone();
     let task = instance.task.clone();
-    world.healthy(&task, false);
+    world.healthy(&task, true);
+    let results = |world: &World| {
+        world.machine().app_info("/agent", Embed::of(["apps.tasks"]), world.now()).unwrap()["tasks"][0]["healthCheckResults"].clone()
+    };
+    let well = results(&world)[0].clone();
+    assert_eq!((&well["alive"], &well["consecutiveFailures"]), (&json!(true), &json!(0)));
+    for _ in 0..2 {
+        world.sees(&task, "Unexpected HTTP response code: 503 Service Unavailable");
+    }
+    let seen = results(&world);
+    assert_eq!(seen.as_array().map(Vec::len), Some(1), "{seen}");
+    assert_eq!((&seen[0]["alive"], &seen[0]["consecutiveFailures"]), (&json!(false), &json!(2)));
+    assert_eq!(seen[0]["lastFailureCause"], "Unexpected HTTP response code: 503 Service Unavailable");
+    assert_eq!(seen[0]["firstSuccess"], well["firstSuccess"]);
+    assert!(seen[0]["lastFailure"].is_string(), "{seen}");
     world.end_sick(&task);
     let failure = world.machine().last_failure("/agent").unwrap();
     assert_eq!((failure.task.as_str(), failure.state.as_str()), (task.as_str(), "TASK_KILLED"));
-    let check = format!("MESOS_HTTP check of port {}, /up, failed 2 times in a row", instance.ports[0]);
+    let check = format!(
+        "MESOS_HTTP check of port {}, /up, failed 2 times in a row (Unexpected HTTP response code: 503 Service Unavailable)",
+        instance.ports[0]
+    );
     assert_eq!(
         failure.message,
         format!(
             "Task was killed since health check failed. Reason: {check}: Command terminated with signal Terminated"
         )
     );
+}
+
+#[test]
+fn what_marathons_own_check_saw_is_the_reason() {
+    let mut world = World::new(1);
+    let check = json!({ "protocol": "HTTP", "gracePeriodSeconds": 1, "intervalSeconds": 1, "timeoutSeconds": 1,
+        "maxConsecutiveFailures": 1, "portIndex": 0 });
+    world.unready = true;
+    world.command(create("/busy", json!({ "healthChecks": [check] })));
+    world.run(30);
+    let failure = world.machine().last_failure("/busy").unwrap();
+    let said = "Task was killed since health check failed. Reason: 503 Service Unavailable";
+    assert_eq!(failure.message, said);
 }

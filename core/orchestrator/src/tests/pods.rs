@@ -179,7 +179,7 @@ fn a_container_that_is_ended_for_its_check_is_named_with_it() {
     let instance = world.machine().instances().next().unwrap().clone();
     let web = format!("{}.web.1", instance.id);
     world.healthy(&web, true);
-    world.healthy(&web, false);
+    world.sees(&web, "Command exited with status 7");
     world.end_sick(&web);
     let failure = world.machine().last_failure("/p").unwrap();
     assert_eq!((failure.task.as_str(), failure.state.as_str()), (web.as_str(), "TASK_KILLED"));
@@ -187,7 +187,7 @@ fn a_container_that_is_ended_for_its_check_is_named_with_it() {
         failure.message,
         format!(
             "Task was killed since health check failed. Reason: container web: MESOS_HTTP check of port {}, /up, failed 3 \
-             times in a row: Command terminated with signal Terminated",
+             times in a row (Command exited with status 7): Command terminated with signal Terminated",
             instance.ports[0]
         )
     );

@@ -8,6 +8,7 @@ use model::{
         AgentId, FrameworkId, Offer, OfferId, Resource, TaskId, TaskInfo, TaskState, TaskStatus, TimeInfo,
         offer, resource,
         scheduler::{Event, call, event},
+        task_status::Reason,
     },
     request::{Answer, Body, Http, RequestId},
     resources::{Format, Resources},
@@ -549,6 +550,15 @@ impl World {
     /// An agent's health check found something.
     pub fn healthy(&mut self, task: &str, healthy: bool) {
         let event = self.status_of(task, TaskState::TaskRunning, "", true, Some(healthy));
+        self.event(event::Type::Update, event);
+        self.drain();
+    }
+    /// Its agent's check of it failed, and saw this.
+    pub fn sees(&mut self, task: &str, what: &str) {
+        let mut event = self.status_of(task, TaskState::TaskRunning, what, true, Some(false));
+        if let Some(update) = &mut event.update {
+            update.status.set_reason(Reason::TaskHealthCheckStatusUpdated);
+        }
         self.event(event::Type::Update, event);
         self.drain();
     }

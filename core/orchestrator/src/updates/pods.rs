@@ -50,6 +50,8 @@ impl Orchestrator {
         // What ends after a sick one is called sick with it, checked or not (default_executor.cpp); that one was sick before.
         if part.ended.is_none() && status.healthy.is_some() {
             part.healthy = status.healthy;
+            part.saw = crate::health::seen_by_agent(status)
+                .or(part.saw.take().filter(|_| status.healthy == Some(false)));
         }
         // its agent ended it for its check; the others go with it
         let ended_sick =
@@ -116,7 +118,7 @@ impl Orchestrator {
         let own = part.task == status.task_id.value;
         let end =
             part.end.as_ref().map(|end| end.message.as_str()).or(status.message.as_deref().filter(|_| own));
-        let reason = crate::health::by_agent(check, &instance.ports, end);
+        let reason = crate::health::by_agent(check, &instance.ports, part.saw.as_deref(), end);
         format!("container {}: {reason}", part.container)
     }
 
