@@ -41,32 +41,35 @@ impl Agent {
         }
     }
 
-    pub(crate) fn health_due(&mut self, key: &Key, now: Time, out: &mut Effects<Effect>) {
+    pub(crate) fn health_due(&mut self, key: &Key, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         let Some(task) = self.tasks.get(key) else { return };
-        let due = task.health.as_ref().is_some_and(|h| !h.asked && h.next <= now);
+        let due = task.health.as_ref().is_some_and(|h| !h.asked && h.next <= now.time);
         let Some(check) = task.info.health_check.clone().filter(|_| due) else { return };
         let probe = match check.r#type() {
             health_check::Type::Http => {
                 let http = check.http.clone().unwrap_or_default();
-                Probe::Http {
+                port(http.port).map(|port| Probe::Http {
                     https: http.scheme.as_deref() == Some("https"),
                     host: host(http.protocol()),
-                    port: u16::try_from(http.port).unwrap_or_default(),
+                    port,
                     path: http.path.unwrap_or_else(|| "/".to_owned()),
                     redirects_max: REDIRECTS_MAX,
-                }
+                })
             }
             health_check::Type::Tcp => {
                 let tcp = check.tcp.unwrap_or_default();
-                Probe::Tcp { host: host(tcp.protocol()), port: u16::try_from(tcp.port).unwrap_or_default() }
+                port(tcp.port).map(|port| Probe::Tcp { host: host(tcp.protocol()), port })
             }
-            _ => self.command_probe(task, key, &check.command.clone().unwrap_or_default()),
+            _ => Ok(self.command_probe(task, key, &check.command.clone().unwrap_or_default())),
         };
         if let Some(health) = self.tasks.get_mut(key).and_then(|t| t.health.as_mut()) {
             health.asked = true;
         }
         let timing = (check.timeout_seconds(), check.interval_seconds());
-        self.ask(Kind::Health, key, probe, timing, out);
+        let asked = self.ask(Kind::Health, key, probe, timing, out);
+        if let Err((id, why)) = asked {
+            self.probed(now, id, &Probed::Failed(why), out);
+        }
     }
 
     /// A command beside the task: its environment, then the check's own.
@@ -84,23 +87,26 @@ impl Agent {
         Probe::Command { container: task.container.clone(), program: program(command), environment, user }
     }
 
+    /// Asks, or says why nobody can be asked.
     fn ask(
         &mut self,
         kind: Kind,
         key: &Key,
-        probe: Probe,
+        probe: Result<Probe, String>,
         (timeout, interval): (f64, f64),
         out: &mut Effects<Effect>,
-    ) {
+    ) -> Result<(), (ProbeId, String)> {
         let id = ProbeId(self.next_probe);
         self.next_probe += 1;
         self.probes.insert(id, (kind, key.clone()));
+        let probe = probe.map_err(|why| (id, why))?;
         // Upstream takes 0 for "no limit"; nothing here waits for ever.
         let timeout = match seconds(timeout) {
             Duration::ZERO => seconds(interval).max(Duration::from_secs(1)),
             timeout => timeout,
         };
         out.push(Effect::Probe { id, probe, timeout });
+        Ok(())
     }
 
     /// The check of a task that is about to run: every update says what it saw last, at first nothing.
@@ -112,30 +118,47 @@ impl Agent {
         }
     }
 
-    pub(crate) fn check_due(&mut self, key: &Key, now: Time, out: &mut Effects<Effect>) {
+    pub(crate) fn check_due(&mut self, key: &Key, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         let Some(task) = self.tasks.get(key).filter(|t| !t.ended) else { return };
-        let due = task.check.as_ref().is_some_and(|c| !c.asked && c.next <= now);
+        let due = task.check.as_ref().is_some_and(|c| !c.asked && c.next <= now.time);
         let Some(check) = task.info.check.clone().filter(|_| due) else { return };
         // Checks have no protocol to choose; health checks do.
         let host = host(Protocol::IPv4);
-        let port = |port: u32| u16::try_from(port).unwrap_or_default();
         let probe = match check.r#type() {
             check_info::Type::Http => {
                 let http = check.http.clone().unwrap_or_default();
                 let path = http.path.unwrap_or_else(|| "/".to_owned());
-                Probe::Http { https: false, host, port: port(http.port), path, redirects_max: REDIRECTS_MAX }
+                let redirects_max = REDIRECTS_MAX;
+                port(http.port).map(|port| Probe::Http { https: false, host, port, path, redirects_max })
             }
-            check_info::Type::Tcp => Probe::Tcp { host, port: port(check.tcp.unwrap_or_default().port) },
+            check_info::Type::Tcp => {
+                port(check.tcp.unwrap_or_default().port).map(|port| Probe::Tcp { host, port })
+            }
             _ => {
                 let command = check.command.clone().unwrap_or_default().command;
-                self.command_probe(task, key, &command)
+                Ok(self.command_probe(task, key, &command))
             }
         };
         if let Some(watching) = self.tasks.get_mut(key).and_then(|t| t.check.as_mut()) {
             watching.asked = true;
         }
         let timing = (check.timeout_seconds(), check.interval_seconds());
-        self.ask(Kind::Check, key, probe, timing, out);
+        if let Err((id, why)) = self.ask(Kind::Check, key, probe, timing, out) {
+            // It would fail in the same way for ever: it is said once.
+            self.probes.remove(&id);
+            let mut seen = nothing_seen(&check);
+            if check.r#type() == check_info::Type::Tcp {
+                seen.tcp = Some(check_status_info::Tcp { succeeded: Some(false) });
+            }
+            if let Some(watching) = self.tasks.get_mut(key).and_then(|t| t.check.as_mut()) {
+                watching.seen = seen;
+            }
+            self.report(now, key, |status| {
+                status.set_state(TaskState::TaskRunning);
+                status.set_reason(Reason::TaskCheckStatusUpdated);
+                status.message = Some(why);
+            });
+        }
     }
 
     fn checked(&mut self, now: &mut Now<'_>, key: &Key, outcome: &Probed) {
@@ -264,6 +287,13 @@ fn host(protocol: Protocol) -> String {
         Protocol::IPv4 => "127.0.0.1".to_owned(),
         Protocol::IPv6 => "::1".to_owned(),
     }
+}
+
+/// The port of a check, or why there is none: upstream takes any number, and asks port 4464 for 70000
+/// (apache/mesos@c1b42f79:src/checks/checker_process.cpp, `tcpCheck`).
+fn port(port: u32) -> Result<u16, String> {
+    let refused = |_| format!("The check's port {port} can't be: the highest is {}", u16::MAX);
+    u16::try_from(port).map_err(refused)
 }
 
 /// Durations as checks hold them; negative or nonsensical = none.

@@ -85,8 +85,8 @@ impl Agent {
         {
             force(task, at, out);
         }
-        self.health_due(key, at, out);
-        self.check_due(key, at, out);
+        self.health_due(key, now, out);
+        self.check_due(key, now, out);
         if self.tasks.get(key).is_some_and(|t| t.retry_at.is_some_and(|r| r <= at)) {
             self.send_first(key, true, at, out);
         }

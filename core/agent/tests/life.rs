@@ -332,6 +332,63 @@ fn what_a_health_check_by_http_takes_for_an_answer_is_upstreams_and_where_it_ask
 }
 
 #[test]
+fn a_port_that_can_not_be_is_named_and_no_other_is_asked() {
+    let mut w = World::fresh();
+    let http = health_check::HttpCheckInfo { port: 70_000, ..Default::default() };
+    let tcp = health_check::TcpCheckInfo { port: 65_536, ..Default::default() };
+    let twice = Some(2);
+    let by_http = HealthCheck {
+        http: Some(http),
+        consecutive_failures: twice,
+        ..health_check(health_check::Type::Http)
+    };
+    let by_tcp =
+        HealthCheck { tcp: Some(tcp), consecutive_failures: twice, ..health_check(health_check::Type::Tcp) };
+    let last = |w: &World, id: &str| {
+        let task = w.agent.tasks().values().find(|t| t.id() == id).expect("it is there");
+        task.statuses.last().cloned().expect("a status")
+    };
+    for (id, port, check) in [("h", 70_000, by_http), ("t", 65_536, by_tcp)] {
+        let container = w.run(id, |task| task.health_check = Some(Box::new(check)));
+        w.step(Input::Launched { container: container.clone(), pid: 1 });
+        w.pass(Duration::from_millis(1));
+        let status = last(&w, id);
+        let why = format!("The check's port {port} can't be: the highest is 65535");
+        assert_eq!((status.healthy, status.message()), (Some(false), why.as_str()));
+        assert!(w.signals.iter().all(|(other, _)| *other != container), "it may fail once");
+        w.pass(Duration::from_secs(2));
+        assert!(w.signals.contains(&(container, 15)), "it failed twice");
+    }
+    let checks = [
+        CheckInfo {
+            http: Some(check_info::Http { port: 70_000, ..Default::default() }),
+            r#type: Some(check_info::Type::Http as i32),
+            ..Default::default()
+        },
+        CheckInfo {
+            tcp: Some(check_info::Tcp { port: 70_000 }),
+            r#type: Some(check_info::Type::Tcp as i32),
+            ..Default::default()
+        },
+    ];
+    for (id, check) in ["ch", "ct"].into_iter().zip(checks) {
+        let check = CheckInfo { delay_seconds: Some(0.0), interval_seconds: Some(1.0), ..check };
+        let container = w.run(id, |task| task.check = Some(check));
+        w.step(Input::Launched { container, pid: 1 });
+        w.pass(Duration::from_secs(5));
+        let status = last(&w, id);
+        assert_eq!(status.reason(), Reason::TaskCheckStatusUpdated);
+        assert!(status.message().contains("70000"), "{status:?}");
+        let seen = status.check_status.expect("what it saw");
+        assert_eq!(seen.tcp.map(|tcp| tcp.succeeded), (id == "ct").then_some(Some(false)));
+        let task = w.agent.tasks().values().find(|t| t.id() == id).expect("it is there");
+        let said = task.statuses.iter().filter(|s| s.message.is_some()).count();
+        assert_eq!(said, 1, "it is said once");
+    }
+    assert!(w.asked.is_empty(), "{:?}", w.asked);
+}
+
+#[test]
 fn a_flapping_check_says_its_newest_and_an_update_in_order() {
     let mut w = World::fresh();
     let check = HealthCheck {
