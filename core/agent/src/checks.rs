@@ -8,6 +8,7 @@ use crate::{
 };
 use base::{Duration, Effects, Now, Time};
 use model::{
+    CHECK_WORDS_LABEL,
     container::{Probe, Probed},
     mesos::{
         CheckInfo, CheckStatusInfo, CommandInfo, TaskState, check_info, check_status_info, health_check,
@@ -37,7 +38,8 @@ impl Agent {
         let Some(task) = self.tasks.get_mut(key) else { return };
         if let Some(check) = &task.info.health_check {
             let next = now + seconds(check.delay_seconds());
-            task.health = Some(Checking { next, failures: 0, started: now, last: None, asked: false });
+            let (last, asked, unaskable) = (None, false, false);
+            task.health = Some(Checking { next, failures: 0, started: now, last, asked, unaskable });
         }
     }
 
@@ -68,6 +70,9 @@ impl Agent {
         let timing = (check.timeout_seconds(), check.interval_seconds());
         let asked = self.ask(Kind::Health, key, probe, timing, out);
         if let Err((id, why)) = asked {
+            if let Some(health) = self.tasks.get_mut(key).and_then(|t| t.health.as_mut()) {
+                health.unaskable = true;
+            }
             self.probed(now, id, &Probed::Failed(why), out);
         }
     }
@@ -243,13 +248,17 @@ impl Agent {
         }
     }
 
-    /// `wrong`: what the check found; none = all is well. Upstream's executors leave that to their logs.
+    /// `wrong`: what the check found; none = all is well. Upstream's executors leave that to their logs, so only frameworks
+    /// that ask for it are told.
     fn report_health(&mut self, now: &mut Now<'_>, key: &Key, wrong: Option<String>) {
+        let labels = self.frameworks.get(&key.0).and_then(|f| f.info.labels.as_ref());
+        let asked = labels.is_some_and(|all| all.labels.iter().any(|label| label.key == CHECK_WORDS_LABEL));
+        let unaskable = self.tasks.get(key).and_then(|t| t.health.as_ref()).is_some_and(|h| h.unaskable);
         self.report(now, key, |status| {
             status.set_state(TaskState::TaskRunning);
             status.set_reason(Reason::TaskHealthCheckStatusUpdated);
             status.healthy = Some(wrong.is_none());
-            status.message = wrong;
+            status.message = wrong.filter(|_| asked || unaskable);
         });
     }
 }

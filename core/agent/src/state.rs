@@ -65,6 +65,8 @@ pub(crate) struct Checking {
     pub started: Time,
     pub last: Option<bool>,
     pub asked: bool,
+    /// Its port can't be, which every framework is told.
+    pub unaskable: bool,
 }
 
 /// A check at work: reports what it sees and never ends a task.

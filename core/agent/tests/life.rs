@@ -232,9 +232,18 @@ fn the_policy_of_a_kill_counts_for_a_command_task_where_the_flag_says_so() {
     }
 }
 
+fn labels(all: &[(&str, &str)]) -> model::mesos::Labels {
+    let label = |(key, value): &(&str, &str)| model::mesos::Label {
+        key: (*key).to_owned(),
+        value: Some((*value).to_owned()),
+    };
+    model::mesos::Labels { labels: all.iter().map(label).collect() }
+}
+
 #[test]
 fn an_unhealthy_task_is_killed() {
     let mut w = World::fresh();
+    w.framework_labels = labels(&[(model::CHECK_WORDS_LABEL, "true")]);
     let container = w.run("t", |task| {
         let mut check = HealthCheck {
             delay_seconds: Some(0.0),
@@ -292,7 +301,9 @@ fn health_check(kind: health_check::Type) -> HealthCheck {
 #[test]
 fn what_a_health_check_by_http_takes_for_an_answer_is_upstreams_and_where_it_asks_too() {
     for (protocol, host) in [(Protocol::IPv4, "127.0.0.1"), (Protocol::IPv6, "::1")] {
+        let asks = protocol == Protocol::IPv6;
         let mut w = World::fresh();
+        w.framework_labels = labels(if asks { &[(model::CHECK_WORDS_LABEL, "true")] } else { &[] });
         let mut http = health_check::HttpCheckInfo {
             port: 80,
             path: Some("/up".into()),
@@ -327,7 +338,9 @@ fn what_a_health_check_by_http_takes_for_an_answer_is_upstreams_and_where_it_ask
         assert_eq!((healthy(&w), w.signals.len()), (Some(false), 1));
         let task = w.agent.tasks().values().find(|t| t.id() == "h").expect("it runs");
         let said: Vec<_> = task.statuses.iter().filter_map(|status| status.message.as_deref()).collect();
-        assert_eq!(said, ["Unexpected HTTP response code: 500 Internal Server Error"]);
+        // who does not ask for it hears what Mesos says
+        let expected = ["Unexpected HTTP response code: 500 Internal Server Error"];
+        assert_eq!(said, if asks { &expected[..] } else { &[] });
     }
 }
 

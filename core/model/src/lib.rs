@@ -48,3 +48,7 @@ pub mod mesos {
         include!(concat!(env!("OUT_DIR"), "/mesos.internal.rs"));
     }
 }
+
+/// A framework with this label is told, as the message of a status, what a health check that failed saw. Mesos' agents
+/// say it to nobody.
+pub const CHECK_WORDS_LABEL: &str = "mesolite.check_words";

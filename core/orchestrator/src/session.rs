@@ -69,6 +69,9 @@ impl Orchestrator {
             ),
             capabilities: able.map(|able| Capability { r#type: Some(able as i32) }).to_vec(),
             roles: self.session.roles.iter().cloned().collect(),
+            labels: crate::launch::labels_of(
+                &[(model::CHECK_WORDS_LABEL.to_owned(), "true".to_owned())].into(),
+            ),
             ..Default::default()
         }
     }

@@ -47,6 +47,8 @@ pub struct World {
     /// Nothing becomes durable until `catch_up`; a restart finds none of it.
     pub disk_slow: bool,
     late: Vec<(SaveId, Vec<Change>)>,
+    /// Of the framework of tasks that are run.
+    pub framework_labels: model::mesos::Labels,
 }
 
 pub fn master() -> Upid {
@@ -135,6 +137,7 @@ impl World {
             responses: Vec::new(),
             disk_slow: false,
             late: Vec::new(),
+            framework_labels: Default::default(),
         }
     }
 
@@ -239,6 +242,7 @@ impl World {
             name: "f".into(),
             id: Some(FrameworkId { value: "F".into() }),
             checkpoint: Some(true),
+            labels: Some(self.framework_labels.clone()).filter(|labels| !labels.labels.is_empty()),
             ..Default::default()
         };
         let before = self.launches.len();

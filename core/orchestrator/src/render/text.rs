@@ -95,7 +95,7 @@ impl<'a> Task<'a> {
     pub(super) fn of(instance: &'a Instance, spec: Option<&'a Spec>) -> Self {
         let mut results: Vec<_> =
             instance.checks.iter().filter(|c| known(c)).map(|c| Health::of(&instance.id, c)).collect();
-        // After a restart nothing is known of its checks but what they came to.
+        // Of what was recorded before results were, only what they came to is known.
         let unseen = |at: usize| instance.checks.get(at).is_none_or(|checked| !known(checked));
         let by_agent = spec.is_some_and(|spec| {
             let mut checks = spec.checks.iter().enumerate();
