@@ -104,6 +104,7 @@ pub fn merge(whole: &mut Map<String, Value>, fields: Map<String, Value>) {
             whole.remove(other);
         }
     }
+    normal::change_kind(whole, &fields);
     whole.extend(fields);
 }
 

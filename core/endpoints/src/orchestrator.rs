@@ -8,6 +8,7 @@ mod how;
 mod leader;
 pub mod lists;
 mod loggers;
+mod plain;
 mod pods;
 mod reads;
 mod selector;
@@ -19,6 +20,7 @@ use crate::{
 };
 pub use leader::{Abdication, Refusal, render_abdication};
 pub use loggers::{Loggers, render_loggers};
+pub use plain::{plain, wants_plain};
 
 use api::marathon;
 use base::Time;

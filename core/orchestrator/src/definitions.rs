@@ -166,6 +166,13 @@ impl Orchestrator {
             return self.replaced(id, fields, draft);
         };
         fields.remove("id");
+        // null says nothing of Marathon's fields; of ours it takes back what was said
+        let taken_back: Vec<String> = fields
+            .iter()
+            .filter(|(name, value)| value.is_null() && marathon::RULES.contains(&name.as_str()))
+            .filter(|(name, _)| !["everyNode", INHERITED].contains(&name.as_str()))
+            .map(|(name, _)| name.clone())
+            .collect();
         let current = current.as_object().cloned().unwrap_or_default();
         let fields = marathon::app_part(fields, &current).map_err(refuse)?;
         if let Some(back) = fields.get("version").and_then(Value::as_str).and_then(crate::version_of) {
@@ -189,6 +196,7 @@ impl Orchestrator {
         let mut whole = current;
         marathon::own(&mut whole);
         marathon::merge(&mut whole, fields);
+        taken_back.iter().for_each(|name| drop(whole.remove(name)));
         let whole = self.with_defaults(id, whole, draft);
         let app = marathon::complete(whole, "/", &context).map_err(not_valid)?;
         self.put(id, app, draft)

@@ -46,8 +46,8 @@ impl Condition {
     /// As `/v2/tasks` says it.
     pub fn task_state(self) -> &'static str {
         match self {
-            Self::Provisioned => "TASK_CREATED",
-            Self::Staging => "TASK_STAGING",
+            // no state of Mesos' yet: as Condition.toMesosTaskStateOrStaging
+            Self::Provisioned | Self::Staging => "TASK_STAGING",
             Self::Starting => "TASK_STARTING",
             Self::Running => "TASK_RUNNING",
             Self::Unreachable | Self::UnreachableInactive => "TASK_UNREACHABLE",

@@ -5,9 +5,11 @@ A method in NOT_YET may be refused, but only cleanly: a status of 4xx or 501 and
 
 import collections
 import collections.abc
+import json
 import os
 import threading
 import time
+import urllib.request
 
 # The client is older than Python 3.10, which took this name away.
 collections.Iterable = collections.abc.Iterable
@@ -228,6 +230,35 @@ eventually("nothing runs", lambda: client.list_tasks() == [] and client.list_app
 assert {type(e) for e in seen} == {MarathonStatusUpdateEvent, MarathonDeploymentSuccess}, {type(e) for e in seen}
 states = {e.task_status for e in seen if isinstance(e, MarathonStatusUpdateEvent)}
 assert {"TASK_RUNNING", "TASK_KILLED", "TASK_FAILED"} <= states, states
+
+# what others use that Marathon does not have is nothing that this client knows: it is not told of it
+def others(method, path, body):
+    data = json.dumps(body).encode()
+    ask = urllib.request.Request(os.environ["MARATHON"] + path, data, {"Content-Type": "application/json"}, method=method)
+    with urllib.request.urlopen(ask) as answer:
+        return json.load(answer)
+
+
+plain = {"cmd": "exec sleep 1000", "cpus": 0.01, "mem": 16}
+others("PUT", "/v2/groups/more", {"defaults": {"env": {"A": "b"}}, "apps": [
+    {"id": "bound", **plain, "maxFailures": 3, "onFailure": "rollback", "settleSeconds": 1},
+    {"id": "every", **plain, "instances": "every"},
+    {"id": "scales", **plain, "autoscale": {"maxInstances": 2, "cpu": 0.9}},
+    {"id": "spreads", **plain, "preferences": [{"field": "hostname", "operator": "GROUP_BY"}]},
+    {"id": "once", **plain, "cmd": "true", "runOnce": True}]})
+waits = others("POST", "/v2/apps?maxFailures=5", {"id": "/more/waits", **plain, "cpus": 1000})
+assert [a.id for a in client.list_apps() if a.id.startswith("/more")], "the list is read"
+assert len(client.get_group("more").apps) == 6 and client.get_group("/").groups
+assert client.list_groups()
+assert [d.id for d in client.list_deployments()].count(waits["deployments"][0]["id"]) == 1
+for name in ("bound", "every", "scales", "spreads", "once", "waits"):
+    one = client.get_app(f"more/{name}")
+    assert client.get_version(one.id, client.list_versions(one.id)[0]).cmd == one.cmd
+assert client.update_app("more/bound", MarathonApp(env={"C": "d"}), force=True)["deploymentId"]
+with urllib.request.urlopen(os.environ["MARATHON"] + "/v2/apps/more/bound") as answer:
+    assert json.load(answer)["app"]["maxFailures"] == 3, "and takes nothing away"
+assert client.delete_group("more", force=True)["deploymentId"]
+eventually("it is gone", lambda: not client.list_apps() and not client.list_deployments())
 
 assert call("delete_leader")["message"] == "Leadership abdicated"
 eventually("it leads again", lambda: client.ping() and client.get_info().framework_id)

@@ -38,7 +38,7 @@ pub struct GroupUpdate {
 }
 
 /// Nested groups; deeper ones are refused.
-const DEPTH_MAX: usize = 64;
+const DEPTH_MAX: usize = super::path::SEGMENTS_MAX;
 const GROUP: &[Field] = &[
     may("id", &PATH_ID),
     may("dependencies", &PATH_IDS),

@@ -88,7 +88,7 @@ pub(super) fn after(app: &mut Map<String, Value>, context: &Context) {
     app.entry("upgradeStrategy")
         .or_insert_with(|| json!({ "minimumHealthCapacity": health, "maximumOverCapacity": over }));
     let once = run_once(app);
-    let waits = json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 });
+    let waits = at_once();
     // what is to run once must not run twice because its agent can't be reached
     app.entry("unreachableStrategy")
         .or_insert_with(|| if resident || once { json!("disabled") } else { waits });
@@ -142,6 +142,28 @@ pub(super) fn run_once(of: &mut Map<String, Value>) -> bool {
         of.remove("runOnce");
     }
     once
+}
+
+/// Unreachable tasks are replaced at once: what an ordinary app does that does not say otherwise.
+fn at_once() -> Value {
+    json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 })
+}
+
+/// What an app has only because it runs once, or because it does not, goes where an update makes it the other kind.
+pub(super) fn change_kind(whole: &mut Map<String, Value>, update: &Map<String, Value>) {
+    let once = |of: &Map<String, Value>| of.get("runOnce") == Some(&Value::Bool(true));
+    if !update.contains_key("runOnce") || once(whole) == once(update) {
+        return;
+    }
+    let given = match once(whole) {
+        true => vec![("maxFailures", json!(0)), ("unreachableStrategy", json!("disabled"))],
+        false => vec![("unreachableStrategy", at_once())],
+    };
+    for (field, value) in given {
+        if whole.get(field) == Some(&value) {
+            whole.remove(field);
+        }
+    }
 }
 
 fn health_check(check: &mut Value) {

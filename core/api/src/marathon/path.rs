@@ -63,6 +63,10 @@ pub fn top_level(id: &str) -> Option<&str> {
 /// Longest id; it becomes part of keys in the store. Marathon names no bound.
 const ID_BYTES_MAX: usize = 1024;
 
+/// Names in an id, and so groups in each other: what is listed as a tree must be read again by those who bound theirs (JSON of
+/// 128 levels).
+pub(super) const SEGMENTS_MAX: usize = 50;
+
 /// What is wrong with an absolute id of an app, a pod or a group other than the root; none = nothing.
 pub fn app_id(id: &str) -> Option<String> {
     if id.len() > ID_BYTES_MAX {
@@ -74,6 +78,9 @@ pub fn app_id(id: &str) -> Option<String> {
     let segments: Vec<_> = id.trim_start_matches('/').split('/').collect();
     if segments == [""] {
         return Some("must not be root".to_owned());
+    }
+    if segments.len() > SEGMENTS_MAX {
+        return Some(format!("has {} segments, must not have more than {SEGMENTS_MAX} (SEGMENTS_MAX)", segments.len()));
     }
     if segments.last().is_some_and(|last| RESERVED.contains(last)) {
         return Some(format!(
@@ -88,6 +95,13 @@ pub fn app_id(id: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_no_deeper_than_trees_are_read() {
+        let deep = |segments| app_id(&"/a".repeat(segments));
+        assert_eq!(deep(SEGMENTS_MAX), None);
+        assert!(deep(SEGMENTS_MAX + 1).unwrap().contains("must not have more than 50 (SEGMENTS_MAX)"));
+    }
 
     #[test]
     fn ids() {

@@ -471,6 +471,10 @@ fn what_is_refused_and_where() {
             json!({ "instances": 2, "labels": { "MARATHON_SINGLE_INSTANCE_APP": "true" } }),
             "/ Single instance app may only",
         ),
+        (
+            json!({ "instances": "every", "labels": { "MARATHON_SINGLE_INSTANCE_APP": "true" } }),
+            "/instances a single instance app can't run on every node",
+        ),
         (json!({ "labels": { "DCOS_MIGRATION_API_VERSION": "v1" } }), "/ DCOS_PACKAGE_FRAMEWORK_NAME and"),
         (json!({ "labels": { "a": 1 } }), "/labels/a error.expected.jsstring"),
         (json!({ "executorResources": { "cpus": 0.01 } }), "/executorResources/cpus error.min"),

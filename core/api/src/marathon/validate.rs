@@ -67,6 +67,9 @@ fn autoscale(app: &Map<String, Value>, add: Add<'_>) {
     if ["cpu", "mem", "requests"].iter().all(|metric| rule.get(metric).is_none()) {
         add("/autoscale", "at least one of cpu, mem and requests must be defined");
     }
+    if rule.get("requests").is_none() && least == Some(0.0) {
+        add("/autoscale/minInstances", "must be at least 1 without requests: where nothing runs nothing is measured");
+    }
     for (field, what) in [("everyNode", "runs on every node"), ("runOnce", "runs once")] {
         if app.get(field) == Some(&Value::Bool(true)) {
             add("/autoscale", &format!("not allowed for an app that {what}"));
@@ -208,6 +211,9 @@ fn labels(app: &Map<String, Value>, add: Add<'_>) {
     if filled(labels, "MARATHON_SINGLE_INSTANCE_APP") == Some("true") {
         if app.get("instances").and_then(Value::as_f64).is_some_and(|n| n > 1.0) {
             add("/", "Single instance app may only have one instance");
+        }
+        if app.get("everyNode") == Some(&Value::Bool(true)) {
+            add("/instances", "a single instance app can't run on every node");
         }
         for field in ["minimumHealthCapacity", "maximumOverCapacity"] {
             if app.get("upgradeStrategy").and_then(|s| number(s, field)).is_some_and(|n| n != 0.0) {

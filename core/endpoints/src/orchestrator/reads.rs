@@ -130,7 +130,7 @@ pub(super) fn tasks(call: &Call<'_>) -> Response<Bytes> {
     let keep = |i: &&Instance| match i.condition.task_state() {
         _ if wanted.is_empty() => true,
         "TASK_RUNNING" => wanted.iter().any(|w| w == "running"),
-        "TASK_CREATED" | "TASK_STAGING" | "TASK_STARTING" => wanted.iter().any(|w| w == "staging"),
+        "TASK_STAGING" | "TASK_STARTING" => wanted.iter().any(|w| w == "staging"),
         _ => false,
     };
     let of_apps = |i: &&Instance| call.machine.app(&i.app).is_some() || call.machine.pod(&i.app).is_none();

@@ -125,6 +125,7 @@ fn rules_that_make_no_sense_are_refused() {
     for (autoscale, more) in [
         (json!({ "minInstances": 3, "maxInstances": 2, "cpu": 0.5 }), json!({})),
         (json!({ "minInstances": 1, "maxInstances": 2 }), json!({})),
+        (json!({ "minInstances": 0, "maxInstances": 2, "cpu": 0.5 }), json!({})),
         (json!({ "maxInstances": 2, "cpu": 0.5 }), json!({ "runOnce": true })),
         (json!({ "maxInstances": 2, "cpu": 0.5 }), json!({ "instances": "every" })),
         (json!({ "maxInstances": 2, "cpu": -1 }), json!({})),

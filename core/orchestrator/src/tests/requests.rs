@@ -1,6 +1,6 @@
-//! Requests that name one thing more than once.
+//! Requests that name one thing more than once, or take back what was said.
 
-use super::{World, create};
+use super::{World, create, update};
 use crate::Command;
 use serde_json::json;
 
@@ -42,4 +42,45 @@ fn an_instance_that_is_named_twice_counts_once() {
     assert_eq!(world.command(kill).status, 200);
     world.run(10);
     assert_eq!((world.machine().app("/a").unwrap().spec.instances, world.running("/a")), (3, 3));
+}
+
+#[test]
+fn null_takes_an_addition_back() {
+    let mut world = World::new(1);
+    let bounds = json!({ "maxFailures": 1, "onFailure": "rollback", "deploymentTimeoutSeconds": 9, "settleSeconds": 1,
+        "stagingTimeoutSeconds": 9, "preferences": [{ "field": "rack", "operator": "GROUP_BY" }],
+        "autoscale": { "maxInstances": 3, "cpu": 0.5 } });
+    assert_eq!(world.command(create("/a", bounds.clone())).status, 201);
+    world.run(5);
+    let task = world.task_ids();
+    for field in bounds.as_object().unwrap().keys() {
+        assert_eq!(world.command(update("/a", json!({ field: null }), false)).status, 200, "{field}");
+        assert_eq!(world.machine().app("/a").unwrap().app.get(field), None, "{field}");
+        world.run(5);
+    }
+    // of Marathon's fields null says nothing
+    assert_eq!(world.command(update("/a", json!({ "cmd": null, "cpus": null }), false)).status, 200);
+    let app = world.machine().app("/a").unwrap().app.clone();
+    assert!(app["cmd"].is_string() && app["cpus"].is_number());
+    assert_eq!(world.task_ids(), task, "no task was replaced");
+}
+
+#[test]
+fn what_runs_once_leaves_nothing_behind_where_it_stays_and_the_other_way_round() {
+    let mut world = World::new(1);
+    let fields = |world: &World| {
+        let app = world.machine().app("/a").unwrap().app.clone();
+        (app.get("maxFailures").cloned(), app["unreachableStrategy"].clone())
+    };
+    let stays = (None, json!({ "inactiveAfterSeconds": 0, "expungeAfterSeconds": 0 }));
+    let once = (Some(json!(0)), json!("disabled"));
+    world.command(create("/a", json!({ "runOnce": true })));
+    assert_eq!(fields(&world), once);
+    world.command(update("/a", json!({ "runOnce": false }), true));
+    assert_eq!(fields(&world), stays);
+    world.command(update("/a", json!({ "runOnce": true }), true));
+    assert_eq!(fields(&world), once);
+    let own = json!({ "runOnce": false, "maxFailures": 0, "unreachableStrategy": "disabled" });
+    world.command(update("/a", own, true));
+    assert_eq!(fields(&world), once, "what is said is kept");
 }

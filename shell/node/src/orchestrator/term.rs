@@ -12,7 +12,7 @@ use crate::{
 use bytes::Bytes;
 use endpoints::{
     Arrived, Routed,
-    orchestrator::{Abdication, Asked, Identity, Refusal, lists},
+    orchestrator::{Abdication, Asked, Identity, Refusal, lists, plain, wants_plain},
 };
 use model::{request::RequestId, save::Records};
 use orchestrator::{Config, Effect, Input, Orchestrator, ServerEvent};
@@ -138,10 +138,20 @@ impl Term {
     /// What a request is answered. Once the term is over nobody answers any more what was not answered yet.
     pub async fn answer(&self, incoming: web::Incoming) -> Reply {
         let arrived = Arrived { id: incoming.id, peer: Some(incoming.peer), request: incoming.request };
-        if let Some(ask) = lists::asked(&arrived) {
-            return self.lists.answer(ask).await;
+        if wants_plain(&arrived.request) {
+            return match self.decide(&arrived).await {
+                Reply::Full(answer) => Reply::Full(plain(answer)),
+                stream => stream,
+            };
         }
-        let routed = endpoints::orchestrator::route_late(&arrived, &self.driven.late(), &self.who, now());
+        match lists::asked(&arrived) {
+            Some(ask) => self.lists.answer(ask).await,
+            None => self.decide(&arrived).await,
+        }
+    }
+
+    async fn decide(&self, arrived: &Arrived) -> Reply {
+        let routed = endpoints::orchestrator::route_late(arrived, &self.driven.late(), &self.who, now());
         match routed {
             Routed::Respond(response) => Reply::Full(response),
             Routed::Step(input) => self.step(arrived.id, input).await,
