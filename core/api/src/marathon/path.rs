@@ -80,7 +80,10 @@ pub fn app_id(id: &str) -> Option<String> {
         return Some("must not be root".to_owned());
     }
     if segments.len() > SEGMENTS_MAX {
-        return Some(format!("has {} segments, must not have more than {SEGMENTS_MAX} (SEGMENTS_MAX)", segments.len()));
+        return Some(format!(
+            "has {} segments, must not have more than {SEGMENTS_MAX} (SEGMENTS_MAX)",
+            segments.len()
+        ));
     }
     if segments.last().is_some_and(|last| RESERVED.contains(last)) {
         return Some(format!(

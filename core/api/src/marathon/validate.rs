@@ -68,7 +68,10 @@ fn autoscale(app: &Map<String, Value>, add: Add<'_>) {
         add("/autoscale", "at least one of cpu, mem and requests must be defined");
     }
     if rule.get("requests").is_none() && least == Some(0.0) {
-        add("/autoscale/minInstances", "must be at least 1 without requests: where nothing runs nothing is measured");
+        add(
+            "/autoscale/minInstances",
+            "must be at least 1 without requests: where nothing runs nothing is measured",
+        );
     }
     for (field, what) in [("everyNode", "runs on every node"), ("runOnce", "runs once")] {
         if app.get(field) == Some(&Value::Bool(true)) {

@@ -12,16 +12,8 @@ const OF_APPS: [&str; 4] = ["autoscaling", "run", "runOnce", "why"];
 /// Fields of a group that Marathon does not have.
 const OF_GROUPS: [&str; 1] = ["defaults"];
 /// Fields of a deployment that Marathon has; ours are many.
-const OF_DEPLOYMENTS: [&str; 8] = [
-    "affectedApps",
-    "affectedPods",
-    "currentActions",
-    "currentStep",
-    "id",
-    "steps",
-    "totalSteps",
-    "version",
-];
+const OF_DEPLOYMENTS: [&str; 8] =
+    ["affectedApps", "affectedPods", "currentActions", "currentStep", "id", "steps", "totalSteps", "version"];
 
 /// Whether a client hears of nothing that Marathon does not have: `?additions=false` asks for that, `true` for the contrary.
 /// Where neither is said it is PyPI's `marathon` that does, whose objects take no other fields: it sends its requests by
@@ -40,7 +32,10 @@ pub fn wants_plain(request: &Request<Bytes>) -> bool {
 
 /// An answer without what Marathon does not have.
 pub fn plain(response: Response<Bytes>) -> Response<Bytes> {
-    let json = response.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/json"));
+    let json = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|v| v.as_bytes().starts_with(b"application/json"));
     if !json {
         return response;
     }
@@ -91,7 +86,8 @@ mod tests {
     fn who_asks_like_that_is_answered_like_that() {
         let asks = |uri: &str, agent: &str, media: Option<&str>| {
             let request = Request::builder().uri(uri).header("user-agent", agent);
-            let request = media.into_iter().fold(request, |request, media| request.header("content-type", media));
+            let request =
+                media.into_iter().fold(request, |request, media| request.header("content-type", media));
             wants_plain(&request.body(Bytes::new()).unwrap())
         };
         let (strict, json) = ("python-requests/2.32.3", Some("application/json"));
