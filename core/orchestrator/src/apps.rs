@@ -12,6 +12,8 @@ use std::{
 pub struct AppState {
     /// The current definition. The record `apps<id>`.
     pub app: Arc<App>,
+    /// The same as text, as it is recorded and shown.
+    pub text: Arc<[u8]>,
     /// The same, read.
     pub spec: Arc<Spec>,
     /// By version, at most `VERSIONS_MAX`. The records `versions<id>@<version>`.
@@ -88,8 +90,8 @@ impl Orchestrator {
         };
         let record = serde_json::to_vec(&app).unwrap_or_default();
         self.saves.put(format!("apps{id}"), record.clone());
-        self.saves.put(format!("versions{id}@{}", spec.version), record);
-        let state = self.load_app(id, app, spec);
+        self.saves.put(format!("versions{id}@{}", spec.version), record.clone());
+        let state = self.load_app(id, app, spec, record.into());
         let mut old = Vec::new();
         while state.versions.len() > VERSIONS_MAX {
             if let Some((version, _)) = state.versions.pop_first() {
@@ -100,8 +102,14 @@ impl Orchestrator {
         old.into_iter().for_each(|version| self.saves.delete(format!("versions{id}@{version}")));
     }
 
-    /// Makes a definition the current one.
-    pub(crate) fn load_app(&mut self, id: &str, app: Arc<App>, spec: Arc<Spec>) -> &mut AppState {
+    /// Makes a definition the current one; `text` is it as text.
+    pub(crate) fn load_app(
+        &mut self,
+        id: &str,
+        app: Arc<App>,
+        spec: Arc<Spec>,
+        text: Arc<[u8]>,
+    ) -> &mut AppState {
         if let Some(old) = self.apps.get(id) {
             self.index.count(&old.spec, false);
         }
@@ -109,13 +117,14 @@ impl Orchestrator {
         self.scale_by(id, &spec);
         let state = self.apps.entry(id.to_owned()).or_insert_with(|| AppState {
             app: app.clone(),
+            text: text.clone(),
             spec: spec.clone(),
             versions: BTreeMap::new(),
             specs: BTreeMap::new(),
         });
         state.versions.insert(spec.version.clone(), app.clone());
         state.specs.insert(spec.version.clone(), spec.clone());
-        (state.app, state.spec) = (app, spec);
+        (state.app, state.spec, state.text) = (app, spec, text);
         state
     }
 

@@ -6,7 +6,11 @@ pub use crate::tally::Tally;
 
 use crate::{constraints::Counts, parts::Part, spec::Spec, volumes::LocalVolume};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::Arc,
+};
 
 /// What an instance does (Marathon's condition). Those that wait for an offer are only counted, not held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -180,17 +184,18 @@ pub struct Checked {
 
 #[derive(Debug, Default)]
 struct OfApp {
-    ids: BTreeSet<String>,
+    /// By id.
+    members: BTreeMap<String, Arc<Instance>>,
     /// By configuration: how many, and where.
     versions: BTreeMap<String, (Tally, BTreeMap<String, Counts>)>,
     /// The number of the last change of one of them.
     touched: u64,
 }
 
-/// All instances.
+/// All instances. Who reads may keep one as it was: a change puts another in its place.
 #[derive(Debug, Default)]
 pub struct Instances {
-    all: BTreeMap<String, Instance>,
+    all: BTreeMap<String, Arc<Instance>>,
     apps: BTreeMap<String, OfApp>,
     /// By agent and app, how many.
     agents: BTreeMap<String, BTreeMap<String, u64>>,
@@ -235,23 +240,27 @@ impl Instances {
     }
     /// One.
     pub fn get(&self, id: &str) -> Option<&Instance> {
-        self.all.get(id)
+        self.all.get(id).map(Arc::as_ref)
     }
     /// The one with this task.
     pub fn of_task(&self, task: &str) -> Option<&Instance> {
-        self.all.get(instance_of_task(task)?).filter(|instance| instance.has_task(task))
+        self.get(instance_of_task(task)?).filter(|instance| instance.has_task(task))
     }
     /// All, by id.
     pub fn iter(&self) -> impl Iterator<Item = &Instance> {
-        self.all.values()
+        self.all.values().map(Arc::as_ref)
     }
     /// Those of an app, by id.
     pub fn of_app<'a>(&'a self, app: &str) -> impl Iterator<Item = &'a Instance> + use<'a> {
-        let ids = self.apps.get(app).map(|of| &of.ids);
-        ids.into_iter().flatten().filter_map(|id| self.all.get(id))
+        self.kept_of_app(app).map(Arc::as_ref)
+    }
+    /// The same, to be kept.
+    pub fn kept_of_app<'a>(&'a self, app: &str) -> impl Iterator<Item = &'a Arc<Instance>> + use<'a> {
+        self.apps.get(app).into_iter().flat_map(|of| of.members.values())
     }
     /// Adds one, or puts it in the place of what it was.
     pub fn insert(&mut self, instance: Instance) {
+        let instance = Arc::new(instance);
         let known = self.all.get_mut(&instance.id);
         if let Some(known) = known.filter(|known| known.stands_where(&instance)) {
             let (before, after) = (Tally::of(known), Tally::of(&instance));
@@ -261,6 +270,9 @@ impl Instances {
                 of.touched = self.changes;
                 if let Some((tally, _)) = of.versions.get_mut(&instance.config) {
                     *tally = tally.minus(before).plus(after);
+                }
+                if let Some(member) = of.members.get_mut(&instance.id) {
+                    *member = instance.clone();
                 }
             }
             *known = instance;
@@ -274,16 +286,16 @@ impl Instances {
     pub fn remove(&mut self, id: &str) -> Option<Instance> {
         let instance = self.all.remove(id)?;
         self.count(&instance, false);
-        Some(instance)
+        Some(Arc::unwrap_or_clone(instance))
     }
     /// Changes one; gives it as it is now.
     pub fn update(&mut self, id: &str, change: impl FnOnce(&mut Instance)) -> Option<&Instance> {
-        let mut instance = self.all.get(id)?.clone();
+        let mut instance = self.get(id)?.clone();
         change(&mut instance);
         self.insert(instance);
-        self.all.get(id)
+        self.get(id)
     }
-    fn count(&mut self, instance: &Instance, more: bool) {
+    fn count(&mut self, instance: &Arc<Instance>, more: bool) {
         self.changes += 1;
         let unheard = u64::from(instance.is_unheard());
         self.unheard = if more { self.unheard + unheard } else { self.unheard - unheard };
@@ -310,15 +322,15 @@ impl Instances {
         }
         let of = self.apps.entry(instance.app.clone()).or_default();
         if more {
-            of.ids.insert(instance.id.clone());
+            of.members.insert(instance.id.clone(), instance.clone());
             return;
         }
         let (tally, _) = of.versions.entry(instance.config.clone()).or_default();
         if tally.all == 0 {
             of.versions.remove(&instance.config);
         }
-        of.ids.remove(&instance.id);
-        if of.ids.is_empty() {
+        of.members.remove(&instance.id);
+        if of.members.is_empty() {
             self.apps.remove(&instance.app);
         }
     }
@@ -337,9 +349,9 @@ impl Instances {
     pub fn on_agent(&self, agent: &str) -> impl Iterator<Item = (&String, u64)> {
         self.agents.get(agent).into_iter().flatten().map(|(app, count)| (app, *count))
     }
-    /// A number that is another one whenever an instance of the app has changed; 0 where it has none.
-    pub fn touched(&self, app: &str) -> u64 {
-        self.apps.get(app).map_or(0, |of| of.touched)
+    /// Apps with instances, by id, each with a number that is another one whenever one of them has changed.
+    pub fn touched<'a>(&'a self, from: Bound<&str>) -> impl Iterator<Item = (&'a String, u64)> + Clone {
+        self.apps.range::<str, _>((from, Bound::Unbounded)).map(|(app, of)| (app, of.touched))
     }
     /// How many are ordered and nothing was heard of them yet.
     pub fn unheard(&self) -> u64 {
@@ -381,12 +393,14 @@ impl Instances {
     /// Counts everything anew and compares.
     pub fn check(&self) {
         let mut again = Self::default();
-        self.all.values().for_each(|instance| again.insert(instance.clone()));
+        self.iter().for_each(|instance| again.insert(instance.clone()));
         assert_eq!(self.agents, again.agents, "apps on agents");
         assert_eq!(self.unheard, again.unheard, "instances that nothing was heard of");
         assert_eq!(self.roles, again.roles, "roles of reservations");
         for (app, of) in &again.apps {
-            let mine = self.apps.get(app).map(|of| &of.versions);
+            let mine = self.apps.get(app);
+            assert_eq!(mine.map(|m| &m.members), Some(&of.members), "instances of {app}");
+            let mine = mine.map(|of| &of.versions);
             assert_eq!(mine.map(|m| m.len()), Some(of.versions.len()), "versions of {app}");
             for (version, (tally, _)) in &of.versions {
                 assert_eq!(mine.and_then(|m| m.get(version)).map(|m| m.0), Some(*tally), "{app} {version}");

@@ -61,7 +61,7 @@ pub use history::Root;
 pub use input::{Client, How, Input};
 pub use outcome::Ended;
 pub use plan::{Action, Kind, Step};
-pub use render::{Embed, InGroup, Stamp};
+pub use render::{Embed, InGroup, Listed, Outline, Stamp};
 pub use statistics::{Queued, Refusal, STAGES, Statistics, Unused};
 pub use updates::Failure;
 pub use versions::{millis, version_of, when};
@@ -188,7 +188,7 @@ impl Orchestrator {
                 "apps" => {
                     if let Ok(app) = serde_json::from_slice::<App>(value) {
                         let spec = apps::spec(&app);
-                        self.load_app(id, app.into(), spec.into());
+                        self.load_app(id, app.into(), spec.into(), value.as_slice().into());
                         self.dirty.insert(id.to_owned());
                     }
                 }

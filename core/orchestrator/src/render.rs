@@ -4,13 +4,15 @@
 
 mod deployments;
 mod groups;
+mod outline;
 mod pods;
 mod queue;
 mod stats;
+mod task;
 mod text;
 
 pub use groups::InGroup;
-pub use text::Stamp;
+pub use outline::{Listed, Outline, Stamp};
 
 use crate::{
     Failure, Orchestrator,
@@ -116,7 +118,9 @@ impl Orchestrator {
     /// One task.
     pub fn task_info(&self, instance: &Instance) -> Value {
         let spec = self.spec_of(instance);
-        serde_json::to_value(text::Task::of(instance, spec.as_deref())).unwrap_or_default()
+        let mut text = Vec::new();
+        task::write_task(instance, spec.as_deref(), &mut text);
+        serde_json::from_slice(&text).unwrap_or_default()
     }
 
     /// How many tasks are in which state, for `/metrics`.

@@ -22,6 +22,13 @@ pub fn version_of(text: &str) -> Option<String> {
 
 /// Milliseconds since 1970 as `2014-09-12T23:28:21.737Z`.
 pub fn when(ms: u64) -> String {
+    let mut text = Vec::with_capacity(24);
+    write_when(ms, &mut text);
+    text.into_iter().map(char::from).collect()
+}
+
+/// The same, written: a list of tasks has two for each of them.
+pub(crate) fn write_when(ms: u64, out: &mut Vec<u8>) {
     let (days, rest) = (ms / 86_400_000, ms % 86_400_000);
     // civil date from days, counted in eras of 400 years that begin on a first of March
     let shifted = days + 719_468;
@@ -33,5 +40,52 @@ pub fn when(ms: u64) -> String {
     let month = if part < 10 { part + 3 } else { part - 9 };
     let year = era * 400 + year + u64::from(month <= 2);
     let (hours, minutes, seconds) = (rest / 3_600_000, rest / 60_000 % 60, rest / 1000 % 60);
-    format!("{year:04}-{month:02}-{date:02}T{hours:02}:{minutes:02}:{seconds:02}.{:03}Z", rest % 1000)
+    for (number, least, behind) in [
+        (year, 4, b'-'),
+        (month, 2, b'-'),
+        (date, 2, b'T'),
+        (hours, 2, b':'),
+        (minutes, 2, b':'),
+        (seconds, 2, b'.'),
+        (rest % 1000, 3, b'Z'),
+    ] {
+        write_digits(number, least, out);
+        out.push(behind);
+    }
+}
+
+/// A number in decimal, with zeros before it up to this length.
+pub(crate) fn write_digits(number: u64, least: usize, out: &mut Vec<u8>) {
+    let mut digits = [b'0'; 20];
+    let (mut at, mut left) = (digits.len(), number);
+    while left > 0 {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+    }
+    out.extend_from_slice(&digits[at.min(digits.len() - least)..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_written_and_read() {
+        for (ms, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_410_564_501_737, "2014-09-12T23:28:21.737Z"),
+            (951_826_154_009, "2000-02-29T12:09:14.009Z"),
+            (253_402_300_800_000, "10000-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(when(ms), text);
+            assert_eq!(millis(text), Some(ms).filter(|_| text.len() == 24), "{text}");
+        }
+        let mut out = Vec::new();
+        for (number, least) in [(0, 1), (7, 3), (u64::MAX, 1)] {
+            write_digits(number, least, &mut out);
+            out.push(b' ');
+        }
+        assert_eq!(out, format!("0 007 {} ", u64::MAX).as_bytes());
+    }
 }

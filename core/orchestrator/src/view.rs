@@ -62,12 +62,6 @@ impl Orchestrator {
     pub fn apps(&self) -> impl Iterator<Item = (&String, &AppState)> {
         self.apps.iter().filter(|(_, state)| state.spec.pod.is_none())
     }
-    /// All apps, by id, that come after one.
-    pub fn apps_after(&self, id: Option<&str>) -> impl Iterator<Item = (&String, &AppState)> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let all = self.apps.range::<str, _>((id.map_or(Unbounded, Excluded), Unbounded));
-        all.filter(|(_, state)| state.spec.pod.is_none())
-    }
     /// One app.
     pub fn app(&self, id: &str) -> Option<&AppState> {
         self.apps.get(id).filter(|state| state.spec.pod.is_none())

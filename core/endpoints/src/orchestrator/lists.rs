@@ -1,5 +1,5 @@
-//! `GET /v2/apps` of everything: drawn a stretch of apps at a time, so that the machine goes on in between, out of
-//! stretches that are kept while nothing in them has changed.
+//! `GET /v2/apps` of everything: looked at a stretch of apps at a time, so that the machine goes on in between, and drawn
+//! without the machine, out of stretches that are kept while nothing in them has changed.
 //!
 //! Never a part of the apps, nor what takes more than a definition, counts, tasks and the last failure: see `reads`.
 
@@ -15,16 +15,18 @@ use model::{
     document::{Part, Parts},
     request::Answer,
 };
-use orchestrator::{Embed, Orchestrator, Stamp};
+use orchestrator::{Embed, Orchestrator, Outline, Stamp};
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    ops::Bound::{Excluded, Unbounded},
     sync::Arc,
 };
 
-/// Apps that are drawn or looked at before others may have the machine.
-const TURN_APPS_MAX: usize = 2_000;
-/// Bytes that are drawn before others may have the machine: a few milliseconds.
+/// Apps and tasks that are looked at before others may have the machine: about a millisecond.
+const TURN_LOOKS_MAX: usize = 4_000;
+/// Bytes that have to be drawn at once, since they look different each time, before others may have the machine: a few
+/// milliseconds.
 const TURN_BYTES_MAX: usize = 512 * 1024;
 /// Where a stretch ends is decided by the name of its last app, about one in so many: so that one more app moves no end
 /// but its neighbours'.
@@ -55,17 +57,19 @@ pub fn asked(arrived: &Arrived) -> Option<Ask> {
 /// Apps that follow each other, as they were drawn.
 #[derive(Debug)]
 struct Stretch {
+    about: About,
+    part: Arc<Part>,
+}
+
+/// What a stretch is made of.
+#[derive(Debug)]
+struct About {
     /// None of an app that looks different each time.
     stamps: Vec<(String, Option<Stamp>)>,
     /// Whether it is the first: the others begin with a comma.
     first: bool,
-    part: Arc<Part>,
-}
-
-impl Stretch {
-    fn is(&self, stamps: &[(String, Option<Stamp>)], first: bool) -> bool {
-        self.first == first && self.stamps == stamps && stamps.iter().all(|(_, stamp)| stamp.is_some())
-    }
+    /// Whether it ends where it does whatever follows.
+    ended: bool,
 }
 
 /// A list that was drawn.
@@ -76,6 +80,11 @@ pub struct Sheet {
 }
 
 impl Sheet {
+    /// A list that is whole.
+    pub fn of(all: impl IntoIterator<Item = Drawn>) -> Self {
+        Self { stretches: all.into_iter().map(|Drawn(first, stretch)| (first, stretch)).collect() }
+    }
+
     /// The answer.
     pub fn answer(&self, who: &Identity) -> Response<Arc<Parts>> {
         let mut parts = vec![Part::new("{\"apps\":[")];
@@ -85,60 +94,103 @@ impl Sheet {
     }
 }
 
-/// A list that is being drawn.
+/// A stretch in its place: named by its first app.
+#[derive(Debug)]
+pub struct Drawn(String, Arc<Stretch>);
+
+/// A stretch that has to be drawn.
+#[derive(Debug)]
+pub struct Sketch {
+    key: String,
+    about: About,
+    apps: Vec<Outline>,
+}
+
+impl Sketch {
+    /// Draws it, which takes the longest of all and needs no machine.
+    pub fn draw(self) -> Drawn {
+        let mut text = Vec::with_capacity(self.bytes());
+        for (at, app) in self.apps.iter().enumerate() {
+            if !self.about.first || at > 0 {
+                text.push(b',');
+            }
+            app.write(&mut text);
+        }
+        Drawn(self.key, Arc::new(Stretch { about: self.about, part: Part::new(text) }))
+    }
+    /// How long its text will be, about.
+    pub fn bytes(&self) -> usize {
+        self.apps.iter().map(|app| app.bytes() + 1).sum()
+    }
+}
+
+/// A list that is being looked at.
 #[derive(Debug)]
 pub struct Drawing {
     ask: Ask,
     before: Arc<Sheet>,
-    sheet: Sheet,
-    /// The last app that is drawn.
+    kept: Vec<Drawn>,
+    fresh: Vec<Sketch>,
+    /// The last app that was looked at.
     last: Option<String>,
 }
 
 impl Drawing {
     /// Begins with what was drawn before, of which everything is kept that is as it was.
     pub fn begin(ask: Ask, before: Arc<Sheet>) -> Self {
-        Self { ask, before, sheet: Sheet::default(), last: None }
+        Self { ask, before, kept: Vec::new(), fresh: Vec::new(), last: None }
     }
 
-    /// Draws on for a while; the list once it is whole. Each app is as it is in the turn that draws it.
-    pub fn go_on(mut self, machine: &Orchestrator, now: Time) -> Result<Sheet, Self> {
-        let (mut seen, mut drawn) = (0, 0);
+    /// Looks on for a while; what is kept and what has to be drawn once it is through. Each app is as it is in the turn
+    /// that looks at it.
+    pub fn go_on(mut self, machine: &Orchestrator, now: Time) -> Result<(Vec<Drawn>, Vec<Sketch>), Self> {
+        let (mut looks, mut bytes) = (0, 0);
         let last = self.last.take();
-        let mut apps = machine.apps_after(last.as_deref()).peekable();
-        while apps.peek().is_some() {
-            if seen > TURN_APPS_MAX || drawn > TURN_BYTES_MAX {
-                self.last =
-                    self.sheet.stretches.values().last().and_then(|s| Some(s.stamps.last()?.0.clone()));
+        let mut apps = machine.listed(last.as_deref().map_or(Unbounded, Excluded)).peekable();
+        while let Some(key) = apps.peek().map(|app| app.id) {
+            if looks > TURN_LOOKS_MAX || bytes > TURN_BYTES_MAX {
+                self.last = last_of(&self.kept, &self.fresh);
                 return Err(self);
             }
-            let mut stamps = Vec::new();
-            for (id, _) in apps.by_ref() {
-                stamps.push((id.clone(), machine.stamp(id, self.ask.0)));
-                if ends(id) || stamps.len() == STRETCH_APPS_MAX {
-                    break;
+            let first = self.kept.is_empty() && self.fresh.is_empty();
+            if let Some(known) = self.before.stretches.get(key).filter(|known| known.about.first == first) {
+                let mut ahead = apps.clone();
+                let is_still = |(id, stamp): &(String, Option<Stamp>)| {
+                    let app = ahead.next().filter(|app| app.id == id);
+                    app.zip(stamp.as_ref())
+                        .is_some_and(|(app, stamp)| machine.is_still(app, self.ask.0, stamp))
+                };
+                looks += known.about.stamps.len();
+                if known.about.stamps.iter().all(is_still) && (known.about.ended || ahead.peek().is_none()) {
+                    self.kept.push(Drawn(key.clone(), known.clone()));
+                    apps = ahead;
+                    continue;
                 }
             }
-            seen += stamps.len();
-            let Some((key, _)) = stamps.first().cloned() else { break };
-            let first = self.sheet.stretches.is_empty();
-            let kept = self.before.stretches.get(&key).filter(|kept| kept.is(&stamps, first));
-            let stretch = kept.cloned().unwrap_or_else(|| {
-                let mut text = Vec::new();
-                for (at, (id, _)) in stamps.iter().enumerate() {
-                    if !first || at > 0 {
-                        text.push(b',');
-                    }
-                    machine.app_text(id, self.ask.0, now, &mut text);
+            let mut about = About { stamps: Vec::new(), first, ended: false };
+            let mut outlines = Vec::new();
+            while let Some(app) = apps.next_if(|_| !about.ended) {
+                let stamp = machine.stamp(app, self.ask.0);
+                let Some(outline) = machine.outline(app.id, self.ask.0, now) else { continue };
+                if stamp.is_none() {
+                    bytes += outline.bytes();
                 }
-                drawn += text.len();
-                Arc::new(Stretch { stamps, first, part: Part::new(text) })
-            });
-            self.sheet.stretches.insert(key, stretch);
+                looks += 1 + outline.tasks();
+                about.stamps.push((app.id.clone(), stamp));
+                outlines.push(outline);
+                about.ended = ends(app.id) || about.stamps.len() == STRETCH_APPS_MAX;
+            }
+            self.fresh.push(Sketch { key: key.clone(), about, apps: outlines });
         }
-        drop(apps);
-        Ok(self.sheet)
+        Ok((self.kept, self.fresh))
     }
+}
+
+/// The app that comes last in both.
+fn last_of(kept: &[Drawn], fresh: &[Sketch]) -> Option<String> {
+    let kept = kept.last().and_then(|Drawn(_, stretch)| stretch.about.stamps.last());
+    let fresh = fresh.last().and_then(|sketch| sketch.about.stamps.last());
+    kept.into_iter().chain(fresh).map(|(id, _)| id).max().cloned()
 }
 
 fn ends(id: &str) -> bool {
@@ -187,7 +239,10 @@ mod tests {
         let mut drawing = Drawing::begin(ask, before.clone());
         loop {
             match drawing.go_on(&world.0, Time::from_millis(world.2)) {
-                Ok(sheet) => return (Arc::new(sheet), turns),
+                Ok((kept, fresh)) => {
+                    let fresh = fresh.into_iter().map(Sketch::draw);
+                    return (Arc::new(Sheet::of(kept.into_iter().chain(fresh))), turns);
+                }
                 Err(more) => drawing = more,
             }
             turns += 1;
@@ -253,7 +308,7 @@ mod tests {
         check(&world, plain, &fewer);
         let (with_tasks, _) = draw(&world, tasks, &Arc::default());
         check(&world, tasks, &with_tasks);
-        for n in 0..TURN_APPS_MAX {
+        for n in 0..TURN_LOOKS_MAX {
             world.create(&format!("/others/a{n}"));
         }
         let (long, turns) = draw(&world, plain, &fewer);

@@ -1,0 +1,137 @@
+//! One task as clients see it, written as text: lists have a hundred thousand of them, and as values they would take a
+//! second. Names in their order, so that the text of a value that is read from it is the same. Read-only.
+
+use super::{known, text::write};
+use crate::{
+    instances::{Checked, Instance},
+    spec::{CheckBy, Spec},
+    versions::{write_digits, write_when},
+};
+
+/// Writes a task; the first member is there always.
+pub(super) fn write_task(instance: &Instance, spec: Option<&Spec>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"appId\":");
+    text(&instance.app, out);
+    if let Some(found) = &instance.check_result {
+        member("checkResult", out);
+        write(out, found);
+    }
+    health(instance, spec, out);
+    said("host", &instance.host, out);
+    said("id", &instance.task, out);
+    member("ipAddresses", out);
+    list(&instance.addresses, out, |address, out| {
+        out.extend_from_slice(b"{\"ipAddress\":");
+        text(address, out);
+        out.extend_from_slice(b",\"protocol\":\"IPv4\"}");
+    });
+    member("localVolumes", out);
+    list(&instance.volumes, out, |volume, out| write(out, &volume.shown(&instance.app)));
+    let port = |port: &u16, out: &mut Vec<u8>| write_digits(u64::from(*port), 1, out);
+    member("ports", out);
+    list(&instance.ports, out, port);
+    perhaps("region", instance.region.as_deref(), out);
+    said("role", &instance.role, out);
+    member("servicePorts", out);
+    list(spec.map_or(&[][..], |spec| &spec.service_ports), out, port);
+    said("slaveId", &instance.agent, out);
+    instant("stagedAt", Some(instance.staged_at), out);
+    instant("startedAt", instance.started_at, out);
+    said("state", instance.rest.as_ref().map_or(instance.condition.task_state(), |rest| &rest.state), out);
+    said("version", &instance.version, out);
+    perhaps("zone", instance.zone.as_deref(), out);
+    out.push(b'}');
+}
+
+/// What the checks found that have found something.
+fn health(instance: &Instance, spec: Option<&Spec>, out: &mut Vec<u8>) {
+    // Of what was recorded before results were, only what they came to is known.
+    let unseen = |at: usize| instance.checks.get(at).is_none_or(|checked| !known(checked));
+    let by_agent = || {
+        let mut checks = spec.into_iter().flat_map(|spec| &spec.checks).enumerate();
+        checks.any(|(at, check)| check.by == CheckBy::Agent && unseen(at))
+    };
+    let agents = instance.healthy.filter(|_| by_agent());
+    let agents = agents.map(|alive| Checked { alive, ..Checked::default() });
+    let mut all = instance.checks.iter().filter(|checked| known(checked)).chain(&agents).peekable();
+    if all.peek().is_none() {
+        return;
+    }
+    member("healthCheckResults", out);
+    list(all, out, |checked, out| {
+        out.extend_from_slice(if checked.alive { b"{\"alive\":true" } else { b"{\"alive\":false" });
+        member("consecutiveFailures", out);
+        write_digits(u64::from(checked.failures), 1, out);
+        instant("firstSuccess", checked.first_success, out);
+        said("instanceId", &instance.id, out);
+        instant("lastFailure", checked.last_failure, out);
+        perhaps("lastFailureCause", checked.cause.as_deref(), out);
+        instant("lastSuccess", checked.last_success, out);
+        out.push(b'}');
+    });
+}
+
+/// A name behind other members.
+pub(super) fn member(name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn said(name: &str, value: &str, out: &mut Vec<u8>) {
+    member(name, out);
+    text(value, out);
+}
+
+fn perhaps(name: &str, value: Option<&str>, out: &mut Vec<u8>) {
+    if let Some(value) = value {
+        said(name, value, out);
+    }
+}
+
+fn instant(name: &str, at: Option<u64>, out: &mut Vec<u8>) {
+    if let Some(at) = at {
+        member(name, out);
+        out.push(b'"');
+        write_when(at, out);
+        out.push(b'"');
+    }
+}
+
+fn list<T>(all: impl IntoIterator<Item = T>, out: &mut Vec<u8>, mut one: impl FnMut(T, &mut Vec<u8>)) {
+    out.push(b'[');
+    for (at, item) in all.into_iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        one(item, out);
+    }
+    out.push(b']');
+}
+
+/// Text in quotes. Nearly none of ours holds anything that has to be written in another way, and to see that takes less
+/// than to look for each.
+fn text(value: &str, out: &mut Vec<u8>) {
+    let odd = |odd, byte: u8| odd | (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    if value.bytes().fold(false, odd) {
+        return write(out, &value);
+    }
+    out.push(b'"');
+    out.extend_from_slice(value.as_bytes());
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_what_it_would_be_in_a_value() {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for value in ["", "/a/b-c.d", "\"", "a\\b", "line\nend", "\u{7f}\u{0}", "ü → 𝄞"] {
+            text(value, &mut ours);
+            write(&mut theirs, &value);
+        }
+        assert_eq!(String::from_utf8(ours), String::from_utf8(theirs));
+    }
+}
