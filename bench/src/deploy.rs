@@ -116,7 +116,10 @@ impl Site {
     }
 
     /// Until no deployment is left; what `look` sees meanwhile must hold.
-    async fn deployed(&self, mut look: impl AsyncFnMut() -> Result<(), String>) -> Result<(), String> {
+    pub(crate) async fn deployed(
+        &self,
+        mut look: impl AsyncFnMut() -> Result<(), String>,
+    ) -> Result<(), String> {
         self.until("the deployment ends", async || {
             look().await?;
             let left = self.ask(Method::GET, "/v2/deployments", None).await?;
@@ -130,9 +133,23 @@ impl Site {
         said["app"]["tasksRunning"].as_u64().map(|n| n as usize).ok_or(format!("no app in {said}"))
     }
 
-    /// The address of a path of the orchestrator.
-    pub(crate) fn url(&self, path: &str) -> String {
+    fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.daemon.marathon)
+    }
+
+    /// `host:port` of the orchestrator.
+    pub(crate) fn host(&self) -> &str {
+        &self.daemon.marathon
+    }
+
+    /// What it says under a path.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, String> {
+        self.ask(Method::GET, path, None).await
+    }
+
+    /// Changes one of the apps of `group`.
+    pub(crate) async fn change(&self, app: usize, fields: Value) -> Result<(), String> {
+        self.ask(Method::PUT, &format!("/v2/apps/many/a{app}?force=true"), Some(&fields)).await.map(drop)
     }
 
     /// Seconds from the POST to the end of the deployment.

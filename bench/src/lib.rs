@@ -13,6 +13,7 @@ mod launch;
 mod lists;
 mod machine;
 mod place;
+mod pollers;
 mod probes;
 mod reads;
 mod report;
