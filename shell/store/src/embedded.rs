@@ -113,7 +113,7 @@ impl Drop for Store {
         {
             tracing::error!("the store's thread had panicked");
         }
-        locked(&self.log).settle();
+        locked(&self.log).close();
     }
 }
 
@@ -123,7 +123,19 @@ fn locked(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
 
 fn write(log: &Mutex<Log>, waiting: &mpsc::Receiver<Waiting>) {
     let mut next = None;
-    while let Some(first) = next.take().or_else(|| waiting.recv().ok()) {
+    loop {
+        let first = match next.take().map_or_else(|| waiting.try_recv(), Ok) {
+            Ok(first) => first,
+            Err(mpsc::TryRecvError::Disconnected) => return,
+            Err(mpsc::TryRecvError::Empty) => {
+                // Nobody waits: a rewrite that is under way goes on.
+                if rewrite(&mut locked(log)) {
+                    continue;
+                }
+                let Ok(first) = waiting.recv() else { return };
+                first
+            }
+        };
         let mut log = locked(log);
         let mut term = log.term;
         let mut frame = Frame::new(first.term.max(term));
@@ -153,12 +165,17 @@ fn write(log: &Mutex<Log>, waiting: &mpsc::Receiver<Waiting>) {
         }
         let outcome = if frame.is_empty() && term == log.term { Ok(()) } else { log.append(frame, term) };
         group.into_iter().for_each(|done| answer(done, outcome.clone()));
-        if log.wants_rewrite()
-            && let Err(error) = log.rewrite()
-        {
-            tracing::warn!(%error, "the log could not be rewritten; it goes on growing for now");
-        }
+        rewrite(&mut log);
     }
+}
+
+/// Goes on rewriting the log where that is worth it; whether there was something to do.
+fn rewrite(log: &mut Log) -> bool {
+    let wanted = log.wants_rewrite();
+    if wanted && let Err(error) = log.rewrite() {
+        tracing::warn!(%error, "the log could not be rewritten; it goes on growing for now");
+    }
+    wanted
 }
 
 fn size(batch: &[Change]) -> usize {

@@ -9,6 +9,7 @@ mod election;
 mod embedded;
 mod log;
 mod mark;
+mod renewal;
 mod segment;
 
 pub use backup::{BackupError, back_up, read_backup};

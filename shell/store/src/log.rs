@@ -5,6 +5,7 @@
 use crate::{
     StoreError,
     mark::{self, Mark},
+    renewal::Renewal,
     segment::{self, Frame, HEAD, MAGIC, Place, Said},
 };
 use model::save::Records;
@@ -12,6 +13,7 @@ use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
     io::{self, Write as _},
+    ops::Bound::{Excluded, Unbounded},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -21,6 +23,9 @@ const REWRITE_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// A log is rewritten when it is this many times as long as what is live in it.
 const REWRITE_RATIO: u64 = 4;
 const REWRITE_FRAME_BYTES: usize = 512 * 1024;
+/// Bytes that are copied into the new log at a time, or as many as the last frame has: a commit waits no longer than for
+/// two, and a log that grows fast is not overtaken.
+const RENEW_BYTES_MIN: usize = 256 * 1024;
 /// The log that will take the place of the one that is there.
 const NEW: &str = "log.new";
 
@@ -43,6 +48,12 @@ pub struct Log {
     mark: Option<Mark>,
     /// What it said when the log was opened: an earlier end is a loss. None = nothing was promised yet.
     promised: Option<u64>,
+    /// The log that will take the place of this one.
+    renewal: Option<Renewal>,
+    /// Bytes of the last frame.
+    appended: usize,
+    /// Which file has the log's name may not be durable yet.
+    renamed: bool,
 }
 
 impl Log {
@@ -91,6 +102,9 @@ impl Log {
             dirty: false,
             mark: None,
             promised,
+            renewal: None,
+            appended: 0,
+            renamed: false,
         };
         if bytes.len() < MAGIC.len() && MAGIC.starts_with(&bytes) {
             log.file.set_len(0).map_err(disk.clone()("truncate"))?;
@@ -121,6 +135,14 @@ impl Log {
         if let Some(Err(error)) = self.mark.as_ref().map(|mark| mark.note(self.last)) {
             tracing::warn!(%error, dir = %self.dir.display(), "the log's mark can't be written");
         }
+    }
+
+    /// Leaves the directory as it is to be found.
+    pub fn close(&mut self) {
+        if self.renewal.is_some() {
+            self.give_renewal_up();
+        }
+        self.settle();
     }
 
     /// Makes durable what the mark says.
@@ -161,7 +183,7 @@ impl Log {
                     self.last = frame.number;
                     self.term = self.term.max(frame.term);
                     let length = frame.length;
-                    self.apply(frame.said, at as u64);
+                    apply(&mut self.live, &mut self.live_bytes, frame.said, at as u64);
                     at += length;
                 }
                 Err(why) => {
@@ -197,26 +219,6 @@ impl Log {
         self.file.sync_all().map_err(|e| trouble(&self.path, "sync", &e))
     }
 
-    fn apply(&mut self, said: Vec<Said>, base: u64) {
-        for change in said {
-            match change {
-                Said::Put(key, place) => {
-                    self.live_bytes += cost(&key, place);
-                    let place = Place { offset: base + place.offset, ..place };
-                    if let Some((old_key, old)) = self.live.remove_entry(&key) {
-                        self.live_bytes -= cost(&old_key, old);
-                    }
-                    self.live.insert(key, place);
-                }
-                Said::Delete(key) => {
-                    if let Some(old) = self.live.remove(&key) {
-                        self.live_bytes -= cost(&key, old);
-                    }
-                }
-            }
-        }
-    }
-
     /// Makes one frame durable, or leaves the log as it was.
     pub fn append(&mut self, frame: Frame, term: u64) -> Result<(), StoreError> {
         self.clean()?;
@@ -237,10 +239,17 @@ impl Log {
         self.last += 1;
         self.term = self.term.max(term);
         match segment::read(&bytes) {
-            Ok(frame) => self.apply(frame.said, base),
+            Ok(frame) => apply(&mut self.live, &mut self.live_bytes, frame.said, base),
             Err(why) => unreachable!("a frame of our own does not read: {why}"),
         }
         self.note();
+        self.appended = bytes.len();
+        if let Some(renewal) = &mut self.renewal
+            && let Err(error) = renewal.follow(bytes)
+        {
+            self.give_renewal_up();
+            tracing::warn!(%error, "the log could not be rewritten; it goes on growing for now");
+        }
         Ok(())
     }
 
@@ -249,6 +258,10 @@ impl Log {
         if self.dirty {
             self.file.set_len(self.length).map_err(|e| trouble(&self.path, "truncate", &e))?;
             self.dirty = false;
+        }
+        if self.renamed {
+            sync_dir(&self.dir)?;
+            self.renamed = false;
         }
         Ok(())
     }
@@ -274,24 +287,75 @@ impl Log {
         (self.live_bytes * REWRITE_RATIO).max(REWRITE_BYTES_MIN)
     }
 
-    /// Whether most of the log is dead.
+    /// Whether the log is being rewritten, or most of it is dead.
     pub fn wants_rewrite(&self) -> bool {
-        self.length > self.rewrite_at
+        self.renewal.is_some() || self.length > self.rewrite_at
     }
 
-    /// Replaces the log by one that holds only what is live. If that fails the old one goes on, and it is tried
-    /// again once the log has grown as much again.
+    /// Goes on replacing the log by one that holds only what is live: a slice at a time, so that commits come in between.
+    /// If that fails the old one goes on, and it is tried again once the log has grown as much again.
     pub fn rewrite(&mut self) -> Result<(), StoreError> {
-        let live = self.live.iter().map(|(key, place)| Ok((key, self.value(*place)?)));
-        let outcome = self.write_new(self.term, live).and_then(|written| self.adopt(written));
+        let outcome = self.rewrite_on();
         if outcome.is_err() {
-            self.rewrite_at = self.length + self.length.max(REWRITE_BYTES_MIN);
+            self.give_renewal_up();
         }
         outcome
     }
 
+    fn rewrite_on(&mut self) -> Result<(), StoreError> {
+        let mut renewal = match self.renewal.take() {
+            Some(renewal) => renewal,
+            None => Renewal::begin(&self.dir.join(NEW), self.last)?,
+        };
+        let from = renewal.copied.as_deref().map_or(Unbounded, Excluded);
+        let mut left = self.live.range::<str, _>((from, Unbounded)).peekable();
+        let most = RENEW_BYTES_MIN.max(self.appended);
+        let (mut frame, mut upto) = (Frame::new(self.term), None);
+        while frame.len() < most
+            && let Some((key, place)) = left.next()
+        {
+            frame.put(key, &self.value(*place)?);
+            upto = Some(key);
+        }
+        let through = left.peek().is_none();
+        renewal.copy(frame, upto.cloned())?;
+        if through {
+            return self.turn_over(renewal);
+        }
+        renewal.sync()?;
+        self.renewal = Some(renewal);
+        Ok(())
+    }
+
+    /// The new log takes this one's name and place.
+    fn turn_over(&mut self, renewal: Renewal) -> Result<(), StoreError> {
+        let new = self.dir.join(NEW);
+        renewal.file.sync_all().map_err(|e| trouble(&new, "sync", &e))?;
+        std::fs::rename(&new, &self.path).map_err(|e| trouble(&new, "rename", &e))?;
+        // From here on the old file has no name: whatever fails now, the new one is what is written to, and no commit is
+        // answered before the directory is durable.
+        let Renewal { file, live, live_bytes, length, last, .. } = renewal;
+        debug_assert!(live.keys().eq(self.live.keys()), "the same is live in both");
+        (self.file, self.live, self.live_bytes, self.length, self.last) =
+            (file, live, live_bytes, length, last);
+        self.renamed = true;
+        self.rewrite_at = self.next_rewrite();
+        self.clean()?;
+        self.settle();
+        Ok(())
+    }
+
+    fn give_renewal_up(&mut self) {
+        self.renewal = None;
+        forget(&self.dir.join(NEW));
+        self.rewrite_at = self.length + self.length.max(REWRITE_BYTES_MIN);
+    }
+
     /// Replaces the log by one that holds these records. If that fails the old one goes on.
     pub fn replace(&mut self, term: u64, records: &Records) -> Result<(), StoreError> {
+        if self.renewal.is_some() {
+            self.give_renewal_up();
+        }
         let records = records.iter().map(|(key, value)| Ok((key, value)));
         let written = self.write_new(term, records)?;
         self.adopt(written)
@@ -362,6 +426,27 @@ fn write_all<K: AsRef<str>, V: AsRef<[u8]>>(
     }
     file.sync_all().map_err(disk("sync"))?;
     Ok(file)
+}
+
+/// Notes where the values of a frame lie that begins at `base`.
+pub fn apply(live: &mut BTreeMap<String, Place>, live_bytes: &mut u64, said: Vec<Said>, base: u64) {
+    for change in said {
+        match change {
+            Said::Put(key, place) => {
+                *live_bytes += cost(&key, place);
+                let place = Place { offset: base + place.offset, ..place };
+                if let Some((old_key, old)) = live.remove_entry(&key) {
+                    *live_bytes -= cost(&old_key, old);
+                }
+                live.insert(key, place);
+            }
+            Said::Delete(key) => {
+                if let Some(old) = live.remove(&key) {
+                    *live_bytes -= cost(&key, old);
+                }
+            }
+        }
+    }
 }
 
 fn cost(key: &str, place: Place) -> u64 {

@@ -66,12 +66,17 @@ impl Frame {
     /// The bytes to write.
     pub fn finish(mut self, number: u64) -> Vec<u8> {
         let length = u32::try_from(self.bytes.len() - HEAD).unwrap_or(u32::MAX);
-        self.bytes[8..16].copy_from_slice(&number.to_le_bytes());
-        let sum = checksum(&self.bytes[8..]);
         self.bytes[..4].copy_from_slice(&length.to_le_bytes());
-        self.bytes[4..8].copy_from_slice(&sum.to_le_bytes());
+        number_anew(&mut self.bytes, number);
         self.bytes
     }
+}
+
+/// Gives a whole frame another number.
+pub fn number_anew(frame: &mut [u8], number: u64) {
+    frame[8..16].copy_from_slice(&number.to_le_bytes());
+    let sum = checksum(&frame[8..]);
+    frame[4..8].copy_from_slice(&sum.to_le_bytes());
 }
 
 /// What a payload says about a key.
