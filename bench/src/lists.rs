@@ -94,7 +94,7 @@ async fn rows(options: &Options, cores: &Cores) -> Result<Vec<Figure>, String> {
     tokio::time::sleep(settle).await;
     let control = deploy("control").await?;
     let (theirs, theirs_rate) = polls.end()?;
-    plain.end();
+    drop(plain);
     for (who, times, rate) in [("it", ours, ours_rate), ("a plain server", theirs, theirs_rate)] {
         let name = format!("{pollers} pollers of {who}");
         figures.push(Figure::plain(format!("{name}: p50"), "ms", vec![median(&times)], Target::None));

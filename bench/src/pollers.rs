@@ -87,7 +87,16 @@ pub(crate) fn loopback(bytes: usize) -> Result<f64, String> {
 /// A server that does nothing but send so many bytes, on as many threads as it has cores.
 pub(crate) struct Plain {
     pub(crate) address: SocketAddr,
-    runtime: tokio::runtime::Runtime,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Drop for Plain {
+    /// Who waits inside a runtime may not wait for another one to end.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Plain {
@@ -104,9 +113,12 @@ impl Plain {
             .enable_all()
             .build()
             .map_err(|e| format!("no runtime: {e}"))?;
-        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0"));
-        let listener = listener.map_err(|e| e.to_string())?;
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
         let address = listener.local_addr().map_err(|e| e.to_string())?;
+        listener.set_nonblocking(true).map_err(|e| e.to_string())?;
+        let inside = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(|e| e.to_string())?;
+        drop(inside);
         runtime.spawn(async move {
             let piece = Arc::new(vec![b'x'; PIECE_BYTES]);
             while let Ok((mut stream, _)) = listener.accept().await {
@@ -128,10 +140,7 @@ impl Plain {
                 });
             }
         });
-        Ok(Self { address, runtime })
-    }
-    pub(crate) fn end(self) {
-        self.runtime.shutdown_background();
+        Ok(Self { address, runtime: Some(runtime) })
     }
 }
 

@@ -118,7 +118,7 @@ fn rows(options: &Options, cores: &Cores, runtime: &tokio::runtime::Runtime) -> 
     thread::sleep(Duration::from_secs(options.count(2, 0) as u64));
     let beside = latencies(&scheduler, &mut offer, offers)?;
     let (times, rate) = polls.end()?;
-    plain.end();
+    drop(plain);
     let name = |what: &str| format!("20 pollers of a plain server: {what}");
     figures.push(Figure::plain(name("p50"), "ms", vec![median(&times)], Target::None));
     figures.push(Figure::plain(name("sent"), "MB/s", vec![rate / 1e6], Target::None));

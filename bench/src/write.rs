@@ -7,7 +7,7 @@ use crate::{
     deploy::app,
     probes,
     report::Target,
-    stats::percentile,
+    stats::{median, percentile},
 };
 use http::Method;
 use serde_json::{Value, json};
@@ -28,7 +28,8 @@ pub fn writes(options: &Options) -> Result<Vec<Figure>, String> {
 
 async fn rows(options: &Options, cores: &Cores) -> Result<Vec<Figure>, String> {
     let (many, few, group) = (options.count(MANY, 100), options.count(FEW, 10), options.count(GROUP, 50));
-    let (mut alone, mut together, mut slowest, mut grouped) = (vec![], vec![], vec![], vec![]);
+    let (mut alone, mut together, mut grouped) = (vec![], vec![], vec![]);
+    let (mut usual, mut slow, mut slowest, mut growth) = (vec![], vec![], vec![], vec![]);
     for _ in 0..options.rounds(ROUNDS) {
         let daemon = Daemon::control(&options.binary, &cores.server)?;
         let syncs = probes::syncs(&daemon.dir(), PROBE)?;
@@ -36,7 +37,11 @@ async fn rows(options: &Options, cores: &Cores) -> Result<Vec<Figure>, String> {
         alone.push((rate, syncs));
         let (rate, took) = write(&daemon, "many", many, CLIENTS).await?;
         together.push((rate, syncs));
-        slowest.push(percentile(&took, 99.0));
+        usual.push(median(&took));
+        slow.push(percentile(&took, 99.0));
+        slowest.push(percentile(&took, 100.0));
+        let part = took.len().div_ceil(10);
+        growth.push(median(&took[took.len() - part..]) / median(&took[..part]));
         listed(&daemon, few + many).await?;
         drop(daemon);
         let daemon = Daemon::control(&options.binary, &cores.server)?;
@@ -50,12 +55,15 @@ async fn rows(options: &Options, cores: &Cores) -> Result<Vec<Figure>, String> {
     Ok(vec![
         Figure::rate("POST of an app, one client", &alone, probe, Target::None),
         Figure::rate(format!("POST of an app, {CLIENTS} clients"), &together, probe, Target::None),
-        Figure::plain("the same, p99 of an answer", "ms", slowest, Target::AtMost(25.0)),
+        Figure::plain("the same, p50 of an answer", "ms", usual, Target::None),
+        Figure::plain("the same, p99 of an answer", "ms", slow, Target::AtMost(25.0)),
+        Figure::plain("the same, the slowest answer", "ms", slowest, Target::None),
+        Figure::plain("p50 of the last tenth through the first", "x", growth, Target::None),
         Figure::plain(format!("PUT of a group of {group} apps"), "s", grouped, Target::AtMost(2.0)),
     ])
 }
 
-/// Writes per second, and the milliseconds that each took.
+/// Writes per second, and the milliseconds that each took, in the order in which they began.
 async fn write(
     daemon: &Daemon,
     name: &'static str,
@@ -75,7 +83,7 @@ async fn write(
                 let app = app(&format!("/{name}-{n}"), 0, 1);
                 let said: Result<Value, _> = client.json(Method::POST, &url, Some(&app)).await;
                 said.map_err(|e| e.to_string())?;
-                took.push(begun.elapsed().as_secs_f64() * 1e3);
+                took.push((begun, begun.elapsed().as_secs_f64() * 1e3));
             }
             Ok::<_, String>(took)
         });
@@ -84,7 +92,9 @@ async fn write(
     for took in writers.join_all().await {
         all.extend(took?);
     }
-    Ok((count as f64 / begun.elapsed().as_secs_f64(), all))
+    let rate = count as f64 / begun.elapsed().as_secs_f64();
+    all.sort_by_key(|(begun, _)| *begun);
+    Ok((rate, all.into_iter().map(|(_, took)| took).collect()))
 }
 
 async fn put_group(daemon: &Daemon, count: usize) -> Result<f64, String> {

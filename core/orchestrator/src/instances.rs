@@ -192,6 +192,29 @@ struct OfApp {
     touched: u64,
 }
 
+/// The instances of one app, for one who looks at many apps.
+#[derive(Clone, Copy, Debug)]
+pub struct OfOne<'a>(Option<&'a OfApp>);
+
+impl<'a> OfOne<'a> {
+    /// Of an app without instances.
+    pub const NONE: Self = Self(None);
+
+    /// A number that is another one whenever one of them has changed; 0 where there is none.
+    pub fn touched(self) -> u64 {
+        self.0.map_or(0, |of| of.touched)
+    }
+    /// They, by id, to be kept.
+    pub fn kept(self) -> impl Iterator<Item = &'a Arc<Instance>> {
+        self.0.into_iter().flat_map(|of| of.members.values())
+    }
+    /// Counts of them over all configurations.
+    pub fn tally(self) -> Tally {
+        let all = self.0.into_iter().flat_map(|of| of.versions.values());
+        all.fold(Tally::default(), |sum, (tally, _)| sum.plus(*tally))
+    }
+}
+
 /// All instances. Who reads may keep one as it was: a change puts another in its place.
 #[derive(Debug, Default)]
 pub struct Instances {
@@ -252,11 +275,7 @@ impl Instances {
     }
     /// Those of an app, by id.
     pub fn of_app<'a>(&'a self, app: &str) -> impl Iterator<Item = &'a Instance> + use<'a> {
-        self.kept_of_app(app).map(Arc::as_ref)
-    }
-    /// The same, to be kept.
-    pub fn kept_of_app<'a>(&'a self, app: &str) -> impl Iterator<Item = &'a Arc<Instance>> + use<'a> {
-        self.apps.get(app).into_iter().flat_map(|of| of.members.values())
+        self.of_one(app).kept().map(Arc::as_ref)
     }
     /// Adds one, or puts it in the place of what it was.
     pub fn insert(&mut self, instance: Instance) {
@@ -349,9 +368,13 @@ impl Instances {
     pub fn on_agent(&self, agent: &str) -> impl Iterator<Item = (&String, u64)> {
         self.agents.get(agent).into_iter().flatten().map(|(app, count)| (app, *count))
     }
-    /// Apps with instances, by id, each with a number that is another one whenever one of them has changed.
-    pub fn touched<'a>(&'a self, from: Bound<&str>) -> impl Iterator<Item = (&'a String, u64)> + Clone {
-        self.apps.range::<str, _>((from, Bound::Unbounded)).map(|(app, of)| (app, of.touched))
+    /// Apps with instances, by id, and what is known of these.
+    pub fn by_app<'a>(&'a self, from: Bound<&str>) -> impl Iterator<Item = (&'a String, OfOne<'a>)> + Clone {
+        self.apps.range::<str, _>((from, Bound::Unbounded)).map(|(app, of)| (app, OfOne(Some(of))))
+    }
+    /// What is known of the instances of an app.
+    pub fn of_one(&self, app: &str) -> OfOne<'_> {
+        OfOne(self.apps.get(app))
     }
     /// How many are ordered and nothing was heard of them yet.
     pub fn unheard(&self) -> u64 {
@@ -377,8 +400,7 @@ impl Instances {
     }
     /// Counts of an app over all configurations.
     pub fn tally(&self, app: &str) -> Tally {
-        let all = self.apps.get(app).into_iter().flat_map(|of| of.versions.values());
-        all.fold(Tally::default(), |sum, (tally, _)| sum.plus(*tally))
+        self.of_one(app).tally()
     }
     /// Counts of an app by configuration.
     pub fn by_config(&self, app: &str) -> impl Iterator<Item = (&str, Tally)> {

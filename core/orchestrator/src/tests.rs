@@ -5,6 +5,7 @@ mod defaults;
 mod faults;
 mod fields;
 mod line;
+mod listed;
 mod nested_fields;
 mod outcome;
 mod placement;

@@ -14,7 +14,10 @@ use http::{Response, StatusCode};
 use model::document::Parts;
 use orchestrator::Orchestrator;
 use std::sync::Arc;
-use tokio::task::JoinError;
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+};
 use web::Reply;
 
 /// Bytes that one thread draws at a time; there are several (`web::reading`).
@@ -39,19 +42,7 @@ impl Lists {
         let make = async |before: Option<(Arc<Sheet>, _)>| {
             let before = before.map(|(sheet, _)| sheet).unwrap_or_default();
             let driven = self.driven.clone();
-            let look = tokio::task::spawn_blocking(move || {
-                let mut drawing = Drawing::begin(ask, before);
-                loop {
-                    let turn = drawing.go_on(&driven.read(), now());
-                    match turn {
-                        Ok(all) => return all,
-                        Err(more) => drawing = more,
-                    }
-                }
-            });
-            let (mut all, fresh) = look.await?;
-            all.extend(draw(fresh).await?);
-            let sheet = Arc::new(Sheet::of(all));
+            let sheet = Arc::new(Sheet::of(drawn(driven, ask, before).await?));
             let answer = sheet.answer(&self.who);
             Ok::<_, JoinError>((sheet, answer))
         };
@@ -59,26 +50,38 @@ impl Lists {
     }
 }
 
-/// Draws all of it, a share at a time.
-async fn draw(fresh: Vec<Sketch>) -> Result<Vec<Drawn>, JoinError> {
-    let (mut shares, mut share, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for sketch in fresh {
-        if bytes >= SHARE_BYTES {
-            shares.push(std::mem::take(&mut share));
-            bytes = 0;
+/// All of a list: what has to be drawn is drawn while the rest is looked at.
+async fn drawn(driven: Driven<Orchestrator>, ask: Ask, before: Arc<Sheet>) -> Result<Vec<Drawn>, JoinError> {
+    let (hand, mut handed) = mpsc::unbounded_channel();
+    // A turn has no more than a few shares, and all of them are some hundred.
+    let look = tokio::task::spawn_blocking(move || {
+        let (mut kept, mut share, mut bytes) = (Vec::new(), Vec::new(), 0);
+        let mut more = Some(Drawing::begin(ask, before));
+        while let Some(drawing) = more {
+            let turn = drawing.go_on(&driven.read(), now());
+            kept.extend(turn.kept);
+            for sketch in turn.fresh {
+                bytes += sketch.bytes();
+                share.push(sketch);
+                if bytes >= SHARE_BYTES {
+                    bytes = 0;
+                    // Nobody takes it once nobody waits for the list.
+                    hand.send(std::mem::take(&mut share)).unwrap_or_default();
+                }
+            }
+            more = turn.more;
         }
-        bytes += sketch.bytes();
-        share.push(sketch);
+        hand.send(share).unwrap_or_default();
+        kept
+    });
+    let mut drawing = JoinSet::new();
+    while let Some(share) = handed.recv().await.filter(|share: &Vec<Sketch>| !share.is_empty()) {
+        let draw = || share.into_iter().map(Sketch::draw).collect::<Vec<_>>();
+        drawing.spawn(web::reading::work(draw));
     }
-    shares.push(share);
-    let work =
-        |share: Vec<Sketch>| web::reading::work(|| share.into_iter().map(Sketch::draw).collect::<Vec<_>>());
-    // All of them are begun before one is waited for.
-    let drawn: Vec<_> =
-        shares.into_iter().filter(|share| !share.is_empty()).map(|share| tokio::spawn(work(share))).collect();
-    let mut all = Vec::new();
-    for share in drawn {
-        all.extend(share.await??);
+    let mut all = look.await?;
+    while let Some(share) = drawing.join_next().await {
+        all.extend(share??);
     }
     Ok(all)
 }

@@ -129,68 +129,74 @@ impl Sketch {
 pub struct Drawing {
     ask: Ask,
     before: Arc<Sheet>,
-    kept: Vec<Drawn>,
-    fresh: Vec<Sketch>,
     /// The last app that was looked at.
     last: Option<String>,
+}
+
+/// What one look came to.
+#[derive(Debug)]
+pub struct Turn {
+    /// What is as it was.
+    pub kept: Vec<Drawn>,
+    /// What has to be drawn.
+    pub fresh: Vec<Sketch>,
+    /// The list, where it is not through.
+    pub more: Option<Drawing>,
 }
 
 impl Drawing {
     /// Begins with what was drawn before, of which everything is kept that is as it was.
     pub fn begin(ask: Ask, before: Arc<Sheet>) -> Self {
-        Self { ask, before, kept: Vec::new(), fresh: Vec::new(), last: None }
+        Self { ask, before, last: None }
     }
 
-    /// Looks on for a while; what is kept and what has to be drawn once it is through. Each app is as it is in the turn
-    /// that looks at it.
-    pub fn go_on(mut self, machine: &Orchestrator, now: Time) -> Result<(Vec<Drawn>, Vec<Sketch>), Self> {
+    /// Looks on for a while. Each app is as it is in the turn that looks at it.
+    pub fn go_on(mut self, machine: &Orchestrator, now: Time) -> Turn {
         let (mut looks, mut bytes) = (0, 0);
-        let last = self.last.take();
-        let mut apps = machine.listed(last.as_deref().map_or(Unbounded, Excluded)).peekable();
+        let (mut kept, mut fresh) = (Vec::new(), Vec::new());
+        let (from, mut last) = (self.last.take(), None);
+        let mut apps = machine.listed(from.as_deref().map_or(Unbounded, Excluded)).peekable();
         while let Some(key) = apps.peek().map(|app| app.id) {
             if looks > TURN_LOOKS_MAX || bytes > TURN_BYTES_MAX {
-                self.last = last_of(&self.kept, &self.fresh);
-                return Err(self);
+                self.last = last;
+                return Turn { kept, fresh, more: Some(self) };
             }
-            let first = self.kept.is_empty() && self.fresh.is_empty();
+            let first = from.is_none() && last.is_none();
             if let Some(known) = self.before.stretches.get(key).filter(|known| known.about.first == first) {
                 let mut ahead = apps.clone();
                 let is_still = |(id, stamp): &(String, Option<Stamp>)| {
-                    let app = ahead.next().filter(|app| app.id == id);
-                    app.zip(stamp.as_ref())
-                        .is_some_and(|(app, stamp)| machine.is_still(app, self.ask.0, stamp))
+                    let app = ahead.next().filter(|app| app.id == id).zip(stamp.as_ref());
+                    app.is_some_and(|(app, stamp)| machine.is_still(app, self.ask.0, stamp))
                 };
                 looks += known.about.stamps.len();
                 if known.about.stamps.iter().all(is_still) && (known.about.ended || ahead.peek().is_none()) {
-                    self.kept.push(Drawn(key.clone(), known.clone()));
+                    last = known.about.stamps.last().map(|(id, _)| id.clone());
+                    kept.push(Drawn(key.clone(), known.clone()));
                     apps = ahead;
                     continue;
                 }
             }
-            let mut about = About { stamps: Vec::new(), first, ended: false };
-            let mut outlines = Vec::new();
-            while let Some(app) = apps.next_if(|_| !about.ended) {
+            let mut sketch = Sketch {
+                key: key.clone(),
+                about: About { stamps: Vec::new(), first, ended: false },
+                apps: Vec::new(),
+            };
+            while let Some(app) = apps.next_if(|_| !sketch.about.ended) {
                 let stamp = machine.stamp(app, self.ask.0);
-                let Some(outline) = machine.outline(app.id, self.ask.0, now) else { continue };
+                let outline = machine.outline(app, self.ask.0, now);
                 if stamp.is_none() {
                     bytes += outline.bytes();
                 }
                 looks += 1 + outline.tasks();
-                about.stamps.push((app.id.clone(), stamp));
-                outlines.push(outline);
-                about.ended = ends(app.id) || about.stamps.len() == STRETCH_APPS_MAX;
+                sketch.about.stamps.push((app.id.clone(), stamp));
+                sketch.about.ended = ends(app.id) || sketch.about.stamps.len() == STRETCH_APPS_MAX;
+                sketch.apps.push(outline);
             }
-            self.fresh.push(Sketch { key: key.clone(), about, apps: outlines });
+            last = sketch.about.stamps.last().map(|(id, _)| id.clone());
+            fresh.push(sketch);
         }
-        Ok((self.kept, self.fresh))
+        Turn { kept, fresh, more: None }
     }
-}
-
-/// The app that comes last in both.
-fn last_of(kept: &[Drawn], fresh: &[Sketch]) -> Option<String> {
-    let kept = kept.last().and_then(|Drawn(_, stretch)| stretch.about.stamps.last());
-    let fresh = fresh.last().and_then(|sketch| sketch.about.stamps.last());
-    kept.into_iter().chain(fresh).map(|(id, _)| id).max().cloned()
 }
 
 fn ends(id: &str) -> bool {
@@ -235,18 +241,15 @@ mod tests {
     }
 
     fn draw(world: &World, ask: Ask, before: &Arc<Sheet>) -> (Arc<Sheet>, usize) {
-        let mut turns = 1;
-        let mut drawing = Drawing::begin(ask, before.clone());
-        loop {
-            match drawing.go_on(&world.0, Time::from_millis(world.2)) {
-                Ok((kept, fresh)) => {
-                    let fresh = fresh.into_iter().map(Sketch::draw);
-                    return (Arc::new(Sheet::of(kept.into_iter().chain(fresh))), turns);
-                }
-                Err(more) => drawing = more,
-            }
+        let (mut turns, mut all) = (0, Vec::new());
+        let mut more = Some(Drawing::begin(ask, before.clone()));
+        while let Some(drawing) = more {
+            let turn = drawing.go_on(&world.0, Time::from_millis(world.2));
+            all.extend(turn.kept.into_iter().chain(turn.fresh.into_iter().map(Sketch::draw)));
+            more = turn.more;
             turns += 1;
         }
+        (Arc::new(Sheet::of(all)), turns)
     }
 
     fn fresh(now: &Sheet, before: &Sheet) -> usize {

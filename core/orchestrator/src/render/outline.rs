@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     AppState, Orchestrator,
-    instances::{Instance, Tally},
+    instances::{Instance, OfOne, Tally},
     spec::Spec,
 };
 use base::Time;
@@ -33,8 +33,7 @@ pub struct Listed<'a> {
     /// Its id.
     pub id: &'a String,
     state: &'a AppState,
-    /// The number of the last change of its instances; 0 where it has none.
-    touched: u64,
+    instances: OfOne<'a>,
 }
 
 /// An app, to be written.
@@ -49,7 +48,7 @@ enum Form {
         app: Arc<[u8]>,
         counts: Option<Tally>,
         deployments: Option<Option<String>>,
-        tasks: Option<Vec<(Arc<Instance>, Option<Arc<Spec>>)>>,
+        tasks: Option<Vec<(Arc<Instance>, Arc<Spec>)>>,
         failure: Option<Value>,
     },
 }
@@ -92,7 +91,7 @@ impl Outline {
             out.push(b'[');
             for (instance, spec) in tasks {
                 separate(out);
-                write_task(instance, spec.as_deref(), out);
+                write_task(instance, Some(spec), out);
             }
             out.push(b']');
         }
@@ -122,11 +121,11 @@ impl Orchestrator {
     /// All apps by id, from there on.
     pub fn listed(&self, from: Bound<&str>) -> impl Iterator<Item = Listed<'_>> + Clone {
         let apps = self.apps.range::<str, _>((from, Bound::Unbounded));
-        let mut touched = self.instances.touched(from).peekable();
+        let mut instances = self.instances.by_app(from).peekable();
         apps.filter(|(_, state)| state.spec.pod.is_none()).map(move |(id, state)| {
-            while touched.next_if(|(app, _)| *app < id).is_some() {}
-            let touched = touched.peek().filter(|(app, _)| *app == id).map_or(0, |(_, number)| *number);
-            Listed { id, state, touched }
+            while instances.next_if(|(app, _)| *app < id).is_some() {}
+            let mine = instances.next_if(|(app, _)| *app == id);
+            Listed { id, state, instances: mine.map_or(OfOne::NONE, |(_, of)| of) }
         })
     }
 
@@ -174,32 +173,34 @@ impl Orchestrator {
     }
 
     /// An app as it stands now, with what is asked for besides.
-    pub fn outline(&self, id: &str, embed: Embed, now: Time) -> Option<Outline> {
-        let state = self.app(id)?;
+    pub fn outline(&self, app: Listed<'_>, embed: Embed, now: Time) -> Outline {
+        let Listed { id, state, instances } = app;
         if !self.is_plain(id, &state.spec, embed) {
             let mut text = Vec::new();
-            write(&mut text, &self.app_info(id, embed, now)?);
-            return Some(Outline(Form::Written(text)));
+            write(&mut text, &self.app_info(id, embed, now));
+            return Outline(Form::Written(text));
         }
         let failure = self.last_failure(id).filter(|_| embed.last_task_failure);
-        Some(Outline(Form::Plain {
+        let spec = |i: &Instance| state.specs.get(&i.version).unwrap_or(&state.spec).clone();
+        let task = |i: &Arc<Instance>| (i.clone(), spec(i));
+        Outline(Form::Plain {
             app: state.text.clone(),
-            counts: embed.counts.then(|| self.tally(id)),
+            counts: embed.counts.then(|| instances.tally()),
             deployments: embed.deployments.then(|| self.deployment_of(id).map(|d| d.id.clone())),
-            tasks: embed.tasks.then(|| {
-                let mut specs = Specs { of: self, last: None };
-                self.instances.kept_of_app(id).map(|i| (i.clone(), specs.of(i))).collect()
-            }),
+            tasks: embed.tasks.then(|| instances.kept().map(task).collect()),
             failure: failure.map(|failure| failure_info(id, failure)),
-        }))
+        })
     }
 
     /// What `app_info` says, written after what is there; false where there is no such app.
     pub fn app_text(&self, id: &str, embed: Embed, now: Time, out: &mut Vec<u8>) -> bool {
-        self.outline(id, embed, now).is_some_and(|outline| {
-            outline.write(out);
-            true
-        })
+        let Some((id, state)) = self.apps.get_key_value(id).filter(|(_, state)| state.spec.pod.is_none())
+        else {
+            return false;
+        };
+        let instances = self.instances.of_one(id);
+        self.outline(Listed { id, state, instances }, embed, now).write(out);
+        true
     }
 
     /// A list of tasks, written.
@@ -216,7 +217,7 @@ impl Orchestrator {
 
 /// The change of its instances that an app shows.
 fn seen(app: Listed<'_>, embed: Embed) -> u64 {
-    if embed.counts || embed.tasks { app.touched } else { 0 }
+    if embed.counts || embed.tasks { app.instances.touched() } else { 0 }
 }
 
 /// What instances run: neighbours in a list mostly run the same.

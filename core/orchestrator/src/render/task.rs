@@ -10,36 +10,40 @@ use crate::{
 
 /// Writes a task; the first member is there always.
 pub(super) fn write_task(instance: &Instance, spec: Option<&Spec>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"appId\":");
+    out.extend_from_slice(br#"{"appId":"#);
     text(&instance.app, out);
     if let Some(found) = &instance.check_result {
-        member("checkResult", out);
+        out.extend_from_slice(br#","checkResult":"#);
         write(out, found);
     }
     health(instance, spec, out);
-    said("host", &instance.host, out);
-    said("id", &instance.task, out);
-    member("ipAddresses", out);
+    said(br#","host":"#, &instance.host, out);
+    said(br#","id":"#, &instance.task, out);
+    out.extend_from_slice(br#","ipAddresses":"#);
     list(&instance.addresses, out, |address, out| {
-        out.extend_from_slice(b"{\"ipAddress\":");
+        out.extend_from_slice(br#"{"ipAddress":"#);
         text(address, out);
-        out.extend_from_slice(b",\"protocol\":\"IPv4\"}");
+        out.extend_from_slice(br#","protocol":"IPv4"}"#);
     });
-    member("localVolumes", out);
+    out.extend_from_slice(br#","localVolumes":"#);
     list(&instance.volumes, out, |volume, out| write(out, &volume.shown(&instance.app)));
     let port = |port: &u16, out: &mut Vec<u8>| write_digits(u64::from(*port), 1, out);
-    member("ports", out);
+    out.extend_from_slice(br#","ports":"#);
     list(&instance.ports, out, port);
-    perhaps("region", instance.region.as_deref(), out);
-    said("role", &instance.role, out);
-    member("servicePorts", out);
+    perhaps(br#","region":"#, instance.region.as_deref(), out);
+    said(br#","role":"#, &instance.role, out);
+    out.extend_from_slice(br#","servicePorts":"#);
     list(spec.map_or(&[][..], |spec| &spec.service_ports), out, port);
-    said("slaveId", &instance.agent, out);
-    instant("stagedAt", Some(instance.staged_at), out);
-    instant("startedAt", instance.started_at, out);
-    said("state", instance.rest.as_ref().map_or(instance.condition.task_state(), |rest| &rest.state), out);
-    said("version", &instance.version, out);
-    perhaps("zone", instance.zone.as_deref(), out);
+    said(br#","slaveId":"#, &instance.agent, out);
+    instant(br#","stagedAt":""#, Some(instance.staged_at), out);
+    instant(br#","startedAt":""#, instance.started_at, out);
+    said(
+        br#","state":"#,
+        instance.rest.as_ref().map_or(instance.condition.task_state(), |rest| &rest.state),
+        out,
+    );
+    said(br#","version":"#, &instance.version, out);
+    perhaps(br#","zone":"#, instance.zone.as_deref(), out);
     out.push(b'}');
 }
 
@@ -57,16 +61,16 @@ fn health(instance: &Instance, spec: Option<&Spec>, out: &mut Vec<u8>) {
     if all.peek().is_none() {
         return;
     }
-    member("healthCheckResults", out);
+    out.extend_from_slice(br#","healthCheckResults":"#);
     list(all, out, |checked, out| {
-        out.extend_from_slice(if checked.alive { b"{\"alive\":true" } else { b"{\"alive\":false" });
-        member("consecutiveFailures", out);
+        out.extend_from_slice(if checked.alive { br#"{"alive":true"# } else { br#"{"alive":false"# });
+        out.extend_from_slice(br#","consecutiveFailures":"#);
         write_digits(u64::from(checked.failures), 1, out);
-        instant("firstSuccess", checked.first_success, out);
-        said("instanceId", &instance.id, out);
-        instant("lastFailure", checked.last_failure, out);
-        perhaps("lastFailureCause", checked.cause.as_deref(), out);
-        instant("lastSuccess", checked.last_success, out);
+        instant(br#","firstSuccess":""#, checked.first_success, out);
+        said(br#","instanceId":"#, &instance.id, out);
+        instant(br#","lastFailure":""#, checked.last_failure, out);
+        perhaps(br#","lastFailureCause":"#, checked.cause.as_deref(), out);
+        instant(br#","lastSuccess":""#, checked.last_success, out);
         out.push(b'}');
     });
 }
@@ -78,21 +82,21 @@ pub(super) fn member(name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\":");
 }
 
-fn said(name: &str, value: &str, out: &mut Vec<u8>) {
-    member(name, out);
+/// `name` comes with all that stands before the value.
+fn said(name: &[u8], value: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
     text(value, out);
 }
 
-fn perhaps(name: &str, value: Option<&str>, out: &mut Vec<u8>) {
+fn perhaps(name: &[u8], value: Option<&str>, out: &mut Vec<u8>) {
     if let Some(value) = value {
         said(name, value, out);
     }
 }
 
-fn instant(name: &str, at: Option<u64>, out: &mut Vec<u8>) {
+fn instant(name: &[u8], at: Option<u64>, out: &mut Vec<u8>) {
     if let Some(at) = at {
-        member(name, out);
-        out.push(b'"');
+        out.extend_from_slice(name);
         write_when(at, out);
         out.push(b'"');
     }
