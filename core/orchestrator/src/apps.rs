@@ -100,6 +100,16 @@ impl Orchestrator {
             }
         }
         old.into_iter().for_each(|version| self.saves.delete(format!("versions{id}@{version}")));
+        self.count_places(id);
+    }
+
+    /// What is counted for an app's definitions is known of all its instances, whichever they were launched with.
+    pub(crate) fn count_places(&mut self, id: &str) {
+        let Some(state) = self.apps.get(id) else { return };
+        let fields: BTreeSet<&str> = state.specs.values().flat_map(|spec| spec.counted_fields()).collect();
+        if !fields.is_empty() {
+            self.instances.count_by(id, &fields);
+        }
     }
 
     /// Makes a definition the current one; `text` is it as text.

@@ -97,7 +97,7 @@ pub struct Instance {
     /// Containers, if it is a pod's.
     #[serde(default)]
     pub parts: Vec<Part>,
-    /// Values of the fields that the app's constraints asked for.
+    /// Values of fields of its place: the agent's attributes, and what the app's constraints and preferences ask for.
     pub placed: BTreeMap<String, String>,
     /// When it was ordered, in ms since 1970.
     pub staged_at: u64,
@@ -231,6 +231,16 @@ pub struct Instances {
 }
 
 impl Instance {
+    /// The value of a field of its place.
+    fn place(&self, field: &str) -> Option<&str> {
+        match field {
+            "hostname" | "@hostname" => Some(&self.host),
+            "@agent" => Some(&self.agent),
+            "@region" => self.region.as_deref(),
+            "@zone" => self.zone.as_deref(),
+            _ => self.placed.get(field).map(String::as_str),
+        }
+    }
     fn is_unheard(&self) -> bool {
         self.condition == Condition::Provisioned
     }
@@ -411,6 +421,25 @@ impl Instances {
     pub fn placed(&self, app: &str, config: &str, field: &str) -> Counts {
         let of = self.apps.get(app).and_then(|of| of.versions.get(config));
         of.and_then(|(_, fields)| fields.get(field)).cloned().unwrap_or_default()
+    }
+    /// Counts those of an app by these fields too, also where nobody asked for them when they were launched.
+    pub fn count_by(&mut self, app: &str, fields: &BTreeSet<&str>) {
+        let lacks = |i: &Instance, field: &str| !i.placed.contains_key(field) && i.place(field).is_some();
+        let some = self.of_app(app).filter(|i| fields.iter().any(|field| lacks(i, field)));
+        for id in some.map(|i| i.id.clone()).collect::<Vec<_>>() {
+            self.update(&id, |i| {
+                let of = |field: &&str| Some(((*field).to_owned(), i.place(field)?.to_owned()));
+                let all: Vec<_> = fields.iter().filter_map(of).collect();
+                i.placed.extend(all);
+            });
+        }
+    }
+    /// Whether an app that is counted by agents may have more than one on some.
+    pub fn is_crowded(&self, app: &str) -> bool {
+        let Some(of) = self.apps.get(app) else { return false };
+        let agents = |fields: &BTreeMap<String, Counts>| fields.get("@agent").map_or(0, |counts| counts.len());
+        of.versions.len() > 1
+            || of.versions.values().any(|(tally, fields)| tally.all > agents(fields) as u64)
     }
     /// Counts everything anew and compares.
     pub fn check(&self) {

@@ -268,6 +268,9 @@ impl Orchestrator {
             self.resume(now, plan);
         }
         courses.keys().for_each(|id| self.saves.delete_long(&format!("progress/{id}")));
+        for id in self.apps.keys().cloned().collect::<Vec<_>>() {
+            self.count_places(&id);
+        }
         let all: Vec<_> = self.instances.iter().cloned().collect();
         for instance in all {
             self.watch(now, &instance);

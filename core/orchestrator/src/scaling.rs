@@ -14,7 +14,10 @@ use crate::{
 };
 use base::Time;
 use serde_json::json;
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 /// So many agents are taken at once by an app for every agent; the rest follow.
 const EVERY_AT_ONCE_MAX: u64 = 1000;
@@ -43,6 +46,11 @@ struct Rest {
     unreachable: Vec<String>,
     /// How many of these are not given up.
     away: u64,
+}
+
+/// Whether an instance counts among those of which some may be too many.
+fn may_end(instance: &Instance) -> bool {
+    !instance.ending && !instance.rests() && instance.condition != Condition::UnreachableInactive
 }
 
 impl Orchestrator {
@@ -123,6 +131,8 @@ impl Orchestrator {
             self.forget_resting(&spec.id);
         }
         if spec.every {
+            self.thin_out(now, spec);
+            let tally = self.instances.tally(&spec.id);
             self.queue_up(now, spec, EVERY_AT_ONCE_MAX);
             return tally.active > 0 && tally.ending == 0 && self.counting(spec) >= wanted;
         }
@@ -131,6 +141,20 @@ impl Orchestrator {
             self.kill_some(now, spec, tally.active - wanted, |_| true);
         }
         tally.active == wanted && tally.ending == 0 && self.counting(spec) >= wanted
+    }
+
+    /// One on each agent is enough: there may be more from when the app wanted a number.
+    fn thin_out(&mut self, now: Time, spec: &Spec) {
+        if !self.instances.is_crowded(&spec.id) {
+            return;
+        }
+        let mut there = BTreeMap::<String, u64>::new();
+        for instance in self.instances.of_app(&spec.id).filter(|i| may_end(i)) {
+            *there.entry(instance.agent.clone()).or_default() += 1;
+        }
+        for (agent, count) in there.into_iter().filter(|(_, count)| *count > 1) {
+            self.kill_some(now, spec, count - 1, |i| i.agent == agent);
+        }
     }
 
     /// How many instances of any configuration count in a deployment: what was left of an earlier one is looked at as its
@@ -183,8 +207,7 @@ impl Orchestrator {
     }
 
     fn kill_some(&mut self, now: Time, spec: &Spec, count: u64, of: impl Fn(&Instance) -> bool) {
-        let live =
-            |i: &&Instance| !i.ending && !i.rests() && i.condition != Condition::UnreachableInactive && of(i);
+        let live = |i: &&Instance| may_end(i) && of(i);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let standing = |i: &Instance| match (self.serves(i), i.ready) {
             (false, _) => instances::Standing::Useless,

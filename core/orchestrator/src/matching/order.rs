@@ -58,7 +58,8 @@ impl Orchestrator {
         let task = parts.first().map_or_else(|| task_of("_app"), |part| part.task.clone());
         // one that rests has its place already
         let counted = rested.is_some_and(|rested| rested.config == spec.config_version);
-        let mut placed = BTreeMap::new();
+        // a wish or a rule that comes later counts them too
+        let mut placed: BTreeMap<_, _> = open.place.attributes.clone();
         for (constraint, counts) in spec.constraints.iter().zip(&mut waiting.counts) {
             if let Some(value) = open.place.value(&constraint.field) {
                 *counts.entry(value.to_owned()).or_default() += u64::from(!counted);

@@ -160,3 +160,63 @@ fn liked_places_are_taken_first_and_others_when_they_are_full() {
         422
     );
 }
+
+#[test]
+fn every_agent_gets_one_also_where_the_app_ran_already() {
+    let one_each = |world: &World, app: &str| {
+        let hosts = hosts(world, app);
+        let distinct: std::collections::BTreeSet<_> = hosts.iter().cloned().collect();
+        (hosts.len(), distinct.len())
+    };
+    for (before, restart) in [(3, false), (3, true), (2, true), (5, false)] {
+        let mut world = World::new(3);
+        world.command(create("/e", json!({ "instances": before })));
+        world.run(5);
+        let ids: Vec<_> = world.machine().instances().map(|i| i.id.clone()).collect();
+        world.command(update("/e", json!({ "instances": "every" }), false));
+        if restart {
+            world.restart();
+        }
+        world.run(10);
+        assert_eq!(one_each(&world, "/e"), (3, 3), "{before} {restart}");
+        assert_eq!(world.machine().deployments().len(), 0, "{before} {restart}");
+        let kept = world.machine().instances().filter(|i| ids.contains(&i.id)).count();
+        assert!(kept >= before.min(3) - 1, "{kept} of {before} are left where they were");
+    }
+    // also a pod
+    let mut world = World::new(3);
+    let pod = |scaling: Value| {
+        let pod = json!({ "id": "/pod", "scaling": scaling, "containers": [
+            { "name": "c", "resources": { "cpus": 0.1, "mem": 16 }, "exec": { "command": { "shell": "x" } } }] });
+        pod.as_object().unwrap().clone()
+    };
+    world.command(Command::CreatePod { pod: pod(json!({ "kind": "fixed", "instances": 2 })), force: false });
+    world.run(5);
+    let every = pod(json!({ "kind": "every" }));
+    assert_eq!(
+        world.command(Command::UpdatePod { id: "/pod".into(), pod: every, force: false }).status,
+        200
+    );
+    world.run(10);
+    assert_eq!((one_each(&world, "/pod"), world.machine().deployments().len()), ((3, 3), 0));
+}
+
+#[test]
+fn a_wish_that_comes_later_counts_what_runs() {
+    for field in ["rack", "hostname", "@hostname"] {
+        let mut world = World::new(2);
+        world.command(create("/a", json!({ "instances": 3, "constraints": [["hostname", "LIKE", "host-0"]] })));
+        world.run(5);
+        world.command(create("/b", json!({ "instances": 3 })));
+        world.run(5);
+        let before = hosts(&world, "/b").iter().filter(|host| *host == "host-0").count();
+        let wish = json!([{ "field": field, "operator": "GROUP_BY" }]);
+        world.command(update("/b", json!({ "preferences": wish }), false));
+        world.run(5);
+        world.restart();
+        world.command(update("/b", json!({ "instances": 6 }), false));
+        world.run(10);
+        let after = hosts(&world, "/b").iter().filter(|host| *host == "host-0").count();
+        assert_eq!((after, hosts(&world, "/b").len()), (3, 6), "{field}: there were {before} on host-0");
+    }
+}
