@@ -215,13 +215,18 @@ impl Orchestrator {
         Ok(Answer::json(200, json!({ "deploymentId": id }).to_string()))
     }
 
-    /// While a deployment is paused nothing new is started of it; what ends is replaced by the version from before.
+    /// While a deployment is paused nothing new is started of it; what ends is replaced by the version from before, but not
+    /// what was to end.
     pub(crate) fn hold(&mut self, now: Time, deployment: &str, app: &str) {
-        let before = self.deployments.get(deployment).and_then(|d| d.original_spec(app));
+        let Some(deployment) = self.deployments.get(deployment) else { return };
+        let goes = deployment.target.get(app).is_some_and(Option::is_none);
+        let before = deployment.original_spec(app).filter(|_| !goes);
         let active = self.instances.tally(app).active;
         match before {
             Some(spec) => {
-                let wanted = self.wanted(&spec, active);
+                let after = self.apps.get(app).map(|state| &state.spec).filter(|after| !after.every);
+                let after = after.map_or(u64::MAX, |after| self.wanted(after, active));
+                let wanted = self.wanted(&spec, active).min(after);
                 self.queue_up(now, &spec, wanted.saturating_sub(active));
             }
             None => self.unqueue(app),

@@ -237,3 +237,36 @@ fn what_marathons_own_check_saw_is_the_reason() {
     let said = "Task was killed since health check failed. Reason: 503 Service Unavailable";
     assert_eq!(failure.message, said);
 }
+
+#[test]
+fn a_deletion_that_is_paused_starts_nothing() {
+    let mut world = World::new(2);
+    world.command(create("/a", json!({ "instances": 2 })));
+    world.run(5);
+    world.stubborn = true;
+    world.how = How { terms: Terms { timeout_s: Some(2), ..Terms::default() }, ..How::default() };
+    world.command(Command::DeleteApp { id: "/a".into(), force: true });
+    world.how = How::default();
+    world.run(5);
+    assert_eq!(world.machine().deployments_info()[0]["state"], "paused");
+    world.stubborn = false;
+    world.restart();
+    world.run(15);
+    assert_eq!((world.tasks(), world.machine().queue().count()), (0, 0), "what ends has ended");
+    let id = world.machine().deployments()[0].id.clone();
+    assert_eq!(world.command(Command::ResumeDeployment { id }).status, 200);
+    world.run(5);
+    assert_eq!((world.tasks(), world.machine().deployments().len()), (0, 0));
+    // nor does one that makes it smaller
+    world.command(create("/b", json!({ "instances": 4 })));
+    world.run(5);
+    world.stubborn = true;
+    world.how = How { terms: Terms { timeout_s: Some(2), ..Terms::default() }, ..How::default() };
+    world.command(update("/b", json!({ "instances": 1 }), false));
+    world.how = How::default();
+    world.run(5);
+    assert_eq!(world.machine().deployments_info()[0]["state"], "paused");
+    world.stubborn = false;
+    world.run(15);
+    assert_eq!((world.running("/b"), world.machine().queue().count()), (1, 0));
+}

@@ -80,6 +80,8 @@ pub struct World {
     pub full: bool,
     /// Whether invariants are checked after each step.
     pub checks: bool,
+    /// Whether tasks do not end when they are killed.
+    pub stubborn: bool,
 }
 
 impl World {
@@ -132,6 +134,7 @@ impl World {
             how: crate::How::default(),
             full: false,
             checks: true,
+            stubborn: false,
         };
         world.drain();
         world
@@ -497,6 +500,7 @@ impl World {
                 self.roles = call.update_framework.unwrap().framework_info.roles;
             }
             Type::Suppress => self.suppressed = true,
+            Type::Kill if self.stubborn => {}
             Type::Kill => {
                 let id = call.kill.unwrap().task_id.value;
                 self.finish(&id, TaskState::TaskKilled, "");
