@@ -259,8 +259,13 @@ impl Orchestrator {
         }
         // The clock may have gone back since: a later change must not look like an older one.
         let apps = self.apps.values().flat_map(|app| app.versions.keys().chain([&app.spec.version]));
-        let given =
-            apps.chain(self.instances.iter().map(|i| &i.version)).chain(plans.iter().map(|p| &p.version));
+        let given = apps
+            .chain(self.instances.iter().map(|i| &i.version))
+            .chain(plans.iter().map(|p| &p.version))
+            .chain(self.groups.values().map(|group| &group.version))
+            .chain(self.history.keys())
+            .chain(self.ended.keys())
+            .chain(self.line.versions());
         self.last_version = given.filter_map(|version| millis(version)).max().unwrap_or(0);
         plans.sort_by(|a, b| a.version.cmp(&b.version));
         for mut plan in plans {

@@ -52,6 +52,10 @@ impl Line {
         self.all.insert(version, lined);
         self.look = true;
     }
+    /// When each was said.
+    pub fn versions(&self) -> impl Iterator<Item = &String> {
+        self.all.keys()
+    }
     /// The deployment's id, if it was promised one while it waited.
     pub fn promised(&mut self) -> Option<String> {
         self.letting_in.take()

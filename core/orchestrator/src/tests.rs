@@ -474,3 +474,39 @@ fn a_clock_that_went_back_makes_no_older_versions() {
     assert!(world.machine().instances().all(|i| i.version == version), "all are of the later version");
     assert_eq!((world.running("/a"), world.machine().deployments().len()), (2, 0));
 }
+
+#[test]
+fn what_came_last_stays_last_though_the_clock_goes_back() {
+    let group = |text: &str| {
+        let tree = json!({ "defaults": { "env": { "E": text } } });
+        let update = api::marathon::group_update(tree.as_object().unwrap().clone(), "/g").unwrap();
+        Command::PutGroup { base: "/g".into(), update, force: false, create: false }
+    };
+    let mut world = World::new(1);
+    for n in ["one", "two"] {
+        assert!(world.command(group(n)).status < 300);
+        world.run(1);
+    }
+    world.back_to(Duration::from_secs(3600));
+    world.run(1);
+    assert!(world.command(group("three")).status < 300);
+    let newest = world.machine().group_versions("/g");
+    let is = &world.machine().groups["/g"];
+    assert_eq!((newest[0], is.defaults["env"]["E"].as_str()), (is.version.as_str(), Some("three")));
+    assert_eq!(newest.len(), 3);
+    // nor does a change that waits lose its place, or its record
+    let mut world = World::new(1);
+    world.command(create("/a", json!({ "cpus": 100 })));
+    let wait = |world: &mut World, command| {
+        world.how = crate::How { queue: true, ..crate::How::default() };
+        let answer = world.command(command);
+        world.how = crate::How::default();
+        let said = world.json(&answer);
+        assert_eq!(answer.status, 202, "{said}");
+        said["version"].as_str().unwrap().to_owned()
+    };
+    let first = wait(&mut world, update("/a", json!({ "cpus": 1 }), false));
+    world.back_to(Duration::from_secs(3600));
+    let restart = Command::RestartApp { id: "/a".into(), force: false };
+    assert!(wait(&mut world, restart) > first);
+}
