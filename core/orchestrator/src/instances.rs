@@ -437,9 +437,9 @@ impl Instances {
     /// Whether an app that is counted by agents may have more than one on some.
     pub fn is_crowded(&self, app: &str) -> bool {
         let Some(of) = self.apps.get(app) else { return false };
-        let agents = |fields: &BTreeMap<String, Counts>| fields.get("@agent").map_or(0, |counts| counts.len());
-        of.versions.len() > 1
-            || of.versions.values().any(|(tally, fields)| tally.all > agents(fields) as u64)
+        let agents =
+            |fields: &BTreeMap<String, Counts>| fields.get("@agent").map_or(0, |counts| counts.len());
+        of.versions.len() > 1 || of.versions.values().any(|(tally, fields)| tally.all > agents(fields) as u64)
     }
     /// Counts everything anew and compares.
     pub fn check(&self) {

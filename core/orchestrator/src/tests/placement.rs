@@ -193,10 +193,7 @@ fn every_agent_gets_one_also_where_the_app_ran_already() {
     world.command(Command::CreatePod { pod: pod(json!({ "kind": "fixed", "instances": 2 })), force: false });
     world.run(5);
     let every = pod(json!({ "kind": "every" }));
-    assert_eq!(
-        world.command(Command::UpdatePod { id: "/pod".into(), pod: every, force: false }).status,
-        200
-    );
+    assert_eq!(world.command(Command::UpdatePod { id: "/pod".into(), pod: every, force: false }).status, 200);
     world.run(10);
     assert_eq!((one_each(&world, "/pod"), world.machine().deployments().len()), ((3, 3), 0));
 }
@@ -205,7 +202,10 @@ fn every_agent_gets_one_also_where_the_app_ran_already() {
 fn a_wish_that_comes_later_counts_what_runs() {
     for field in ["rack", "hostname", "@hostname"] {
         let mut world = World::new(2);
-        world.command(create("/a", json!({ "instances": 3, "constraints": [["hostname", "LIKE", "host-0"]] })));
+        world.command(create(
+            "/a",
+            json!({ "instances": 3, "constraints": [["hostname", "LIKE", "host-0"]] }),
+        ));
         world.run(5);
         world.command(create("/b", json!({ "instances": 3 })));
         world.run(5);
