@@ -183,6 +183,7 @@ impl Agent {
                 Task { runner, ..Task::new(key.0.clone(), parent.clone(), info, directory.clone()) }
             };
             self.saves.push(records::task(&task));
+            self.news.push(&task_key, task.state);
             self.tasks.insert(task_key, task);
             self.counters.launched += 1;
         }

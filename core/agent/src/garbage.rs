@@ -76,7 +76,7 @@ impl Agent {
     /// Ends a step: what became garbage in it does so durably.
     pub(crate) fn keep_garbage(&mut self, now: Time) {
         for directory in std::mem::take(&mut self.garbage.fresh) {
-            self.saves.push(records::garbage(&directory, now));
+            self.saves.later(records::garbage(&directory, now));
             self.garbage.kept.insert((now, directory));
         }
     }

@@ -121,6 +121,7 @@ impl Agent {
         self.saves.push(records::task(&task));
         self.saves.then(Then::Launch { task: key.clone() });
         self.containers.insert(container, key.clone());
+        self.news.push(&key, task.state);
         self.tasks.insert(key, task);
         self.counters.launched += 1;
     }

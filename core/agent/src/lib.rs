@@ -14,6 +14,7 @@ mod guests;
 mod input;
 mod invariants;
 mod launch;
+mod news;
 mod operations;
 mod reconcile;
 mod reconfiguration;
@@ -85,6 +86,7 @@ pub struct Agent {
     draining: Option<Draining>,
     probes: BTreeMap<ProbeId, (checks::Kind, (String, String))>,
     saves: saves::Saves,
+    news: news::News,
     garbage: garbage::Garbage,
     next_probe: u64,
     next_update: u64,
@@ -116,6 +118,7 @@ impl Agent {
             draining: None,
             probes: BTreeMap::new(),
             saves: saves::Saves::default(),
+            news: news::News::default(),
             garbage: garbage::Garbage::new(config.keep),
             next_probe: 0,
             next_update: 0,
@@ -214,6 +217,7 @@ impl Machine for Agent {
             Input::LauncherReplaced { running, starting, ended } => {
                 self.launcher_replaced(&mut now, &Known::new(running, starting, ended), out);
             }
+            Input::Prepared { container } => self.prepared(&mut now, &container),
             Input::Launched { container, pid } => self.launched(&mut now, &container, pid, out),
             Input::LaunchFailed { container, why } => self.launch_failed(&mut now, &container, &why, out),
             Input::Terminated { container, how } => self.terminated(&mut now, &container, &how, out),
@@ -248,7 +252,7 @@ impl Machine for Agent {
     fn deadline(&self) -> Option<(Time, &'static str)> {
         let tasks = self.tasks.first().map(|at| (at, "a task"));
         let registration = self.registration.deadline().map(|at| (at, "registration"));
-        let save = self.saves.deadline().map(|at| (at, "a refused save"));
+        let save = self.saves.deadline();
         let executors = self.executors.first().map(|at| (at, "an executor"));
         let operations = self.operations_deadline().map(|at| (at, "an operation"));
         let garbage = self.garbage.deadline().map(|at| (at, "an old sandbox"));

@@ -1,7 +1,8 @@
 //! What waits to be durable, and what follows then.
 //!
 //! One batch is under way at a time, made of whole steps in their order; a refused one is tried again as it was. So what
-//! is durable is always the state after some step, and a full disk costs time but no word.
+//! is durable is always the state after some step, and a full disk costs time but no word. What nobody waits for goes
+//! along with the next batch that somebody waits for, or alone a moment later.
 
 use crate::{Agent, Effect};
 use base::{Duration, Effects, Now, Time};
@@ -13,6 +14,9 @@ use std::collections::VecDeque;
 
 /// Changes that are gathered into one batch; a step with more makes a batch of its own.
 const BATCH_CHANGES_MAX: usize = 4096;
+/// How long a step may wait for company that only says what is not needed any more. A crash before it is durable brings an
+/// acknowledged update back, as one does whose acknowledgement was lost on its way.
+const LATER: Duration = Duration::from_millis(10);
 /// A refused batch is tried again after this.
 pub const SAVE_RETRY: Duration = Duration::from_secs(1);
 
@@ -53,6 +57,10 @@ pub(crate) struct Saves {
     step: Batch,
     /// Of earlier steps, one each.
     waiting: VecDeque<Batch>,
+    /// Somebody waits for what waits, or for what this step changes.
+    urgent: bool,
+    /// When what waits goes though nobody waits for it.
+    later_at: Option<Time>,
     under_way: Option<(SaveId, Batch)>,
     retry_at: Option<Time>,
 }
@@ -60,19 +68,32 @@ pub(crate) struct Saves {
 impl Saves {
     /// Makes a change durable with everything else that this step changes.
     pub fn push(&mut self, change: Change) {
+        self.urgent = true;
         self.step.changes.push(change);
     }
     /// What may happen once this step is durable.
     pub fn then(&mut self, then: Then) {
+        self.urgent = true;
         self.step.then.push(then);
     }
     /// Several changes.
     pub fn extend(&mut self, changes: impl IntoIterator<Item = Change>) {
-        self.step.changes.extend(changes);
+        changes.into_iter().for_each(|change| self.push(change));
     }
-    /// When a refused batch is tried again.
-    pub fn deadline(&self) -> Option<Time> {
-        self.retry_at
+    /// A change that nobody waits for.
+    pub fn later(&mut self, change: Change) {
+        self.step.changes.push(change);
+    }
+    /// What may happen, some time, once this step is durable.
+    pub fn then_later(&mut self, then: Then) {
+        self.step.then.push(then);
+    }
+    /// When a refused batch is tried again, or what can wait has waited.
+    pub fn deadline(&self) -> Option<(Time, &'static str)> {
+        let later = self.later_at.map(|at| (at, "a save that can wait"));
+        let retry = self.retry_at.map(|at| (at, "a refused save"));
+        // Its completion is the next to happen.
+        retry.or(later).filter(|_| self.under_way.is_none())
     }
 }
 
@@ -83,7 +104,15 @@ impl Agent {
         if !saves.step.changes.is_empty() {
             saves.waiting.push_back(std::mem::take(&mut saves.step));
         }
-        if saves.under_way.is_some() || saves.retry_at.is_some_and(|at| at > now) {
+        if saves.waiting.is_empty() {
+            saves.urgent = false;
+            return;
+        }
+        let later_at = *saves.later_at.get_or_insert(now + LATER);
+        if saves.under_way.is_some()
+            || saves.retry_at.is_some_and(|at| at > now)
+            || (!saves.urgent && later_at > now)
+        {
             return;
         }
         saves.retry_at = None;
@@ -94,6 +123,9 @@ impl Agent {
         {
             batch.changes.extend(more.changes);
             batch.then.extend(more.then);
+        }
+        if saves.waiting.is_empty() {
+            (saves.urgent, saves.later_at) = (false, None);
         }
         let save = SaveId(saves.next);
         saves.next += 1;
@@ -130,6 +162,7 @@ impl Agent {
         let Some((_, batch)) = self.saves.under_way.take_if(|(id, _)| *id == save) else { return };
         self.counters.saves_failed += 1;
         self.saves.waiting.push_front(batch);
+        self.saves.urgent = true;
         self.saves.retry_at = Some(now + SAVE_RETRY);
     }
 }

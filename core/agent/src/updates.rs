@@ -113,6 +113,9 @@ impl Agent {
         self.saves.then(Then::Say { task: key.clone(), number });
         remember(task, status);
         task.pending.push_back(Pending::new(number, update, false, tell));
+        if task.state != before {
+            self.news.push(key, task.state);
+        }
         self.counters.updates += 1;
     }
 
@@ -266,18 +269,19 @@ impl Agent {
         let Some(done) = task.pending.pop_front() else { return };
         task.retry_at = None;
         task.retry_after = RETRY_FIRST;
-        self.saves.push(records::forget_update(done.number));
+        self.saves.later(records::forget_update(done.number));
         let over = is_terminal(done.update.status.state());
         if task.ended && over && !task.ghost {
             // Whatever an executor said after the end is of no use to anybody.
             let rest: Vec<_> = task.pending.drain(..).map(|p| p.number).collect();
-            self.saves.extend(rest.into_iter().map(records::forget_update));
+            rest.into_iter().for_each(|number| self.saves.later(records::forget_update(number)));
         }
         let Some(task) = self.tasks.get_mut(&key) else { return };
         if task.pending.is_empty() && task.ended && (over || task.ghost) {
             self.forget(&key, out);
-        } else {
-            // Were it said at once, a crash could bring the acknowledged one back after it.
+        } else if task.has_pending() {
+            // Were the next one said at once, a crash could bring the acknowledged one back after it. One that is made
+            // only now is durable later than this anyway.
             task.held = true;
             self.saves.then(Then::Acknowledged { task: key });
         }
@@ -287,13 +291,13 @@ impl Agent {
     pub(crate) fn forget(&mut self, key: &Key, out: &mut Effects<Effect>) {
         let Some(task) = self.tasks.remove(key) else { return };
         if !task.ghost {
-            self.saves.extend(records::forget_task(&task));
+            records::forget_task(&task).into_iter().for_each(|change| self.saves.later(change));
         }
         if task.is_played() {
             self.containers.remove(&task.container);
         }
         if task.is_played() && !task.ghost {
-            self.saves.then(Then::Forget { container: task.container.clone() });
+            self.saves.then_later(Then::Forget { container: task.container.clone() });
         }
         if task.runner == crate::Runner::Agent && !task.ghost {
             self.becomes_garbage(&task.directory);
@@ -312,7 +316,7 @@ impl Agent {
             && !self.executors.keys().any(holds)
             && let Some(over) = self.frameworks.remove(framework)
         {
-            self.saves.push(records::forget_framework(framework));
+            self.saves.later(records::forget_framework(framework));
             self.completed_frameworks.retain(|info| info.id != over.info.id);
             self.completed_frameworks.push_back(over.info);
             while self.completed_frameworks.len() > COMPLETED_FRAMEWORKS_MAX {

@@ -80,6 +80,14 @@ impl Agent {
     pub fn tasks(&self) -> &BTreeMap<(String, String), Task> {
         &self.tasks
     }
+    /// What became of tasks since there were so many changes of their states, as far as it is kept, and how many there
+    /// are now.
+    pub fn news_since(
+        &self,
+        count: u64,
+    ) -> (impl Iterator<Item = &((String, String), mesos::TaskState)>, u64) {
+        self.news.since(count)
+    }
     /// Ended and acknowledged tasks, oldest first.
     pub fn completed(&self) -> &VecDeque<Task> {
         &self.completed

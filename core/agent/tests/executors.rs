@@ -462,6 +462,7 @@ fn a_task_of_a_group_that_lasts_too_long_fails_and_takes_the_rest_with_it() {
 #[test]
 fn what_waits_for_an_executor_has_a_bound_and_wrong_versions_are_dropped() {
     let mut w = World::fresh();
+    w.hasty = true;
     let container = run(&mut w, "t", true);
     w.step(Input::Launched { container, pid: 1 });
     let info = TaskInfo { executor: Some(executor("e", executor_info::Type::Custom)), ..task("old") };

@@ -157,6 +157,7 @@ fn take_over(state: &mut State, container: ContainerId, what: Kept) {
                 sandbox: String::new(),
                 fronted: keeper || process::is_init(pid as i32),
                 keeper,
+                grouped: true,
                 adopted: Some(since),
             };
             state.running.insert(container, adopted);
@@ -307,8 +308,8 @@ fn watch(shared: &Shared) {
         let gone: Vec<_> =
             state.running.iter().filter(|(_, c)| c.is_gone()).map(|(id, _)| id.clone()).collect();
         for id in gone {
-            state.running.remove(&id);
-            state.finish(shared, &id, Termination::Unknown);
+            let grouped = state.running.remove(&id).is_none_or(|container| container.grouped);
+            state.finish(shared, &id, Termination::Unknown, grouped);
         }
         state.boards.retain(|_, board| !board.is_stale());
         if state.is_idle() && state.idle_since.elapsed() > LINGER {

@@ -60,12 +60,12 @@ pub(crate) fn make(order: &Order, pipes: &Pipes) -> Option<io::Result<i32>> {
     if bytes.len() > ORDER_BYTES_MAX || files.len() > FILES_MAX {
         return None;
     }
-    if send(socket.as_ref()?, bytes.len(), &files).is_err() {
+    let Ok(sent) = send(socket.as_ref()?, &bytes, &files) else {
         // It is gone and has heard nothing.
         *socket = None;
         return None;
-    }
-    match answer(socket.as_mut()?, &bytes) {
+    };
+    match answer(socket.as_mut()?, &bytes[sent..]) {
         Ok(pid) if pid >= 0 => Some(Ok(pid)),
         Ok(errno) => Some(Err(io::Error::from_raw_os_error(-errno))),
         Err(error) => {
@@ -76,8 +76,9 @@ pub(crate) fn make(order: &Order, pipes: &Pipes) -> Option<io::Result<i32>> {
     }
 }
 
-fn answer(socket: &mut UnixStream, bytes: &[u8]) -> io::Result<i32> {
-    socket.write_all(bytes)?;
+/// What it says to an order of which these bytes are still to be sent.
+fn answer(socket: &mut UnixStream, rest: &[u8]) -> io::Result<i32> {
+    socket.write_all(rest)?;
     let mut answer = [0; 4];
     socket.read_exact(&mut answer)?;
     Ok(i32::from_ne_bytes(answer))
@@ -109,25 +110,34 @@ struct Message {
     control: [u64; CONTROL_WORDS],
 }
 
-/// Passes a message's parts to a system call.
-fn with_header<T>(message: &mut Message, control: usize, call: impl FnOnce(&mut libc::msghdr) -> T) -> T {
-    let mut part =
-        libc::iovec { iov_base: message.length.as_mut_ptr().cast(), iov_len: message.length.len() };
+/// Passes a message's parts to a system call, which writes at most into those of the message itself.
+fn with_header<T>(
+    message: &mut Message,
+    control: usize,
+    more: &[u8],
+    call: impl FnOnce(&mut libc::msghdr) -> T,
+) -> T {
+    let mut parts = [
+        libc::iovec { iov_base: message.length.as_mut_ptr().cast(), iov_len: message.length.len() },
+        libc::iovec { iov_base: more.as_ptr().cast_mut().cast(), iov_len: more.len() },
+    ];
     // SAFETY: all zeros is a valid msghdr.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
-    header.msg_iov = &raw mut part;
-    header.msg_iovlen = 1;
+    header.msg_iov = parts.as_mut_ptr();
+    header.msg_iovlen = if more.is_empty() { 1 } else { 2 };
     header.msg_control = message.control.as_mut_ptr().cast();
     header.msg_controllen = control as _;
     call(&mut header)
 }
 
-fn send(socket: &UnixStream, length: usize, files: &[RawFd]) -> io::Result<()> {
-    let mut message = Message { length: (length as u64).to_ne_bytes(), control: [0; CONTROL_WORDS] };
+/// Sends the length of an order, the files that go with it and, so that it is woken up once, the order itself; how many bytes
+/// of that went along.
+fn send(socket: &UnixStream, order: &[u8], files: &[RawFd]) -> io::Result<usize> {
+    let mut message = Message { length: (order.len() as u64).to_ne_bytes(), control: [0; CONTROL_WORDS] };
     let bytes = mem::size_of_val(files) as u32;
     // SAFETY: the lengths are computed by the macros, and FILES_MAX bounds them below the buffer's.
     let sent = unsafe {
-        with_header(&mut message, libc::CMSG_SPACE(bytes) as usize, |header| {
+        with_header(&mut message, libc::CMSG_SPACE(bytes) as usize, order, |header| {
             let control = libc::CMSG_FIRSTHDR(header);
             (*control).cmsg_level = libc::SOL_SOCKET;
             (*control).cmsg_type = libc::SCM_RIGHTS;
@@ -136,7 +146,8 @@ fn send(socket: &UnixStream, length: usize, files: &[RawFd]) -> io::Result<()> {
             libc::sendmsg(socket.as_raw_fd(), header, libc::MSG_NOSIGNAL)
         })
     };
-    if sent == 8 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let sent = usize::try_from(sent).map_err(|_| io::Error::last_os_error())?;
+    sent.checked_sub(mem::size_of::<u64>()).ok_or_else(|| io::ErrorKind::WriteZero.into())
 }
 
 /// The length of what follows, and the files; none at the end.
@@ -145,7 +156,7 @@ fn receive(socket: &UnixStream) -> io::Result<Option<(usize, Vec<OwnedFd>)>> {
     let mut files = Vec::new();
     // SAFETY: the kernel fills in at most the buffers that it was given; descriptors in it are new and ours.
     let read = unsafe {
-        with_header(&mut message, mem::size_of::<[u64; CONTROL_WORDS]>(), |header| {
+        with_header(&mut message, mem::size_of::<[u64; CONTROL_WORDS]>(), &[], |header| {
             let flags = libc::MSG_WAITALL | libc::MSG_CMSG_CLOEXEC;
             let read = libc::recvmsg(socket.as_raw_fd(), header, flags);
             let control = if read > 0 { libc::CMSG_FIRSTHDR(header) } else { ptr::null_mut() };
@@ -328,10 +339,13 @@ mod tests {
     fn files_travel_with_their_message() {
         let (a, b) = UnixStream::pair().unwrap();
         let (mut reading, writing) = io::pipe().unwrap();
-        send(&a, 7, &[writing.as_raw_fd()]).unwrap();
+        assert_eq!(send(&a, b"1234567", &[writing.as_raw_fd()]).unwrap(), 7);
         drop(writing);
         let (length, files) = receive(&b).unwrap().unwrap();
         assert_eq!((length, files.len()), (7, 1));
+        let mut order = [0; 7];
+        (&b).read_exact(&mut order).unwrap();
+        assert_eq!(&order, b"1234567");
         for file in files {
             File::from(file).write_all(b"x").unwrap();
         }

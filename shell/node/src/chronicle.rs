@@ -83,32 +83,21 @@ pub fn recovered(records: &Records, kinds: &[&str]) -> String {
     kinds.iter().map(count).collect::<Vec<_>>().join(", ")
 }
 
-/// The tasks of an agent as they were last told.
+/// How much of what became of an agent's tasks was told.
 #[derive(Debug, Default)]
 pub struct Tasks {
-    counted: (u64, u64),
-    told: BTreeMap<(String, String), TaskState>,
+    told: u64,
 }
 
 impl Tasks {
-    /// What is new with them.
+    /// What is new with them. It is asked after each batch of steps, so it costs nothing that grows with the tasks.
     pub fn of(&mut self, agent: &agent::Agent) -> Vec<String> {
-        let counters = agent.counters();
-        let counted = (counters.launched, counters.updates);
-        if counted == self.counted {
-            return Vec::new();
-        }
-        self.counted = counted;
-        let tasks = agent.tasks();
-        self.told.retain(|key, _| tasks.contains_key(key));
-        let mut lines = Vec::new();
-        for (key, task) in tasks {
-            if self.told.insert(key.clone(), task.state) != Some(task.state) {
-                let (framework, id) = key;
-                lines.push(format!("task {id} of framework {framework}: {}", task.state.as_str_name()));
-            }
-        }
-        lines
+        let (news, count) = agent.news_since(self.told);
+        self.told = count;
+        let line = |((framework, id), state): &((String, String), TaskState)| {
+            format!("task {id} of framework {framework}: {}", state.as_str_name())
+        };
+        news.map(line).collect()
     }
 }
 

@@ -146,7 +146,9 @@ where
 
 /// Carries out `Save` effects in order: hands the batch to the store and brings its completion back as an input.
 pub struct Saver {
-    waiting: mpsc::UnboundedSender<(SaveId, Vec<Change>)>,
+    store: Arc<store::Store>,
+    term: u64,
+    commits: mpsc::UnboundedSender<(SaveId, Instant, store::Commit)>,
 }
 
 impl Saver {
@@ -166,18 +168,8 @@ impl Saver {
         done: fn(SaveId, Result<(), String>) -> I,
         took: Timings,
     ) -> Self {
-        let (waiting, mut saves) = mpsc::unbounded_channel::<(SaveId, Vec<Change>)>();
-        let (commits, mut outcomes) = mpsc::unbounded_channel();
         let term = store.next_term();
-        tokio::spawn(async move {
-            while let Some((save, batch)) = saves.recv().await {
-                let began = Instant::now();
-                let outcome = store.commit(term, batch);
-                if commits.send((save, began, outcome)).is_err() {
-                    return;
-                }
-            }
-        });
+        let (commits, mut outcomes) = mpsc::unbounded_channel::<(SaveId, Instant, store::Commit)>();
         tokio::spawn(async move {
             let mut refused = false;
             while let Some((save, began, outcome)) = outcomes.recv().await {
@@ -197,12 +189,13 @@ impl Saver {
                 }
             }
         });
-        Self { waiting }
+        Self { store, term, commits }
     }
     /// Queues one batch.
     pub fn save(&self, save: SaveId, batch: Vec<Change>) {
-        if self.waiting.send((save, batch)).is_err() {
-            tracing::error!("a save came after the store had stopped");
+        let began = Instant::now();
+        if self.commits.send((save, began, self.store.commit(self.term, batch))).is_err() {
+            tracing::error!("a save came after its machine had stopped");
         }
     }
 }

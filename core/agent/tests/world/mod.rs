@@ -49,6 +49,10 @@ pub struct World {
     late: Vec<(SaveId, Vec<Change>)>,
     /// Of the framework of tasks that are run.
     pub framework_labels: model::mesos::Labels,
+    /// After each step no time passes by itself, not even until what can wait is saved.
+    pub hasty: bool,
+    /// Batches that were handed to the disk.
+    pub saves: usize,
 }
 
 pub fn master() -> Upid {
@@ -138,6 +142,8 @@ impl World {
             disk_slow: false,
             late: Vec::new(),
             framework_labels: Default::default(),
+            hasty: false,
+            saves: 0,
         }
     }
 
@@ -147,12 +153,21 @@ impl World {
     }
 
     pub fn step(&mut self, input: Input) {
+        self.step_alone(input);
+        while let Some((at, "a save that can wait")) = self.agent.deadline().filter(|_| !self.hasty) {
+            self.now = self.now.max(at);
+            self.step_alone(Input::Tick);
+        }
+    }
+
+    fn step_alone(&mut self, input: Input) {
         let mut inputs = vec![input];
         while let Some(input) = inputs.pop() {
             let mut out = Effects::default();
             self.agent.step(Now::new(self.now, &mut self.rng), input, &mut out);
             self.agent.check();
             for effect in out.drain() {
+                self.saves += usize::from(matches!(effect, Effect::Save { .. }));
                 match effect {
                     Effect::Send(envelope) => {
                         self.envelopes.push((*envelope).clone());

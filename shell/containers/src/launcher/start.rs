@@ -116,6 +116,7 @@ fn make(
         sandbox: spec.sandbox.clone(),
         fronted: order.is_fronted(),
         keeper: order.keeper,
+        grouped: around.cgroups.is_some(),
         adopted: None,
     };
     Ok((container, board))

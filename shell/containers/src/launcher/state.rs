@@ -30,6 +30,8 @@ pub struct Container {
     pub fronted: bool,
     /// That process ends by itself when the task has, with all that the task left.
     pub keeper: bool,
+    /// It may have groups of its own, which go after it.
+    pub grouped: bool,
     /// Started by an earlier launcher: not our child, known by when it started.
     pub adopted: Option<u64>,
 }
@@ -242,17 +244,17 @@ impl State {
             (_, Status::Exited(code)) => Termination::Exited(code),
             (_, Status::Signaled(signal)) => Termination::Signaled(signal),
         };
-        self.finish(shared, id, how);
+        self.finish(shared, id, how, container.grouped);
     }
 
-    pub fn finish(&mut self, shared: &Shared, id: &ContainerId, how: Termination) {
+    pub fn finish(&mut self, shared: &Shared, id: &ContainerId, how: Termination, grouped: bool) {
         self.journal.keep(Line::Ended { container: id.clone(), how: how.clone() });
         self.ended.insert(id.clone(), how.clone());
         self.destroyed.remove(id);
         if let Some(board) = self.boards.get(id) {
             board.container_ended();
         }
-        if self.cleaned.is_some() {
+        if grouped && self.cleaned.is_some() {
             shared.leave(id);
         }
         self.say(&Word::Terminated { container: id.clone(), how });
