@@ -96,7 +96,8 @@ impl Agent {
     /// `launch`). So this update is on its way while the process is made, and what says that it runs need not wait for it.
     pub(crate) fn prepared(&mut self, now: &mut Now<'_>, container: &ContainerId) {
         let Some(key) = self.containers.get(container).cloned() else { return };
-        let fresh = |t: &&Task| t.is_live() && t.pid.is_none() && t.kill == Kill::No && t.runner == Runner::Agent;
+        let fresh =
+            |t: &&Task| t.is_live() && t.pid.is_none() && t.kill == Kill::No && t.runner == Runner::Agent;
         if self.tasks.get(&key).filter(fresh).is_some() {
             self.starts(now, &key);
         }

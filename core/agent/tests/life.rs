@@ -170,7 +170,10 @@ fn what_nobody_waits_for_is_saved_with_what_is_next_or_a_moment_later() {
     let failing = w.run("failing", |_| {});
     assert_eq!(failing.0, "", "not before it is durable");
     w.pass(Duration::from_secs(2));
-    assert_eq!(w.launches.last().unwrap().id, w.agent.tasks()[&("F".to_owned(), "failing".to_owned())].container);
+    assert_eq!(
+        w.launches.last().unwrap().id,
+        w.agent.tasks()[&("F".to_owned(), "failing".to_owned())].container
+    );
 }
 
 #[test]
