@@ -47,6 +47,7 @@ mod updates;
 mod versions;
 mod view;
 pub mod volumes;
+mod worked;
 
 #[cfg(test)]
 mod tests;
@@ -121,6 +122,7 @@ pub struct Orchestrator {
     session: session::Session,
     saves: saves::Saves,
     timers: timers::Timers,
+    worked: worked::Worked,
     streams: events::Streams,
     /// Changes that wait for a lock.
     line: line::Line,
@@ -159,6 +161,7 @@ impl Orchestrator {
             session: session::Session::default(),
             saves: saves::Saves::default(),
             timers: timers::Timers::default(),
+            worked: worked::Worked::default(),
             streams: events::Streams::new(now),
             line: line::Line::default(),
             dirty: BTreeSet::new(),
@@ -184,6 +187,7 @@ impl Orchestrator {
             let (kind, id) = key.split_at(key.find('/').unwrap_or(key.len()));
             match kind {
                 events::EPOCH => self.streams.later_than(value),
+                session::WORKED => self.worked = serde_json::from_slice(value).unwrap_or_default(),
                 session::FRAMEWORK => self.session.framework = String::from_utf8(value.clone()).ok(),
                 "apps" => {
                     if let Ok(app) = serde_json::from_slice::<App>(value) {
@@ -252,6 +256,7 @@ impl Orchestrator {
                 _ => {}
             }
         }
+        self.worked = std::mem::take(&mut self.worked).after_start(now);
         for id in self.apps.keys() {
             for group in api::marathon::parents(id) {
                 self.groups.entry(group.to_owned()).or_default();
@@ -290,6 +295,10 @@ impl Orchestrator {
     fn due(&mut self, now: &mut Now<'_>, out: &mut Effects<Effect>) {
         while let Some(due) = self.timers.pop(now.time) {
             match due {
+                // nobody is late before it is known how things stand
+                due if due.is_bound() && !self.worked.is_on() => self.timers.hold(due),
+                Due::Alive => {}
+                Due::Answers => self.knows_enough(now.time),
                 Due::Reconcile => self.reconcile(now.time),
                 Due::Backoff(_) => {
                     self.session.revive = true;
@@ -375,6 +384,7 @@ impl Machine for Orchestrator {
         }
         self.say_waiting(now.time);
         self.want_offers(now.time);
+        self.note_work(now.time);
         self.saves.retry(now.time, out);
         self.saves.flush(out);
     }

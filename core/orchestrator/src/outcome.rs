@@ -94,7 +94,7 @@ impl Orchestrator {
         let Some(deployment) = self.deployments.get(id) else { return };
         let due = Due::Deployment(id.to_owned());
         let running = deployment.is_bound() && deployment.paused().is_none();
-        match running.then(|| self.bounds(deployment).deadline(&deployment.course)).flatten() {
+        match running.then(|| self.bounds(deployment).deadline(&deployment.course, &self.worked)).flatten() {
             Some(at) => self.timers.set(due, at),
             None => self.timers.stop(&due),
         }
@@ -119,12 +119,13 @@ impl Orchestrator {
 
     /// Looks at deployments whose time is up or whose tasks failed.
     pub(crate) fn give_up(&mut self, now: &mut Now<'_>) {
-        while let Some(id) = self.suspects.pop_first() {
+        // who was not asked yet may have got there, or have failed, meanwhile
+        while let Some(id) = self.worked.is_on().then(|| self.suspects.pop_first()).flatten() {
             let Some(deployment) = self.deployments.get(&id) else { continue };
             if !deployment.is_bound() || deployment.paused().is_some() {
                 continue;
             }
-            let broken = self.bounds(deployment).broken(&deployment.course, now.time);
+            let broken = self.bounds(deployment).broken(&deployment.course, &self.worked, now.time);
             let Some(broken) = broken else {
                 self.watch_deployment(&id);
                 continue;

@@ -1,6 +1,11 @@
 //! The session with the master: subscribing, wanting offers or not, asking after tasks. Never decides about apps.
 
-use crate::{Effect, Orchestrator, config::LAUNCHES_UNHEARD_MAX, timers::Due};
+use crate::{
+    Effect, Orchestrator,
+    config::{LAUNCHES_UNHEARD_MAX, RECLAIM_FOR},
+    timers::Due,
+    worked::ANSWERS_WITHIN,
+};
 use base::{Now, Time};
 use model::mesos::{
     FrameworkId, FrameworkInfo,
@@ -12,6 +17,9 @@ use std::collections::BTreeSet;
 
 /// The key of the framework's id.
 pub(crate) const FRAMEWORK: &str = "framework";
+
+/// The key of when somebody worked.
+pub(crate) const WORKED: &str = "worked";
 
 /// Where the session stands.
 #[derive(Debug, Default)]
@@ -28,6 +36,8 @@ pub(crate) struct Session {
     pub full: bool,
     /// Whether it has to be seen again if anything waits for offers.
     pub look: bool,
+    /// Tasks that the master was asked for at the begin of the session, and has not answered for.
+    pub asked: BTreeSet<String>,
     /// Roles that the master was told of.
     pub roles: BTreeSet<String>,
     /// Where the leading master is.
@@ -106,6 +116,7 @@ impl Orchestrator {
         self.session.roles = self.roles_wanted();
         let info = self.framework_info();
         self.session.subscribed = false;
+        self.worked.stop(self.now);
         self.call(Call {
             r#type: Some(call::Type::Subscribe as i32),
             subscribe: Some(call::Subscribe { framework_info: info, ..Default::default() }),
@@ -115,6 +126,7 @@ impl Orchestrator {
 
     /// The stream broke; the shell looks for a master again.
     pub(crate) fn disconnected(&mut self, now: Time) {
+        self.worked.stop(now);
         if std::mem::take(&mut self.session.subscribed) {
             self.emit(now, "scheduler_disconnected_event", json!({}));
         }
@@ -146,10 +158,58 @@ impl Orchestrator {
         }
         self.roles_changed();
         self.reconcile(now.time);
+        self.session.asked = self.instances.iter().flat_map(|i| i.tasks().into_iter().cloned()).collect();
+        match self.session.asked.is_empty() {
+            true => self.knows_enough(now.time),
+            false => self.timers.set(Due::Answers, now.time + ANSWERS_WITHIN),
+        }
         let ending: Vec<_> = self.instances.iter().filter(|i| i.ending).map(|i| i.id.clone()).collect();
         for id in ending {
             self.timers.set(Due::Kill(id), now.time);
         }
+    }
+
+    /// The master has said what became of a task: not what was sent long ago and comes now.
+    pub(crate) fn answered(&mut self, now: Time, task: &str) {
+        if self.session.asked.remove(task) && self.session.asked.is_empty() {
+            self.knows_enough(now);
+        }
+    }
+
+    /// The master has said how things stand, or was waited for long enough: from now on time counts again.
+    pub(crate) fn knows_enough(&mut self, now: Time) {
+        self.session.asked.clear();
+        self.timers.stop(&Due::Answers);
+        if self.worked.is_on() || !self.session.subscribed {
+            return;
+        }
+        self.worked.go_on(now);
+        self.keep_worked();
+        for due in self.timers.held() {
+            let at = match &due {
+                Due::Reclaim(id) => self.residues.get(id).map_or(now, |residue| {
+                    self.worked.due(Time::from_millis(residue.since), RECLAIM_FOR)
+                }),
+                _ => now,
+            };
+            self.timers.set(due, at);
+        }
+    }
+
+    fn keep_worked(&mut self) {
+        self.saves.put(WORKED.into(), serde_json::to_vec(&self.worked).unwrap_or_default());
+    }
+
+    /// While anybody may be late it is noted now and then that somebody works.
+    pub(crate) fn note_work(&mut self, now: Time) {
+        if !self.worked.is_on() || self.timers.has(&Due::Alive) || !self.timers.bind() {
+            return;
+        }
+        if self.worked.noted_until(now) <= now {
+            self.worked.note(now);
+            self.keep_worked();
+        }
+        self.timers.set(Due::Alive, self.worked.noted_until(now));
     }
 
     /// The master ends the session. Where it has given up the framework, a new one begins.

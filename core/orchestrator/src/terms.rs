@@ -2,6 +2,7 @@
 //!
 //! Never acts on it (`outcome`), and never counts instances (`scaling`).
 
+use crate::worked::Worked;
 use base::{Duration, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -136,15 +137,15 @@ impl Bounds<'_> {
         self.call.on_failure.or(terms.on_failure).unwrap_or(OnFailure::Pause)
     }
     /// The first instant at which time alone breaks one of them.
-    pub fn deadline(&self, course: &Course) -> Option<Time> {
-        let at = |since: u64, terms: &Terms| Some(Time::from_millis(since) + terms.timeout()?);
+    pub(crate) fn deadline(&self, course: &Course, worked: &Worked) -> Option<Time> {
+        let at = |since: u64, terms: &Terms| Some(worked.due(Time::from_millis(since), terms.timeout()?));
         let apps = self.apps.iter().filter_map(|(app, terms)| at(course.apps.get(*app)?.began_at, terms));
         apps.chain(at(course.began_at, &self.call)).min()
     }
     /// Which of them is broken now.
-    pub fn broken(&self, course: &Course, now: Time) -> Option<Broken> {
+    pub(crate) fn broken(&self, course: &Course, worked: &Worked, now: Time) -> Option<Broken> {
         let late = |since: u64, terms: &Terms| {
-            terms.timeout().is_some_and(|timeout| Time::from_millis(since) + timeout <= now)
+            terms.timeout().is_some_and(|timeout| worked.due(Time::from_millis(since), timeout) <= now)
         };
         if late(course.began_at, &self.call) {
             let reason = format!("not done within {} s", self.call.timeout_s.unwrap_or_default());
@@ -229,7 +230,7 @@ mod tests {
             (terms(None, Some(0), None), terms(None, None, Some(Rollback)), 1, 0, Some((Rollback, ""))),
         ] {
             let bounds = Bounds { call, apps: vec![("/a", app)] };
-            let broken = bounds.broken(&course(failures), Time::from_millis(at));
+            let broken = bounds.broken(&course(failures), &Worked::default(), Time::from_millis(at));
             assert_eq!(broken.as_ref().map(|b| b.then), then.map(|(then, _)| then), "{call:?} {app:?}");
             if let (Some(broken), Some((_, word))) = (broken, then) {
                 assert!(broken.reason.contains(word), "{}", broken.reason);
@@ -237,8 +238,8 @@ mod tests {
         }
         let bounds =
             Bounds { call: terms(Some(60), None, None), apps: vec![("/a", terms(Some(3), None, None))] };
-        assert_eq!(bounds.deadline(&course(0)), Some(Time::from_millis(8000)));
-        assert_eq!(Bounds::default().deadline(&course(0)), None);
+        assert_eq!(bounds.deadline(&course(0), &Worked::default()), Some(Time::from_millis(8000)));
+        assert_eq!(Bounds::default().deadline(&course(0), &Worked::default()), None);
         let counted = terms(None, Some(1), None);
         let asked = Terms { settle_s: Some(9), ..none };
         for (call, app, checked, replaces, settle) in [

@@ -7,6 +7,7 @@ mod fields;
 mod line;
 mod listed;
 mod nested_fields;
+mod outages;
 mod outcome;
 mod placement;
 mod pod_fields;
@@ -144,7 +145,9 @@ fn an_app_is_deleted_with_its_tasks() {
     world.run(10);
     assert!(world.machine().app("/a").is_none());
     assert_eq!((world.tasks(), world.machine().instances().count()), (0, 0));
-    let kept = |key: &String| key == "framework" || key == "groups/" || key.starts_with("history/");
+    let kept = |key: &String| {
+        ["framework", "groups/", "worked"].contains(&key.as_str()) || key.starts_with("history/")
+    };
     assert!(world.keys().iter().all(kept), "{:?}", world.keys());
     assert_eq!(world.command(Command::DeleteApp { id: "/a".into(), force: true }).status, 404);
 }

@@ -131,6 +131,10 @@ impl Orchestrator {
             Some(instance) => self.known(now.time, &status, instance, means),
             None => self.unknown(now.time, &status, &means),
         }
+        // what agents send has one, and may be older than what the master knows
+        if status.uuid.as_ref().is_none_or(|uuid| uuid.is_empty()) {
+            self.answered(now.time, &task);
+        }
         if let (Some(uuid), Some(agent_id)) = (status.uuid.filter(|uuid| !uuid.is_empty()), status.agent_id) {
             let acknowledge = Some(call::Acknowledge { agent_id, task_id: status.task_id, uuid });
             self.call(Call {
@@ -310,23 +314,20 @@ impl Orchestrator {
 
     fn too_long(&self, instance: &Instance) -> Option<Time> {
         let staged = Time::from_millis(instance.staged_at);
+        let within = |usual: Duration| self.worked.due(staged, self.staging_of(instance).unwrap_or(usual));
         match instance.condition {
-            Condition::Provisioned => {
-                Some(staged + self.staging_of(instance).unwrap_or(self.config.task_launch_confirm_timeout))
-            }
-            Condition::Staging | Condition::Starting => {
-                Some(staged + self.staging_of(instance).unwrap_or(self.config.task_launch_timeout))
-            }
+            Condition::Provisioned => Some(within(self.config.task_launch_confirm_timeout)),
+            Condition::Staging | Condition::Starting => Some(within(self.config.task_launch_timeout)),
             Condition::Unreachable | Condition::UnreachableInactive => {
                 let since = Time::from_millis(instance.unreachable_since?);
                 let (inactive, expunge) = self.unreachable_of(&instance.app)?;
                 let inactive = instance.condition == Condition::Unreachable && inactive < expunge;
                 let after = if inactive { self.unreachable_of(&instance.app)?.0 } else { expunge };
-                Some(since + after)
+                Some(self.worked.due(since, after))
             }
             Condition::Suspended => {
                 let since = Time::from_millis(instance.rest.as_ref()?.since);
-                Some(since + self.unreachable_of(&instance.app)?.1)
+                Some(self.worked.due(since, self.unreachable_of(&instance.app)?.1))
             }
             Condition::Running | Condition::Killing => None,
         }
@@ -357,7 +358,8 @@ impl Orchestrator {
                 self.say_instance(now, &instance, "Dropped");
             }
             Condition::Provisioned | Condition::Staging | Condition::Starting => {
-                let seconds = now.since(Time::from_millis(instance.staged_at)).as_secs();
+                let staged = Time::from_millis(instance.staged_at);
+                let seconds = self.worked.since(staged, now).as_secs();
                 self.count_failure(
                     now,
                     &instance,
@@ -368,7 +370,7 @@ impl Orchestrator {
             }
             Condition::Unreachable | Condition::UnreachableInactive => {
                 let since = Time::from_millis(instance.unreachable_since.unwrap_or(0));
-                let expunge = self.unreachable_of(&instance.app).map(|(_, expunge)| since + expunge);
+                let expunge = self.unreachable_of(&instance.app).map(|(_, expunge)| self.worked.due(since, expunge));
                 if expunge.is_some_and(|at| at <= now) {
                     self.forget(id);
                     self.say_instance(now, &instance, "Gone");

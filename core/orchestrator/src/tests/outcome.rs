@@ -76,7 +76,7 @@ fn what_fits_nowhere_pauses_in_time_and_goes_on_when_told() {
     assert_eq!(shown[0]["progress"][0]["waiting"]["instances"], 1);
     world.restart();
     world.listen();
-    world.run(11);
+    world.run(16);
     let shown = world.machine().deployments_info();
     assert_eq!(shown[0]["state"], "paused", "the clock goes on over a restart");
     let reason = shown[0]["reason"].as_str().unwrap().to_owned();

@@ -82,6 +82,8 @@ pub struct World {
     pub checks: bool,
     /// Whether tasks do not end when they are killed.
     pub stubborn: bool,
+    /// Whether the master does not answer what it is asked of tasks.
+    pub mute: bool,
 }
 
 impl World {
@@ -135,6 +137,7 @@ impl World {
             full: false,
             checks: true,
             stubborn: false,
+            mute: false,
         };
         world.drain();
         world
@@ -242,6 +245,11 @@ impl World {
         self.time = Time::from_nanos(self.time.as_nanos() - before.as_nanos() as u64);
         self.crash();
         self.drain();
+    }
+    /// The orchestrator is killed, and started again so many seconds later.
+    pub fn sleep(&mut self, seconds: u64) {
+        self.time = self.time + Duration::from_secs(seconds);
+        self.restart();
     }
     pub fn disconnect(&mut self) {
         self.connected = false;
@@ -505,6 +513,7 @@ impl World {
                 let id = call.kill.unwrap().task_id.value;
                 self.finish(&id, TaskState::TaskKilled, "");
             }
+            Type::Reconcile if self.mute => {}
             Type::Reconcile => self.reconcile(call.reconcile.unwrap().tasks),
             Type::Acknowledge => assert_eq!(&call.acknowledge.unwrap().uuid[..], UUID),
             other => panic!("{other:?}"),
