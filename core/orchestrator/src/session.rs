@@ -187,9 +187,10 @@ impl Orchestrator {
         self.keep_worked();
         for due in self.timers.held() {
             let at = match &due {
-                Due::Reclaim(id) => self.residues.get(id).map_or(now, |residue| {
-                    self.worked.due(Time::from_millis(residue.since), RECLAIM_FOR)
-                }),
+                Due::Reclaim(id) => self
+                    .residues
+                    .get(id)
+                    .map_or(now, |residue| self.worked.due(Time::from_millis(residue.since), RECLAIM_FOR)),
                 _ => now,
             };
             self.timers.set(due, at);

@@ -370,7 +370,8 @@ impl Orchestrator {
             }
             Condition::Unreachable | Condition::UnreachableInactive => {
                 let since = Time::from_millis(instance.unreachable_since.unwrap_or(0));
-                let expunge = self.unreachable_of(&instance.app).map(|(_, expunge)| self.worked.due(since, expunge));
+                let expunge =
+                    self.unreachable_of(&instance.app).map(|(_, expunge)| self.worked.due(since, expunge));
                 if expunge.is_some_and(|at| at <= now) {
                     self.forget(id);
                     self.say_instance(now, &instance, "Gone");

@@ -60,7 +60,8 @@ impl Worked {
     }
     /// When so much time has been worked since then, if nothing stops it.
     pub fn due(&self, since: Time, span: Duration) -> Time {
-        self.idle_after(since).fold(since + span, |at, (from, to)| if from < at { at + (to - from) } else { at })
+        self.idle_after(since)
+            .fold(since + span, |at, (from, to)| if from < at { at + (to - from) } else { at })
     }
     /// How much was worked from then to now.
     pub fn since(&self, since: Time, now: Time) -> Duration {
