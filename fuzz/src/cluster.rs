@@ -215,7 +215,6 @@ pub fn agent(data: &[u8]) {
             "EXITED" => Some(agent::Input::Exited { peer: at(u16::try_from(record.number(1)).unwrap_or(1)) }),
             "NOMASTER" => Some(agent::Input::MasterDetected(None)),
             "MASTER" => Some(agent::Input::MasterDetected(Some(Upid::new("master", at(5050))))),
-            "PREPARED" => container(record.number(1)).map(|container| agent::Input::Prepared { container }),
             "LAUNCHED" => {
                 container(record.number(1)).map(|container| agent::Input::Launched { container, pid: 7 })
             }

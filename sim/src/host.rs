@@ -243,7 +243,6 @@ impl World {
             launcher,
         };
         self.hosts[n as usize].containers.insert(spec.id.clone(), container);
-        self.word(n, Input::Prepared { container: spec.id.clone() });
         let slow = !self.quiet && self.chance(20);
         let millis = if slow { self.rng.below(8_000) } else { 1 + self.rng.below(15) };
         self.after(Duration::from_millis(millis), Event::Made(n, spec.id.clone(), launcher));

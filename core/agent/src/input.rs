@@ -45,11 +45,6 @@ pub enum Input {
         /// Containers that ended, seen or unseen.
         ended: Vec<(ContainerId, Termination)>,
     },
-    /// The sandbox of a container is made and all is in it that was fetched: its process is next.
-    Prepared {
-        /// Which.
-        container: ContainerId,
-    },
     /// A container runs.
     Launched {
         /// Which.

@@ -217,7 +217,6 @@ impl Machine for Agent {
             Input::LauncherReplaced { running, starting, ended } => {
                 self.launcher_replaced(&mut now, &Known::new(running, starting, ended), out);
             }
-            Input::Prepared { container } => self.prepared(&mut now, &container),
             Input::Launched { container, pid } => self.launched(&mut now, &container, pid, out),
             Input::LaunchFailed { container, why } => self.launch_failed(&mut now, &container, &why, out),
             Input::Terminated { container, how } => self.terminated(&mut now, &container, &how, out),

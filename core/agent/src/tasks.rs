@@ -92,24 +92,6 @@ impl Agent {
         }
     }
 
-    /// Upstream's command executor says that a task starts before it forks (apache/mesos@c1b42f79:src/launcher/executor.cpp,
-    /// `launch`). So this update is on its way while the process is made, and what says that it runs need not wait for it.
-    pub(crate) fn prepared(&mut self, now: &mut Now<'_>, container: &ContainerId) {
-        let Some(key) = self.containers.get(container).cloned() else { return };
-        let fresh =
-            |t: &&Task| t.is_live() && t.pid.is_none() && t.kill == Kill::No && t.runner == Runner::Agent;
-        if self.tasks.get(&key).filter(fresh).is_some() {
-            self.starts(now, &key);
-        }
-    }
-
-    /// Said once, whoever sees it first.
-    fn starts(&mut self, now: &mut Now<'_>, key: &Key) {
-        if self.tasks.get(key).is_some_and(|t| t.state == TaskState::TaskStaging) {
-            self.report(now, key, |s| s.set_state(TaskState::TaskStarting));
-        }
-    }
-
     pub(crate) fn launched(
         &mut self,
         now: &mut Now<'_>,
@@ -148,7 +130,7 @@ impl Agent {
             return;
         }
         self.begin_watching(&key, now.time);
-        self.starts(now, &key);
+        self.report(now, &key, |s| s.set_state(TaskState::TaskStarting));
         self.report(now, &key, |s| s.set_state(TaskState::TaskRunning));
         self.begin_checks(&key, now.time);
     }

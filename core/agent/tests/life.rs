@@ -86,60 +86,6 @@ fn a_task_runs_to_its_end_one_update_at_a_time() {
 }
 
 #[test]
-fn that_a_task_starts_is_said_while_its_process_is_made() {
-    use TaskState::{TaskFailed, TaskKilled, TaskRunning, TaskStarting};
-    let mut w = World::fresh();
-    w.hasty = true;
-    let container = w.run("t", |_| {});
-    w.step(Input::Prepared { container: container.clone() });
-    let first = w.statuses().remove(0);
-    assert_eq!((first.state(), first.container_status.as_ref().unwrap().executor_pid), (TaskStarting, None));
-    let saves = w.saves;
-    w.acknowledge(&first);
-    assert_eq!(w.saves, saves, "nobody waits for that");
-    w.step(Input::Launched { container: container.clone(), pid: 42 });
-    assert_eq!(w.saves, saves + 1, "both together");
-    assert_eq!(w.records.keys().filter(|k| k.starts_with("updates/")).count(), 1);
-    let second = w.statuses().remove(0);
-    assert_eq!(
-        (second.state(), second.container_status.as_ref().unwrap().executor_pid),
-        (TaskRunning, Some(42))
-    );
-    // a restart finds what was not acknowledged, and says nothing twice that was
-    let mut w = w.restarted();
-    w.step(Input::Recovered { running: vec![(container, 42)], starting: Vec::new(), ended: Vec::new() });
-    w.step(Input::MasterDetected(Some(master())));
-    w.registered();
-    let again = w.statuses();
-    assert_eq!(again.iter().map(|s| &s.uuid).collect::<Vec<_>>(), [&second.uuid]);
-    // its process could not be made after all, or was not wanted any more
-    let (failing, unwanted) = (w.run("failing", |_| {}), w.run("unwanted", |_| {}));
-    for container in [&failing, &unwanted] {
-        w.step(Input::Prepared { container: container.clone() });
-    }
-    w.step(Input::LaunchFailed { container: failing, why: "no".into() });
-    w.hear(internal::KillTaskMessage {
-        framework_id: FrameworkId { value: "F".into() },
-        task_id: TaskId { value: "unwanted".into() },
-        kill_policy: None,
-    });
-    w.step(Input::LaunchFailed { container: unwanted.clone(), why: "destroyed".into() });
-    w.step(Input::Prepared { container: unwanted });
-    let mut said = Vec::new();
-    let mut heard = w.statuses();
-    while let Some(status) = heard.pop() {
-        said.push((status.task_id.value.clone(), status.state()));
-        w.acknowledge(&status);
-        heard.extend(w.statuses());
-    }
-    said.retain(|(id, _)| id != "t");
-    said.sort_by_key(|(id, _)| id.clone());
-    let states: Vec<_> = said.iter().map(|(id, state)| (id.as_str(), *state)).collect();
-    let [failed, killed] = [("failing", TaskFailed), ("unwanted", TaskKilled)];
-    assert_eq!(states, [("failing", TaskStarting), failed, ("unwanted", TaskStarting), killed]);
-}
-
-#[test]
 fn what_nobody_waits_for_is_saved_with_what_is_next_or_a_moment_later() {
     let mut w = World::fresh();
     let container = w.run("t", |_| {});

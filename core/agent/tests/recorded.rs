@@ -103,7 +103,6 @@ fn an_executor_of_libmesos_hears_the_same_bytes() {
         if w.launches.len() > launched {
             launched = w.launches.len();
             let container = w.launches[launched - 1].id.clone();
-            w.step(Input::Prepared { container: container.clone() });
             w.step(Input::Launched { container, pid: 4711 });
         }
     }

@@ -157,7 +157,7 @@ impl Containers {
             return;
         }
         if spec.fetch.is_empty() {
-            self.order(spec).await;
+            self.launcher.launch(spec).await;
             return;
         }
         let container = spec.id.clone();
@@ -170,20 +170,13 @@ impl Containers {
         self.fetching.insert(container, fetch.abort_handle());
     }
 
-    /// All is there that its process needs.
-    async fn order(&mut self, spec: ContainerSpec) {
-        let container = spec.id.clone();
-        self.launcher.launch(spec).await;
-        self.driven.send(Input::Prepared { container }).await;
-    }
-
     async fn arrived(&mut self, fetched: Fetched) {
         let Fetched { spec, outcome } = fetched;
         if self.fetching.remove(&spec.id).is_none() {
             return;
         }
         match outcome {
-            Ok(()) => self.order(spec).await,
+            Ok(()) => self.launcher.launch(spec).await,
             Err(why) => self.driven.send(Input::LaunchFailed { container: spec.id, why }).await,
         }
     }
