@@ -2,6 +2,7 @@
 //! runs.
 
 use crate::{App, Orchestrator, config::VERSIONS_MAX, spec::Spec, updates::Failure};
+use serde_json::value::RawValue;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -13,14 +14,32 @@ pub struct AppState {
     /// The current definition. The record `apps<id>`.
     pub app: Arc<App>,
     /// The same as text, as it is recorded and shown.
-    pub text: Arc<[u8]>,
+    pub text: Kept,
     /// The same, read.
     pub spec: Arc<Spec>,
     /// By version, at most `VERSIONS_MAX`. The records `versions<id>@<version>`.
-    pub versions: BTreeMap<String, Arc<App>>,
-    /// The same, read.
+    pub versions: BTreeMap<String, Kept>,
+    /// The same, read: those that something runs, the current one, and not many more.
     pub specs: BTreeMap<String, Arc<Spec>>,
 }
+
+/// A definition that is kept to be seen again: its JSON, a tenth of what it takes when it is read.
+pub type Kept = Arc<RawValue>;
+
+/// Reads a definition that was kept.
+pub fn read(kept: &Kept) -> Arc<App> {
+    // it was written from one
+    Arc::new(serde_json::from_str(kept.get()).unwrap_or_default())
+}
+
+/// Keeps a definition as it was written.
+fn keep(json: Vec<u8>) -> Kept {
+    let text = String::from_utf8(json).ok().and_then(|text| RawValue::from_string(text).ok());
+    Arc::from(text.unwrap_or_default())
+}
+
+/// Definitions of one app that may be there read, though nothing runs them.
+const SPECS_SPARE: usize = 2;
 
 /// What is counted over all current definitions, so that no change has to look at all of them.
 #[derive(Debug, Default)]
@@ -91,14 +110,12 @@ impl Orchestrator {
         let record = serde_json::to_vec(&app).unwrap_or_default();
         self.saves.put(format!("apps{id}"), record.clone());
         self.saves.put(format!("versions{id}@{}", spec.version), record.clone());
-        let state = self.load_app(id, app, spec, record.into());
+        let state = self.load_app(id, app, spec, keep(record));
         let mut old = Vec::new();
         while state.versions.len() > VERSIONS_MAX {
-            if let Some((version, _)) = state.versions.pop_first() {
-                state.specs.remove(&version);
-                old.push(version);
-            }
+            old.extend(state.versions.pop_first().map(|(version, _)| version));
         }
+        self.forget_specs(id);
         old.into_iter().for_each(|version| self.saves.delete(format!("versions{id}@{version}")));
         self.count_places(id);
     }
@@ -118,7 +135,7 @@ impl Orchestrator {
         id: &str,
         app: Arc<App>,
         spec: Arc<Spec>,
-        text: Arc<[u8]>,
+        text: Kept,
     ) -> &mut AppState {
         if let Some(old) = self.apps.get(id) {
             self.index.count(&old.spec, false);
@@ -132,19 +149,52 @@ impl Orchestrator {
             versions: BTreeMap::new(),
             specs: BTreeMap::new(),
         });
-        state.versions.insert(spec.version.clone(), app.clone());
+        state.versions.insert(spec.version.clone(), text.clone());
         state.specs.insert(spec.version.clone(), spec.clone());
         (state.app, state.spec, state.text) = (app, spec, text);
         state
     }
 
-    /// Adds an earlier definition of an app that is there.
-    pub(crate) fn load_version(&mut self, id: &str, app: App) {
-        let spec = spec(&app);
-        if let Some(state) = self.apps.get_mut(id) {
-            state.versions.entry(spec.version.clone()).or_insert_with(|| app.into());
-            state.specs.entry(spec.version.clone()).or_insert_with(|| spec.into());
+    /// Makes a definition the current one, as its record has it.
+    pub(crate) fn load_record(&mut self, id: &str, record: &[u8]) {
+        if let Ok(app) = serde_json::from_slice::<App>(record) {
+            let spec = spec(&app);
+            self.load_app(id, app.into(), spec.into(), keep(record.to_vec()));
+            self.dirty.insert(id.to_owned());
         }
+    }
+
+    /// Adds an earlier definition of an app that is there.
+    pub(crate) fn load_version(&mut self, id: &str, version: &str, record: &[u8]) {
+        if let Some(state) = self.apps.get_mut(id)
+            && !state.versions.contains_key(version)
+        {
+            state.versions.insert(version.to_owned(), keep(record.to_vec()));
+        }
+    }
+
+    /// Reads the definitions that an instance was launched with, where that is not done; true if it was to do.
+    pub(crate) fn read_specs(&mut self, app: &str, used: [&str; 2]) -> bool {
+        let mut fresh = false;
+        let Some(state) = self.apps.get_mut(app) else { return fresh };
+        for version in used {
+            if !state.specs.contains_key(version)
+                && let Some(kept) = state.versions.get(version)
+            {
+                state.specs.insert(version.to_owned(), spec(&read(kept)).into());
+                fresh = true;
+            }
+        }
+        fresh
+    }
+
+    /// Forgets what was read and nothing runs any more.
+    fn forget_specs(&mut self, id: &str) {
+        let Some(state) = self.apps.get_mut(id).filter(|state| state.specs.len() > SPECS_SPARE) else { return };
+        let mut used: BTreeSet<&str> =
+            self.instances.of_app(id).flat_map(|i| [i.version.as_str(), i.config.as_str()]).collect();
+        used.extend([state.spec.version.as_str(), state.spec.config_version.as_str()]);
+        state.specs.retain(|version, _| used.contains(version.as_str()));
     }
 
     pub(crate) fn put_failure(&mut self, app: &str, failure: Failure) {

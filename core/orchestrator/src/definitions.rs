@@ -185,7 +185,7 @@ impl Orchestrator {
             let old = self.apps.get(id).and_then(|state| state.versions.get(&back)).cloned();
             let old =
                 old.ok_or_else(|| message(404, format!("App '{id}' does not exist in version '{back}'")))?;
-            return self.reinstated(id, &old, draft);
+            return self.reinstated(id, &crate::apps::read(&old), draft);
         }
         let mut context = self.context(id, None);
         if let (true, Some(Value::String(role))) = (force, fields.get("role")) {

@@ -289,11 +289,11 @@ impl Orchestrator {
             self.instances.insert(instance.clone())
         }
         if failures > 0 && self.heard("failed_health_check_event") {
-            let app = self
-                .apps
-                .get(&instance.app)
-                .map(|state| state.versions.get(&instance.version).unwrap_or(&state.app));
-            let check = app.and_then(|app| app.get("healthChecks")?.get(at)).cloned();
+            let app = self.apps.get(&instance.app).map(|state| match state.versions.get(&instance.version) {
+                Some(kept) if instance.version != state.spec.version => crate::apps::read(kept),
+                _ => state.app.clone(),
+            });
+            let check = app.and_then(|app| app.get("healthChecks")?.get(at).cloned());
             let fields = json!({ "appId": instance.app, "taskId": id, "healthCheck": check });
             self.emit(now, "failed_health_check_event", fields);
         }

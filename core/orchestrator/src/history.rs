@@ -2,7 +2,13 @@
 //!
 //! Never decides to go back; gives what was there.
 
-use crate::{App, Orchestrator, config::GROUP_VERSIONS_MAX, definitions::Draft, groups::GroupState};
+use crate::{
+    App, Orchestrator,
+    apps::{Kept, read},
+    config::GROUP_VERSIONS_MAX,
+    definitions::Draft,
+    groups::GroupState,
+};
 use api::marathon::is_below;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::Arc};
@@ -10,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 /// What one change replaced. The record `history/<version>`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Replaced {
-    pub apps: BTreeMap<String, Option<Arc<App>>>,
+    pub apps: BTreeMap<String, Option<Kept>>,
     pub groups: BTreeMap<String, Option<GroupState>>,
 }
 
@@ -30,7 +36,7 @@ impl Orchestrator {
             apps: changes
                 .apps
                 .keys()
-                .map(|id| (id.clone(), self.apps.get(id).map(|s| s.app.clone())))
+                .map(|id| (id.clone(), self.apps.get(id).map(|state| state.text.clone())))
                 .collect(),
             groups: changes.groups.keys().map(|id| (id.clone(), self.groups.get(id).cloned())).collect(),
         };
@@ -71,19 +77,21 @@ impl Orchestrator {
             return None;
         }
         let mut root = self.now_there();
+        let mut earlier: BTreeMap<&String, Option<&Kept>> = BTreeMap::new();
         for (_, replaced) in self.history.iter().rev().take_while(|(at, _)| at.as_str() != version) {
-            for (id, app) in &replaced.apps {
-                match app {
-                    Some(app) => root.apps.insert(id.clone(), app.clone()),
-                    None => root.apps.remove(id),
-                };
-            }
+            earlier.extend(replaced.apps.iter().map(|(id, app)| (id, app.as_ref())));
             for (id, group) in &replaced.groups {
                 match group {
                     Some(group) => root.groups.insert(id.clone(), group.clone()),
                     None => root.groups.remove(id),
                 };
             }
+        }
+        for (id, app) in earlier {
+            match app {
+                Some(app) => root.apps.insert(id.clone(), read(app)),
+                None => root.apps.remove(id),
+            };
         }
         Some(root)
     }

@@ -52,7 +52,7 @@ mod worked;
 #[cfg(test)]
 mod tests;
 
-pub use apps::AppState;
+pub use apps::{AppState, Kept, read as read_kept};
 pub use commands::{AppUpdate, Command, shown as pod_shown};
 pub use config::Config;
 pub use deployments::{Deployment, Refused};
@@ -70,6 +70,7 @@ pub use versions::{millis, version_of, when};
 use backoff::Backoff;
 use base::{Effects, Machine, Now, Time};
 use deployments::Deployment as Plan;
+use instances::Instance;
 use model::{mesos::scheduler::event::Type, save::Records};
 use std::collections::{BTreeMap, BTreeSet};
 use timers::Due;
@@ -190,11 +191,7 @@ impl Orchestrator {
                 session::WORKED => self.worked = serde_json::from_slice(value).unwrap_or_default(),
                 session::FRAMEWORK => self.session.framework = String::from_utf8(value.clone()).ok(),
                 "apps" => {
-                    if let Ok(app) = serde_json::from_slice::<App>(value) {
-                        let spec = apps::spec(&app);
-                        self.load_app(id, app.into(), spec.into(), value.as_slice().into());
-                        self.dirty.insert(id.to_owned());
-                    }
+                    self.load_record(id, value);
                 }
                 "groups" => {
                     self.groups.extend(serde_json::from_slice(value).ok().map(|g| (id.to_owned(), g)))
@@ -208,7 +205,7 @@ impl Orchestrator {
                     self.failures.extend(serde_json::from_slice(value).ok().map(|f| (id.to_owned(), f)));
                 }
                 "instances" => {
-                    if let Ok(mut instance) = serde_json::from_slice::<instances::Instance>(value) {
+                    if let Ok(mut instance) = serde_json::from_slice::<Instance>(value) {
                         if instance.config.is_empty() {
                             // from before configurations were kept: what it was launched with is one
                             instance.config.clone_from(&instance.version);
@@ -248,10 +245,8 @@ impl Orchestrator {
                 }
                 // apps are read before their versions
                 "versions" => {
-                    let id = id.split('@').next().unwrap_or_default().to_owned();
-                    if let Ok(app) = serde_json::from_slice(value) {
-                        self.load_version(&id, app);
-                    }
+                    let (id, version) = id.split_once('@').unwrap_or((id, ""));
+                    self.load_version(id, version, value);
                 }
                 _ => {}
             }
@@ -272,6 +267,11 @@ impl Orchestrator {
             .chain(self.ended.keys())
             .chain(self.line.versions());
         self.last_version = given.filter_map(|version| millis(version)).max().unwrap_or(0);
+        let of = |i: &Instance| (i.app.clone(), i.version.clone(), i.config.clone());
+        let launched: BTreeSet<_> = self.instances.iter().map(of).collect();
+        for (app, version, config) in &launched {
+            self.read_specs(app, [version, config]);
+        }
         plans.sort_by(|a, b| a.version.cmp(&b.version));
         for mut plan in plans {
             plan.course = courses.remove(&plan.id).unwrap_or_default();

@@ -300,7 +300,12 @@ impl Orchestrator {
     pub(crate) fn put_instance(&mut self, instance: Instance) {
         let record = serde_json::to_vec(&instance).unwrap_or_default();
         self.saves.put(format!("instances/{}", instance.id), record);
+        let fresh = self.read_specs(&instance.app, [&instance.version, &instance.config]);
+        let app = fresh.then(|| instance.app.clone());
         self.instances.insert(instance);
+        if let Some(app) = app {
+            self.count_places(&app);
+        }
     }
 
     /// Looks at an instance again when it has been in its state for too long.

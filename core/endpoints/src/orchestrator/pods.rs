@@ -47,7 +47,7 @@ pub(super) fn route(call: &Call<'_>, rest: &str) -> Outcome {
         Some(form) if form.starts_with("versions/") && get => {
             let (pod, version) = (known()?, version_in(form.trim_start_matches("versions/"))?);
             let pod = pod.versions.get(&version).ok_or_else(|| no_pod(id))?;
-            Err(json_answer(&pod_shown(pod)))
+            Err(json_answer(&pod_shown(&orchestrator::read_kept(pod))))
         }
         Some("instances") if call.method == Method::DELETE => {
             let body: Value = serde_json::from_slice(call.body())

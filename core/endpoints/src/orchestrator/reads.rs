@@ -91,7 +91,7 @@ pub(super) fn version(call: &Call<'_>, id: &str, version: &str) -> Response<Byte
         Err(refusal) => return refusal,
     };
     match call.machine.app(id).and_then(|s| s.versions.get(&version)) {
-        Some(app) => json_answer(app),
+        Some(kept) => json_text(kept.get().as_bytes().to_vec()),
         None => message(404, &format!("App '{id}' does not exist in version '{version}'")),
     }
 }

@@ -7,6 +7,7 @@ use super::{
     text::{separate, write},
 };
 use crate::{
+    Kept,
     AppState, Orchestrator,
     instances::{Instance, OfOne, Tally},
     spec::Spec,
@@ -45,7 +46,7 @@ enum Form {
     /// What looks different each time is written at once.
     Written(Vec<u8>),
     Plain {
-        app: Arc<[u8]>,
+        app: Kept,
         counts: Option<Tally>,
         deployments: Option<Option<String>>,
         tasks: Option<Vec<(Arc<Instance>, Arc<Spec>)>>,
@@ -62,7 +63,7 @@ impl Outline {
                 (app, counts, deployments, tasks, failure)
             }
         };
-        out.extend_from_slice(app);
+        out.extend_from_slice(app.get().as_bytes());
         // an app has an id: there is something before what follows
         out.pop();
         if let Some(tally) = counts {
@@ -105,7 +106,7 @@ impl Outline {
     pub fn bytes(&self) -> usize {
         match &self.0 {
             Form::Written(text) => text.len(),
-            Form::Plain { app, .. } => app.len() + TASK_BYTES * (1 + self.tasks()),
+            Form::Plain { app, .. } => app.get().len() + TASK_BYTES * (1 + self.tasks()),
         }
     }
     /// How many tasks it shows.
