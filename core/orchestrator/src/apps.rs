@@ -130,13 +130,7 @@ impl Orchestrator {
     }
 
     /// Makes a definition the current one; `text` is it as text.
-    pub(crate) fn load_app(
-        &mut self,
-        id: &str,
-        app: Arc<App>,
-        spec: Arc<Spec>,
-        text: Kept,
-    ) -> &mut AppState {
+    pub(crate) fn load_app(&mut self, id: &str, app: Arc<App>, spec: Arc<Spec>, text: Kept) -> &mut AppState {
         if let Some(old) = self.apps.get(id) {
             self.index.count(&old.spec, false);
         }
@@ -190,7 +184,9 @@ impl Orchestrator {
 
     /// Forgets what was read and nothing runs any more.
     fn forget_specs(&mut self, id: &str) {
-        let Some(state) = self.apps.get_mut(id).filter(|state| state.specs.len() > SPECS_SPARE) else { return };
+        let Some(state) = self.apps.get_mut(id).filter(|state| state.specs.len() > SPECS_SPARE) else {
+            return;
+        };
         let mut used: BTreeSet<&str> =
             self.instances.of_app(id).flat_map(|i| [i.version.as_str(), i.config.as_str()]).collect();
         used.extend([state.spec.version.as_str(), state.spec.config_version.as_str()]);

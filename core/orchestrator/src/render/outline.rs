@@ -7,8 +7,7 @@ use super::{
     text::{separate, write},
 };
 use crate::{
-    Kept,
-    AppState, Orchestrator,
+    AppState, Kept, Orchestrator,
     instances::{Instance, OfOne, Tally},
     spec::Spec,
 };
