@@ -85,11 +85,12 @@ impl Load {
     }
 }
 
-/// How many there should be, and why; the metric that wants most decides.
-pub fn wanted(rule: &Rule, current: u64, load: Load) -> (u64, String) {
+/// How many there should be, and why; the metric that wants most decides. `current` are wanted now, `serving` run: what was
+/// measured is of these.
+pub fn wanted(rule: &Rule, current: u64, serving: u64, load: Load) -> (u64, String) {
     let each = [
-        ("cpu", rule.cpu, load.cpu, current as f64),
-        ("mem", rule.mem, load.mem, current as f64),
+        ("cpu", rule.cpu, load.cpu.filter(|_| serving > 0), serving as f64),
+        ("mem", rule.mem, load.mem.filter(|_| serving > 0), serving as f64),
         ("requests", rule.requests, load.requests, 1.0),
     ];
     let wants = each.into_iter().filter_map(|(name, target, load, times)| {
@@ -251,7 +252,7 @@ impl Orchestrator {
     fn scale_to_load(&mut self, now: &mut Now<'_>, spec: &Spec, rule: &Rule) {
         let id = spec.id.as_str();
         let load = self.scalers.get(id).map(|scaler| scaler.load(spec, now.time)).unwrap_or_default();
-        let (to, reason) = wanted(rule, spec.instances, load);
+        let (to, reason) = wanted(rule, spec.instances, self.instances.tally(id).running, load);
         let held = self.held(spec, rule, now.time);
         if to == spec.instances || held.is_some() {
             return;
@@ -261,6 +262,7 @@ impl Orchestrator {
         };
         fields.insert("instances".into(), to.into());
         let mut draft = self.draft(now);
+        draft.by_load = true;
         let begun = match self.put(id, fields, &mut draft) {
             Ok(()) => self.deploy(now, api::marathon::parent(id), draft, false),
             Err(refused) => Err(refused),
@@ -278,9 +280,16 @@ impl Orchestrator {
         self.scalers.entry(id.to_owned()).or_default().last = Some(said);
     }
 
+    /// How many instances an app has for which its load asks for more, or asked.
+    pub(crate) fn got(&self, id: &str) -> Option<u64> {
+        self.locks.get(id).filter(|deployment| self.gives_way(deployment))?;
+        let (spec, rule) = self.ruled(id)?;
+        Some(self.instances.tally(id).active.clamp(rule.min.min(spec.instances), spec.instances))
+    }
+
     /// Why an app is not to be changed now.
     fn held(&self, spec: &Spec, rule: &Rule, now: Time) -> Option<String> {
-        if let Some(deployment) = self.locks.get(&spec.id) {
+        if let Some(deployment) = self.locked_by(&spec.id) {
             return Some(format!("the deployment {deployment} has it"));
         }
         // bounds are kept at once
@@ -296,7 +305,7 @@ impl Orchestrator {
         let none = Scaler::default();
         let scaler = self.scalers.get(id).unwrap_or(&none);
         let load = scaler.load(&spec, now);
-        let (to, reason) = wanted(&rule, spec.instances, load);
+        let (to, reason) = wanted(&rule, spec.instances, self.instances.tally(id).running, load);
         let mut said = json!({ "load": load.said(), "wanted": to, "reason": reason });
         if let Some(held) = self.held(&spec, &rule, now).filter(|_| to != spec.instances) {
             said["held"] = format!("{to} are wanted ({reason}), but {held}").into();
@@ -349,17 +358,20 @@ mod tests {
                 requests: requests.map(|_: f64| 100.0),
                 ..Rule::default()
             };
-            let (to, reason) = wanted(&rule, current, Load { cpu, mem, requests });
+            let (to, reason) = wanted(&rule, current, current, Load { cpu, mem, requests });
             assert_eq!(to, count, "{cpu:?} {mem:?} {requests:?} {current}: {reason}");
             assert!(reason.contains(word), "{reason}");
         }
         let both = Rule { min: 1, max: 9, cpu: Some(0.5), mem: Some(0.8), ..Rule::default() };
-        let idle = wanted(&both, 4, Load { cpu: Some(0.1), ..Load::default() });
+        let idle = wanted(&both, 4, 4, Load { cpu: Some(0.1), ..Load::default() });
         assert_eq!(idle.0, 4);
         assert!(idle.1.contains("nothing is known of mem"), "{}", idle.1);
-        assert_eq!(wanted(&both, 4, Load { cpu: Some(1.0), ..Load::default() }).0, 8, "growing is safe");
+        assert_eq!(wanted(&both, 4, 4, Load { cpu: Some(1.0), ..Load::default() }).0, 8, "growing is safe");
         let none = Rule { min: 0, max: 5, requests: Some(10.0), ..Rule::default() };
         let asked = |requests| Load { requests: Some(requests), ..Load::default() };
-        assert_eq!((wanted(&none, 3, asked(0.0)).0, wanted(&none, 0, asked(11.0)).0), (0, 2));
+        // six of fifteen run, and each has twice what it should
+        let six = wanted(&Rule { max: 40, mem: None, ..both }, 15, 6, Load { cpu: Some(1.0), ..Load::default() });
+        assert_eq!(six.0, 12, "{six:?}");
+        assert_eq!((wanted(&none, 3, 3, asked(0.0)).0, wanted(&none, 0, 0, asked(11.0)).0), (0, 2));
     }
 }

@@ -221,6 +221,9 @@ impl Orchestrator {
             Command::RestartApp { id, force } => {
                 let mut app = (*self.app(&id).ok_or_else(|| no_app(&id))?.app).clone();
                 let mut draft = self.draft(now);
+                if let Some(got) = self.got(&id) {
+                    app["instances"] = got.into();
+                }
                 let version = &draft.version;
                 app["version"] = version.as_str().into();
                 app["versionInfo"] = json!({ "lastScalingAt": version, "lastConfigChangeAt": version });

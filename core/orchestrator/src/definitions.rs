@@ -18,6 +18,8 @@ pub(crate) struct Draft {
     pub changes: Changes,
     /// Deployments that end when this is taken, whatever they have locked.
     pub breaks: BTreeSet<String>,
+    /// Whether only the load of an app asks for it.
+    pub by_load: bool,
     /// The deployment that this undoes, and why.
     pub undoes: Option<(String, String)>,
     given: BTreeSet<u16>,
@@ -246,6 +248,8 @@ impl Orchestrator {
                 || old.map(|old| without_rules(old.get(*key))) == Some(without_rules(fields.get(*key)));
             *key == scale || marathon::RULES.contains(key) || (pod && *key == "scheduling" && rules())
         });
+        // what its load asks for and there is no room for is not asked of others
+        let got = if changed.contains(scale) { None } else { self.got(id) };
         if let Some(state) = current {
             if changed.is_empty() {
                 // what came before it in the same request is undone by it
@@ -257,6 +261,10 @@ impl Orchestrator {
             if !found.is_empty() {
                 return Err(not_valid(found));
             }
+        }
+        if let Some(got) = got {
+            fields.insert(scale.into(), got.into());
+            crate::autoscale::keep_bounds(&mut fields);
         }
         let version = draft.version.as_str();
         let config = match (&config, current) {

@@ -63,6 +63,9 @@ pub struct Deployment {
     specs: BTreeMap<String, Arc<Spec>>,
     #[serde(skip)]
     pub(crate) old: BTreeMap<String, VecDeque<String>>,
+    /// Whether only the load of its app asked for it: whatever comes later takes its place, and nothing bounds it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_load: bool,
 }
 
 /// Why a change is not taken.
@@ -127,11 +130,21 @@ impl Orchestrator {
         if later { Phase::Waiting(deployment.id.clone()) } else { Phase::Free }
     }
 
+    /// Whether any change may take a deployment's place.
+    pub(crate) fn gives_way(&self, id: &str) -> bool {
+        self.deployments.get(id).is_some_and(|deployment| deployment.by_load)
+    }
+
+    /// The deployment that an app is locked by.
+    pub(crate) fn locked_by(&self, app: &str) -> Option<&String> {
+        self.locks.get(app).filter(|id| !self.gives_way(id))
+    }
+
     /// Whether a change may begin; gives the deployments that it would break.
     fn admit(&self, draft: &Draft, force: bool) -> Result<BTreeSet<String>, Refused> {
         let mut others: BTreeSet<String> =
             draft.changes.apps.keys().filter_map(|app| self.locks.get(app)).cloned().collect();
-        let locked = others.iter().filter(|other| !draft.breaks.contains(*other));
+        let locked = others.iter().filter(|other| !draft.breaks.contains(*other) && !self.gives_way(other));
         let waits = self.how.queue && self.line.has_any(draft.changes.apps.keys());
         if !force && (waits || locked.clone().next().is_some()) {
             return Err(Refused::Locked(locked.cloned().collect()));
@@ -194,7 +207,7 @@ impl Orchestrator {
             }
             crate::commands::refusal(refused)
         })?;
-        let Draft { version, changes, undoes, .. } = draft;
+        let Draft { version, changes, undoes, by_load, .. } = draft;
         let mut torn = BTreeSet::new();
         for other in &others {
             torn.extend(self.deployments.get(other).into_iter().flat_map(|d| d.target.keys().cloned()));
@@ -219,7 +232,7 @@ impl Orchestrator {
                 .collect(),
             target: changes.apps.clone(),
             groups: changes.groups.iter().map(|(id, group)| (id.clone(), (was(id), group.clone()))).collect(),
-            terms: if undoes.is_some() { Terms::default() } else { self.how.terms },
+            terms: if undoes.is_some() || by_load { Terms::default() } else { self.how.terms },
             undoes: undoes.clone(),
             course: Course::default(),
             told: BTreeMap::new(),
@@ -228,6 +241,7 @@ impl Orchestrator {
             turns: BTreeMap::new(),
             specs: BTreeMap::new(),
             old: BTreeMap::new(),
+            by_load,
         };
         deployment.index();
         // what follows may take several batches: the deployment is first, so that a restart can finish them
@@ -398,7 +412,9 @@ impl Orchestrator {
     pub(crate) fn abandon(&mut self, now: Time, id: &str, state: &str, why: &str) -> Option<Deployment> {
         let progress = self.deployments.get(id).filter(|d| d.is_bound()).map(|d| self.progress_info(d));
         let deployment = self.end(id)?;
-        self.remember_end(now, &deployment, state, why);
+        if !deployment.by_load {
+            self.remember_end(now, &deployment, state, why);
+        }
         if self.heard("deployment_step_failure") {
             let fields = json!({ "plan": deployment.said(), "currentStep": deployment.step() });
             self.emit(now, "deployment_step_failure", fields);

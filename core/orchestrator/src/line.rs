@@ -193,7 +193,7 @@ impl Orchestrator {
         let (mut blocked, mut moved) = (BTreeSet::new(), false);
         for version in self.line.all.keys().cloned().collect::<Vec<_>>() {
             let Some(lined) = self.line.all.get(&version) else { continue };
-            let free = lined.apps.iter().all(|app| !self.locks.contains_key(app) && !blocked.contains(app));
+            let free = lined.apps.iter().all(|app| self.locked_by(app).is_none() && !blocked.contains(app));
             if !free {
                 blocked.extend(lined.apps.iter().cloned());
                 continue;

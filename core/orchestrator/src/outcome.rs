@@ -45,9 +45,10 @@ pub struct Ended {
 }
 
 impl Deployment {
-    /// Whether anything bounds it. One that undoes another is never given up: there is nothing left to go back to.
+    /// Whether anything bounds it. One that undoes another is never given up: there is nothing left to go back to. Nor is
+    /// one for the load: what runs is wanted.
     pub(crate) fn is_bound(&self) -> bool {
-        self.undoes.is_none() && (self.terms.bind() || !self.course.apps.is_empty())
+        self.undoes.is_none() && !self.by_load && (self.terms.bind() || !self.course.apps.is_empty())
     }
     /// Why it is paused.
     pub fn paused(&self) -> Option<&str> {
@@ -69,7 +70,7 @@ impl Orchestrator {
         if deployment.course.began_at == 0 {
             deployment.course.began_at = ms;
         }
-        if deployment.undoes.is_some() {
+        if deployment.undoes.is_some() || deployment.by_load {
             return;
         }
         let counts = deployment.terms.failures_max.is_some();

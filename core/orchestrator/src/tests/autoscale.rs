@@ -173,3 +173,82 @@ fn a_new_release_that_does_not_say_how_many_keeps_how_many_there_are() {
     world.run(5);
     assert_eq!(world.machine().app("/a").unwrap().spec.instances, 2);
 }
+
+/// Twelve processors, of which each instance takes nearly two.
+fn crowded(more: Value) -> World {
+    let mut world = World::new(3);
+    world.command(create("/full", json!({ "instances": 3, "cpus": 4, "constraints": [["hostname", "UNIQUE"]] })));
+    world.run(5);
+    let mut app = json!({ "cpus": 1.9, "mem": 64,
+        "upgradeStrategy": { "minimumHealthCapacity": 0.5, "maximumOverCapacity": 0 },
+        "autoscale": { "minInstances": 1, "maxInstances": 20, "requests": 10, "cooldownSeconds": 10 } });
+    more.as_object().unwrap().iter().for_each(|(key, value)| app[key] = value.clone());
+    world.command(create("/a", app));
+    world.run(15);
+    report(&mut world, 150.0);
+    world.run(5);
+    assert_eq!((world.machine().app("/a").unwrap().spec.instances, world.running("/a")), (15, 6));
+    world
+}
+
+#[test]
+fn what_it_could_not_get_locks_nobody_out() {
+    // itself
+    let mut world = crowded(json!({}));
+    world.run(10);
+    report(&mut world, 5.0);
+    world.run(10);
+    assert_eq!((world.running("/a"), world.machine().deployments().len()), (1, 0), "{}", info(&world));
+    // a user, who does not wait for what nobody gets either
+    for restart in [false, true] {
+        let mut world = crowded(json!({}));
+        if restart {
+            world.restart();
+        }
+        world.listen();
+        assert_eq!(world.command(update("/a", json!({ "env": { "RELEASE": "2" } }), false)).status, 200);
+        assert_eq!(world.machine().app("/a").unwrap().spec.instances, 6, "{restart}");
+        let config = world.machine().app("/a").unwrap().spec.config_version.clone();
+        world.run(9);
+        assert!(world.machine().instances_of("/a").all(|i| i.config == config));
+        assert_eq!((world.running("/a"), world.machine().deployments().len()), (6, 0));
+        assert!(world.machine().ended.is_empty(), "nothing that a user did has failed");
+        report(&mut world, 150.0);
+        world.run(20);
+        assert_eq!(world.machine().app("/a").unwrap().spec.instances, 15, "it goes on where it was");
+        // it changes nothing for nothing
+        let version = world.machine().app("/a").unwrap().spec.version.clone();
+        assert_eq!(world.command(update("/a", json!({ "cpus": 1.9 }), false)).status, 200);
+        assert_eq!(world.machine().app("/a").unwrap().spec.version, version);
+        // who waits in line need not
+        world.how = crate::How { queue: true, ..crate::How::default() };
+        assert_eq!(world.command(update("/a", json!({ "instances": 3 }), false)).status, 200);
+        world.how = crate::How::default();
+        world.run(5);
+        assert_eq!(world.running("/a"), 3);
+    }
+}
+
+#[test]
+fn bounds_of_the_app_do_not_hold_for_its_own_scaling() {
+    let mut world =
+        crowded(json!({ "deploymentTimeoutSeconds": 3, "onFailure": "rollback" }));
+    world.each_step(40, |machine| {
+        assert!(machine.tally("/a").running >= 6, "the load is at its highest");
+    });
+    assert_eq!(world.machine().app("/a").unwrap().spec.instances, 15);
+}
+
+#[test]
+fn what_is_measured_is_of_those_that_run() {
+    let mut world = World::new(3);
+    world.command(create("/full", json!({ "instances": 3, "cpus": 4, "constraints": [["hostname", "UNIQUE"]] })));
+    world.run(5);
+    world.command(create("/a", json!({ "cpus": 1.9, "mem": 64,
+        "autoscale": { "maxInstances": 40, "cpu": 0.5, "cooldownSeconds": 5 } })));
+    world.run(15);
+    world.burn = 1.85;
+    world.run(120);
+    // twice what is right at each of six
+    assert_eq!((world.running("/a"), world.machine().app("/a").unwrap().spec.instances), (6, 12));
+}
