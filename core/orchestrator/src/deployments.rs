@@ -220,7 +220,10 @@ impl Orchestrator {
         let (mut steps, specs) = self.planned(&changes, &edges);
         self.mend(&mut steps, &changes, &specs, &torn);
         let was = |id: &String| self.groups.get(id).cloned();
-        let id = self.line.promised().unwrap_or_else(|| now.rng.uuid().to_string());
+        let (waited, id) = match self.line.promised() {
+            Some((waited, id)) => (Some(waited), id),
+            None => (None, now.rng.uuid().to_string()),
+        };
         let mut deployment = Deployment {
             id: id.clone(),
             version: version.clone(),
@@ -248,6 +251,8 @@ impl Orchestrator {
         if !deployment.steps.is_empty() {
             let record = serde_json::to_vec(&deployment).unwrap_or_default();
             self.saves.put_long(&format!("deployments/{id}"), record);
+            // it is in one of the two from here to its end, so that it begins once
+            waited.iter().for_each(|version| self.saves.delete_long(&format!("line/{version}")));
         }
         if let Some((undone, _)) = &undoes {
             self.undone_by(undone, &id);

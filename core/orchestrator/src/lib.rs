@@ -267,6 +267,10 @@ impl Orchestrator {
             .chain(self.ended.keys())
             .chain(self.line.versions());
         self.last_version = given.filter_map(|version| millis(version)).max().unwrap_or(0);
+        for plan in &plans {
+            let waited = self.line.began(&plan.id);
+            waited.iter().for_each(|version| self.saves.delete_long(&format!("line/{version}")));
+        }
         let of = |i: &Instance| (i.app.clone(), i.version.clone(), i.config.clone());
         let launched: BTreeSet<_> = self.instances.iter().map(of).collect();
         for (app, version, config) in &launched {

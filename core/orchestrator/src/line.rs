@@ -43,8 +43,8 @@ pub(crate) struct Line {
     pub look: bool,
     /// What the change of this step would have needed, had it not been locked.
     held: BTreeSet<String>,
-    /// The id of the change that is just let in.
-    letting_in: Option<String>,
+    /// The version and the id of the change that is just let in.
+    letting_in: Option<(String, String)>,
 }
 
 impl Line {
@@ -56,8 +56,14 @@ impl Line {
     pub fn versions(&self) -> impl Iterator<Item = &String> {
         self.all.keys()
     }
-    /// The deployment's id, if it was promised one while it waited.
-    pub fn promised(&mut self) -> Option<String> {
+    /// A change that waited began, and the process ended before it was taken from the line: gives when it was said.
+    pub fn began(&mut self, id: &str) -> Option<String> {
+        let version = self.all.iter().find(|(_, lined)| lined.id == id).map(|(version, _)| version.clone())?;
+        self.all.remove(&version);
+        Some(version)
+    }
+    /// When a change was said that waited, and the id that its deployment was promised.
+    pub fn promised(&mut self) -> Option<(String, String)> {
         self.letting_in.take()
     }
     /// Whether this change waited, and was told of then.
@@ -200,7 +206,7 @@ impl Orchestrator {
             }
             let Some(lined) = self.line.all.remove(&version) else { continue };
             self.how = How { queue: true, ..lined.how.clone() };
-            self.line.letting_in = Some(lined.id.clone());
+            self.line.letting_in = Some((version.clone(), lined.id.clone()));
             let answer = self.obey(now, lined.command.clone(), &lined.client);
             self.how = How::default();
             self.line.letting_in = None;

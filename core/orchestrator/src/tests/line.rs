@@ -189,3 +189,39 @@ fn no_event_has_the_id_of_another_though_the_clock_goes_back() {
         world.run(5);
     }
 }
+
+#[test]
+fn a_crash_when_its_turn_comes_runs_a_change_once() {
+    let group = |tree: Value| {
+        let update = api::marathon::group_update(tree.as_object().unwrap().clone(), "/g").unwrap();
+        Command::PutGroup { base: "/g".into(), update, force: false, create: false }
+    };
+    let mut crashed = 0;
+    for at in 0..16 {
+        let mut world = World::new(2);
+        world.checks = false;
+        let app = |n: u64| json!({ "id": format!("a{n}"), "cmd": "x", "cpus": 0.001, "mem": 1 });
+        let apps: Vec<_> = (0..60).map(app).collect();
+        world.command(group(json!({ "apps": apps })));
+        world.run(5);
+        world.command(update("/g/a7", json!({ "constraints": [["hostname", "LIKE", "nowhere"]] }), false));
+        let (status, said) = queue(&mut world, group(json!({ "scaleBy": 2 })));
+        assert_eq!(status, 202, "{said}");
+        let ahead = world.machine().deployments()[0].id.clone();
+        let kills = at + 1;
+        world.crash_after_saves(kills);
+        let answer = world.try_command(Command::CancelDeployment { id: ahead.clone(), force: true });
+        crashed += u64::from(answer.is_none());
+        world.no_crash();
+        if world.machine().deployments().iter().any(|deployment| deployment.id == ahead) {
+            world.command(Command::CancelDeployment { id: ahead, force: true });
+        }
+        world.run(10);
+        for n in (0..60).filter(|n| *n != 7) {
+            let spec = world.machine().app(&format!("/g/a{n}")).unwrap().spec.clone();
+            assert_eq!(spec.instances, 2, "{} after {at} saves", spec.id);
+        }
+        assert!(!world.keys().iter().any(|key| key.starts_with("line/")), "{at}: {:?}", world.keys());
+    }
+    assert!(crashed > 0, "none was in the midst of it");
+}
