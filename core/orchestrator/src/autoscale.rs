@@ -370,7 +370,8 @@ mod tests {
         let none = Rule { min: 0, max: 5, requests: Some(10.0), ..Rule::default() };
         let asked = |requests| Load { requests: Some(requests), ..Load::default() };
         // six of fifteen run, and each has twice what it should
-        let six = wanted(&Rule { max: 40, mem: None, ..both }, 15, 6, Load { cpu: Some(1.0), ..Load::default() });
+        let six =
+            wanted(&Rule { max: 40, mem: None, ..both }, 15, 6, Load { cpu: Some(1.0), ..Load::default() });
         assert_eq!(six.0, 12, "{six:?}");
         assert_eq!((wanted(&none, 3, 3, asked(0.0)).0, wanted(&none, 0, 0, asked(11.0)).0), (0, 2));
     }

@@ -58,7 +58,8 @@ impl Line {
     }
     /// A change that waited began, and the process ended before it was taken from the line: gives when it was said.
     pub fn began(&mut self, id: &str) -> Option<String> {
-        let version = self.all.iter().find(|(_, lined)| lined.id == id).map(|(version, _)| version.clone())?;
+        let version =
+            self.all.iter().find(|(_, lined)| lined.id == id).map(|(version, _)| version.clone())?;
         self.all.remove(&version);
         Some(version)
     }

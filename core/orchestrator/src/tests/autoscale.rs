@@ -177,7 +177,10 @@ fn a_new_release_that_does_not_say_how_many_keeps_how_many_there_are() {
 /// Twelve processors, of which each instance takes nearly two.
 fn crowded(more: Value) -> World {
     let mut world = World::new(3);
-    world.command(create("/full", json!({ "instances": 3, "cpus": 4, "constraints": [["hostname", "UNIQUE"]] })));
+    world.command(create(
+        "/full",
+        json!({ "instances": 3, "cpus": 4, "constraints": [["hostname", "UNIQUE"]] }),
+    ));
     world.run(5);
     let mut app = json!({ "cpus": 1.9, "mem": 64,
         "upgradeStrategy": { "minimumHealthCapacity": 0.5, "maximumOverCapacity": 0 },
@@ -231,8 +234,7 @@ fn what_it_could_not_get_locks_nobody_out() {
 
 #[test]
 fn bounds_of_the_app_do_not_hold_for_its_own_scaling() {
-    let mut world =
-        crowded(json!({ "deploymentTimeoutSeconds": 3, "onFailure": "rollback" }));
+    let mut world = crowded(json!({ "deploymentTimeoutSeconds": 3, "onFailure": "rollback" }));
     world.each_step(40, |machine| {
         assert!(machine.tally("/a").running >= 6, "the load is at its highest");
     });
@@ -242,10 +244,16 @@ fn bounds_of_the_app_do_not_hold_for_its_own_scaling() {
 #[test]
 fn what_is_measured_is_of_those_that_run() {
     let mut world = World::new(3);
-    world.command(create("/full", json!({ "instances": 3, "cpus": 4, "constraints": [["hostname", "UNIQUE"]] })));
+    world.command(create(
+        "/full",
+        json!({ "instances": 3, "cpus": 4, "constraints": [["hostname", "UNIQUE"]] }),
+    ));
     world.run(5);
-    world.command(create("/a", json!({ "cpus": 1.9, "mem": 64,
-        "autoscale": { "maxInstances": 40, "cpu": 0.5, "cooldownSeconds": 5 } })));
+    world.command(create(
+        "/a",
+        json!({ "cpus": 1.9, "mem": 64,
+        "autoscale": { "maxInstances": 40, "cpu": 0.5, "cooldownSeconds": 5 } }),
+    ));
     world.run(15);
     world.burn = 1.85;
     world.run(120);
