@@ -192,12 +192,19 @@ impl Orchestrator {
             let answer = message(503, format!("Nothing can be made durable: {why}"));
             return out.push(Effect::Http(Http::Reply { request, answer }));
         }
-        let kept = self.how.queue.then(|| command.clone());
-        let answer = match (self.obey(now, command, client), kept) {
-            (Ok(answer), _) => answer,
-            (Err(_), Some(command)) if self.may_wait(&command) => self.line_up(now, command, client),
+        self.line.begin(&command);
+        let kept = (self.how.queue || !self.line.is_empty()).then(|| command.clone());
+        let joined = kept.as_ref().and_then(|command| self.joins(command));
+        let tried = joined.as_ref().map_or(command, |(_, merged)| merged.clone());
+        let answer = match (self.obey(now, tried, client), kept) {
+            (Ok(answer), kept) => {
+                kept.iter().for_each(|command| self.overtaken(now.time, command));
+                answer
+            }
+            (Err(_), Some(command)) if self.may_wait(&command) => self.line_up(now, command, joined, client),
             (Err(refusal), _) => refusal,
         };
+        self.line.done();
         self.reply(request, answer);
     }
 
@@ -292,7 +299,7 @@ impl Orchestrator {
         single: bool,
         client: &Client,
     ) -> Result<Answer, Answer> {
-        let one = (single && updates.len() == 1).then(|| updates[0].id.clone());
+        let one = updates.first().filter(|_| single).map(|update| update.id.clone());
         let made = one.as_ref().filter(|id| self.app(id).is_none()).map(|id| format!("/v2/apps{id}"));
         let mut draft = self.draft(now);
         let mut faults = Faults::default();

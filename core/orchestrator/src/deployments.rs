@@ -208,6 +208,9 @@ impl Orchestrator {
             crate::commands::refusal(refused)
         })?;
         let Draft { version, changes, undoes, by_load, .. } = draft;
+        if undoes.is_none() {
+            self.line.pass(&changes);
+        }
         let mut torn = BTreeSet::new();
         for other in &others {
             torn.extend(self.deployments.get(other).into_iter().flat_map(|d| d.target.keys().cloned()));

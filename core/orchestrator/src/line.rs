@@ -2,17 +2,22 @@
 //!
 //! Never decides who has a lock (`deployments`), nor what a change means (`commands`).
 
+mod words;
+
 use crate::{
-    AppUpdate, Command, Deployment, Orchestrator,
+    Command, Deployment, Orchestrator,
     commands::message,
+    groups::Changes,
     input::{Client, How},
     outcome::Ended,
 };
+use api::marathon::is_below;
 use base::{Now, Time};
 use model::request::{Answer, Body};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use words::{behind, forced, merged, named};
 
 /// Changes that may wait at once.
 pub(crate) const LINE_MAX: usize = 1000;
@@ -43,6 +48,10 @@ pub(crate) struct Line {
     pub look: bool,
     /// What the change of this step would have needed, had it not been locked.
     held: BTreeSet<String>,
+    /// Apps that the command of this step names, whether or not it changes them.
+    named: BTreeSet<String>,
+    /// Apps that the command of this step did change, and apps and groups that it removed.
+    passed: (BTreeSet<String>, BTreeSet<String>),
     /// The version and the id of the change that is just let in.
     letting_in: Option<(String, String)>,
 }
@@ -71,52 +80,35 @@ impl Line {
     pub fn lets_in(&self) -> bool {
         self.letting_in.is_some()
     }
-    pub fn hold<'a>(&mut self, apps: impl Iterator<Item = &'a String>) {
-        self.held = apps.cloned().collect();
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
     }
-    /// Whether somebody waits for one of these already.
-    pub fn has_any<'a>(&self, mut apps: impl Iterator<Item = &'a String>) -> bool {
+    /// A command begins: nothing is known of it but what it names.
+    pub fn begin(&mut self, command: &Command) {
+        self.done();
+        self.named = named(command);
+    }
+    /// A command is over.
+    pub fn done(&mut self) {
+        self.held.clear();
+        self.named.clear();
+        self.passed = Default::default();
+    }
+    pub fn hold<'a>(&mut self, apps: impl Iterator<Item = &'a String>) {
+        self.held = apps.cloned().chain(self.named.iter().cloned()).collect();
+    }
+    /// A change is taken.
+    pub fn pass(&mut self, changes: &Changes) {
+        let (apps, gone) = &mut self.passed;
+        apps.extend(changes.apps.keys().cloned());
+        gone.extend(changes.apps.iter().filter(|(_, app)| app.is_none()).map(|(id, _)| id.clone()));
+        gone.extend(changes.groups.iter().filter(|(_, group)| group.is_none()).map(|(id, _)| id.clone()));
+    }
+    /// Whether somebody waits for one of these already, or for what this command names.
+    pub fn has_any<'a>(&'a self, apps: impl Iterator<Item = &'a String>) -> bool {
+        let mut apps = apps.chain(&self.named);
         self.letting_in.is_none() && apps.any(|app| self.all.values().any(|lined| lined.apps.contains(app)))
     }
-}
-
-/// One change for two of the same app, if there is one.
-pub(crate) fn merged(first: &Command, then: &Command) -> Option<Command> {
-    use Command::{DeleteApp, DeletePod, RestartApp, UpdateApps, UpdatePod};
-    match (first, then) {
-        (UpdateApps { updates: a, create: made, .. }, UpdateApps { updates: b, force, create, single }) => {
-            let ([a], [b]) = (a.as_slice(), b.as_slice()) else { return None };
-            let updates = vec![overlaid(a, b)?];
-            Some(UpdateApps { updates, force: *force, create: *create || *made, single: *single })
-        }
-        (UpdateApps { .. } | RestartApp { .. }, DeleteApp { .. })
-        | (UpdatePod { .. }, UpdatePod { .. } | DeletePod { .. })
-        | (RestartApp { .. }, RestartApp { .. })
-        | (DeleteApp { .. }, DeleteApp { .. }) => Some(then.clone()),
-        _ => None,
-    }
-}
-
-/// An update after another.
-fn overlaid(first: &AppUpdate, then: &AppUpdate) -> Option<AppUpdate> {
-    let goes_back = |update: &AppUpdate| update.fields.contains_key("version");
-    if first.id != then.id {
-        return None;
-    }
-    if !then.partial || goes_back(then) {
-        return Some(then.clone());
-    }
-    if goes_back(first) {
-        return None;
-    }
-    let mut fields = first.fields.clone();
-    for (one, other) in [("cmd", "args"), ("args", "cmd")] {
-        if then.fields.contains_key(one) {
-            fields.remove(other);
-        }
-    }
-    fields.extend(then.fields.clone());
-    Some(AppUpdate { id: first.id.clone(), fields, partial: first.partial })
 }
 
 impl Orchestrator {
@@ -126,16 +118,30 @@ impl Orchestrator {
         self.how.queue && !ends_at_once && !self.line.held.is_empty()
     }
 
-    /// A change lines up; or goes into one that waits already.
-    pub(crate) fn line_up(&mut self, now: &mut Now<'_>, command: Command, client: &Client) -> Answer {
+    /// The change that waits for the same app alone, last of all, and both as one.
+    pub(crate) fn joins(&self, command: &Command) -> Option<(String, Command)> {
+        if !self.how.queue || forced(command) {
+            return None;
+        }
+        let apps = named(command);
+        let (version, lined) = self.line.all.iter().rfind(|(_, lined)| !lined.apps.is_disjoint(&apps))?;
+        (lined.apps == apps).then(|| Some((version.clone(), merged(&lined.command, command)?)))?
+    }
+
+    /// A change lines up; or goes into one that waits already, with which it is right.
+    pub(crate) fn line_up(
+        &mut self,
+        now: &mut Now<'_>,
+        command: Command,
+        joined: Option<(String, Command)>,
+        client: &Client,
+    ) -> Answer {
         let apps = std::mem::take(&mut self.line.held);
         let how = How { queue: false, ..self.how.clone() };
-        let before = self.line.all.iter().rfind(|(_, lined)| !lined.apps.is_disjoint(&apps));
-        let mine = before.filter(|(_, lined)| lined.apps == apps);
-        let merged = mine.and_then(|(version, lined)| {
-            let command = merged(&lined.command, &command)?;
+        let merged = joined.and_then(|(version, command)| {
+            let lined = self.line.all.get(&version)?;
             let how = if how == How::default() { lined.how.clone() } else { how.clone() };
-            Some((version.clone(), Lined { command, how, ..lined.clone() }))
+            Some((version, Lined { command, how, ..lined.clone() }))
         });
         if matches!(command, Command::DeleteApp { .. } | Command::DeletePod { .. }) {
             let kept = merged.as_ref().map(|(version, _)| version);
@@ -174,16 +180,53 @@ impl Orchestrator {
         let moot =
             self.line.all.iter().filter(|(version, lined)| lined.apps == *apps && Some(*version) != but);
         for version in moot.map(|(version, _)| version.clone()).collect::<Vec<_>>() {
-            if let Some(lined) = self.line.all.remove(&version) {
-                self.saves.delete_long(&format!("line/{version}"));
-                self.turned_away(
-                    now,
-                    &version,
-                    &lined,
-                    "cancelled",
-                    "A later change in the line removes its app",
-                );
+            self.drop_one(now, &version, "A later change in the line removes its app");
+        }
+    }
+
+    fn drop_one(&mut self, now: Time, version: &str, why: &str) {
+        if let Some(lined) = self.line.all.remove(version) {
+            self.saves.delete_long(&format!("line/{version}"));
+            self.turned_away(now, version, &lined, "cancelled", why);
+            self.line.look = true;
+        }
+    }
+
+    /// A change went ahead of those that wait, which were said before it: they bring nothing back that it removed, and
+    /// overwrite nothing that it says.
+    pub(crate) fn overtaken(&mut self, now: Time, by: &Command) {
+        let (mut apps, gone) = std::mem::take(&mut self.line.passed);
+        let defines = matches!(
+            by,
+            Command::CreateApp { .. }
+                | Command::UpdateApps { .. }
+                | Command::PutGroup { .. }
+                | Command::CreatePod { .. }
+                | Command::UpdatePod { .. }
+        );
+        apps.extend(named(by));
+        for version in self.line.all.keys().cloned().collect::<Vec<_>>() {
+            let Some(lined) = self.line.all.get(&version) else { continue };
+            let is_gone = |app: &String| gone.contains(app) || gone.iter().any(|group| is_below(app, group));
+            if lined.apps.iter().any(is_gone) {
+                self.drop_one(now, &version, "A later change removed what it changes");
+                continue;
             }
+            let restarts = matches!(lined.command, Command::RestartApp { .. });
+            if !defines || restarts || lined.apps.is_disjoint(&apps) {
+                continue;
+            }
+            let mut lined = lined.clone();
+            let bytes: usize = self.line.all.values().map(|lined| lined.bytes).sum();
+            let Some(left) = behind(&lined.command, by).filter(|_| bytes <= LINE_BYTES_MAX) else {
+                self.drop_one(now, &version, "A later change of the same went ahead of it");
+                continue;
+            };
+            lined.command = left;
+            let record = serde_json::to_vec(&lined).unwrap_or_default();
+            lined.bytes = record.len();
+            self.saves.put_long(&format!("line/{version}"), record);
+            self.line.all.insert(version, lined);
         }
     }
 
@@ -286,51 +329,5 @@ impl Deployment {
     /// Apps that it changes.
     pub fn apps(&self) -> impl Iterator<Item = &String> {
         self.target.keys()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn update(fields: Value, partial: bool) -> Command {
-        let fields = fields.as_object().unwrap().clone();
-        let updates = vec![AppUpdate { id: "/a".into(), fields, partial }];
-        Command::UpdateApps { updates, force: false, create: false, single: true }
-    }
-
-    #[test]
-    fn what_becomes_one() {
-        let fields = |command: &Command| match command {
-            Command::UpdateApps { updates, .. } => {
-                (Value::Object(updates[0].fields.clone()), updates[0].partial)
-            }
-            _ => (Value::Null, false),
-        };
-        for (first, then, both) in [
-            (
-                json!({ "cpus": 1, "mem": 2 }),
-                update(json!({ "mem": 3 }), true),
-                (json!({ "cpus": 1, "mem": 3 }), true),
-            ),
-            (json!({ "cmd": "a" }), update(json!({ "args": ["b"] }), true), (json!({ "args": ["b"] }), true)),
-            (json!({ "cmd": "a" }), update(json!({ "cpus": 1 }), false), (json!({ "cpus": 1 }), false)),
-            (
-                json!({ "cmd": "a" }),
-                update(json!({ "version": "v" }), true),
-                (json!({ "version": "v" }), true),
-            ),
-        ] {
-            assert_eq!(merged(&update(first, true), &then).as_ref().map(fields), Some(both), "{then:?}");
-        }
-        let back = update(json!({ "version": "v" }), true);
-        assert_eq!(
-            merged(&back, &update(json!({ "cpus": 1 }), true)),
-            None,
-            "nobody knows what v says of cpus"
-        );
-        let delete = Command::DeleteApp { id: "/a".into(), force: false };
-        assert_eq!(merged(&back, &delete), Some(delete.clone()));
-        assert_eq!(merged(&delete, &back), None);
     }
 }

@@ -112,20 +112,159 @@ fn a_delete_replaces_all_that_waits_for_its_app() {
 #[test]
 fn what_is_wrong_when_its_turn_comes_is_told() {
     let mut world = World::new(2);
-    stuck(&mut world);
-    let (_, queued) = queue(&mut world, update("/a", json!({ "cpus": 0.1 }), false));
-    world.listen();
-    // the app goes away meanwhile, by force
-    world.command(Command::DeleteApp { id: "/a".into(), force: true });
+    world.command(create("/b", json!({})));
     world.run(5);
+    stuck(&mut world);
+    let needs = |id: &str, on: &str| update(id, json!({ "cpus": 0.1, "dependencies": [on] }), false);
+    let (status, queued) = queue(&mut world, needs("/a", "/b"));
+    assert_eq!(status, 202);
+    world.listen();
+    // meanwhile it is the other way round
+    assert_eq!(world.command(needs("/b", "/a")).status, 200);
+    free(&mut world);
     let id = queued["deploymentId"].as_str().unwrap();
-    // PUT makes what is missing; without a command there is nothing to run
-    assert!(world.machine().app("/a").is_none());
     let ended = world.machine().deployment_named(id).unwrap();
     assert_eq!(ended["state"], "failed");
     let failed = world.said.iter().rfind(|(kind, _)| kind == "deployment_failed").unwrap();
     assert_eq!(failed.1["id"], id);
-    assert!(failed.1["reason"].as_str().unwrap().contains("must either contain"), "{failed:?}");
+    assert!(failed.1["reason"].as_str().unwrap().contains("cyclic"), "{failed:?}");
+}
+
+/// Whoever is first leaves what it has locked.
+fn free(world: &mut World) {
+    let ahead = world.machine().deployments()[0].id.clone();
+    assert_eq!(world.command(Command::CancelDeployment { id: ahead, force: true }).status, 202);
+    world.run(20);
+}
+
+fn app(world: &World) -> Value {
+    (*world.machine().app("/a").unwrap().app).clone()
+}
+
+#[test]
+fn what_is_wrong_is_refused_whoever_was_locked_out_before() {
+    let mut world = World::new(2);
+    stuck(&mut world);
+    assert_eq!(world.command(update("/a", json!({ "mem": 17 }), false)).status, 409);
+    let (status, body) = queue(&mut world, update("/z", json!({ "cmd": "x", "cpus": -1 }), false));
+    assert_eq!(status, 422, "{body}");
+    let (status, _) = queue(&mut world, Command::DeleteApp { id: "/z".into(), force: false });
+    assert_eq!(status, 404);
+    assert_eq!(world.machine().deployments_info().as_array().unwrap().len(), 1, "nobody waits");
+}
+
+#[test]
+fn changes_that_become_one_are_all_there_whatever_form_they_have() {
+    let mut world = World::new(2);
+    stuck(&mut world);
+    let fetch = json!({ "fetch": [{ "uri": "http://x/y" }], "cpus": 0.1 });
+    let parts = [
+        fetch,
+        json!({ "uris": ["http://x/z"] }),
+        json!({ "instances": 2 }),
+        json!({ "portDefinitions": [{ "port": 0, "name": "p" }] }),
+        json!({ "ports": [0, 0] }),
+        json!({ "cpus": 0.2 }),
+    ];
+    let ids: Vec<_> = parts
+        .into_iter()
+        .map(|part| queue(&mut world, update("/a", part, false)))
+        .map(|(status, body)| (status, body["deploymentId"].clone()))
+        .collect();
+    assert!(ids.iter().all(|id| id.0 == 202 && *id == ids[0]), "{ids:?}");
+    // checked as what they will be together: each alone, and with what waits
+    let (status, _) = queue(&mut world, update("/a", json!({ "labels": { "a": 1 } }), false));
+    assert_eq!(status, 422);
+    let docker = json!({ "container": { "type": "DOCKER", "docker": { "image": "x" } } });
+    assert_eq!(queue(&mut world, update("/a", docker, false)).0, 202);
+    let mapped = json!({ "container": { "type": "DOCKER", "docker": { "image": "x" }, "portMappings": [{ "containerPort": 1 }] } });
+    assert_eq!(queue(&mut world, update("/a", mapped, false)).0, 202);
+    // what goes back to what is there now is a word too
+    assert_eq!(queue(&mut world, update("/a", json!({ "mem": 64 }), false)).0, 202);
+    let mem = app(&world)["mem"].clone();
+    assert_eq!(queue(&mut world, update("/a", json!({ "mem": mem }), false)).0, 202);
+    free(&mut world);
+    let app = app(&world);
+    assert_eq!((&app["cpus"], &app["instances"], &app["mem"]), (&json!(0.2), &json!(2), &mem));
+    assert_eq!(app["fetch"][0]["uri"], "http://x/z");
+    assert_eq!(app["portDefinitions"].as_array().map(Vec::len), Some(2), "{app}");
+    assert!(!world.keys().iter().any(|key| key.starts_with("line/")), "{:?}", world.keys());
+}
+
+fn whole(id: &str, fields: Value) -> Command {
+    let fields = fields.as_object().unwrap().clone();
+    let updates = vec![crate::AppUpdate { id: id.into(), fields, partial: false }];
+    Command::UpdateApps { updates, force: false, create: true, single: true }
+}
+
+#[test]
+fn nothing_that_waits_brings_back_what_is_removed() {
+    let group = |id: &str| Command::DeleteGroup { id: id.into(), force: true };
+    let app = |id: &str| Command::DeleteApp { id: id.into(), force: true };
+    let tree = |tree: Value| {
+        let update = api::marathon::group_update(tree.as_object().unwrap().clone(), "/g").expect("right");
+        Command::PutGroup { base: "/g".into(), update, force: true, create: false }
+    };
+    for by in [app("/g/a"), group("/g"), tree(json!({ "apps": [{ "id": "b", "cmd": "x" }] }))] {
+        let mut world = World::new(2);
+        world.command(create("/g/a", json!({ "cpus": 100.0 })));
+        world.run(2);
+        let again = json!({ "cmd": "x", "cpus": 0.1, "mem": 16 });
+        let (status, queued) = queue(&mut world, whole("/g/a", again));
+        assert_eq!(status, 202);
+        assert_eq!(world.command(by.clone()).status, 200);
+        let ended = world.machine().deployment_named(queued["deploymentId"].as_str().unwrap()).unwrap();
+        assert_eq!(ended["state"], "cancelled", "{by:?}");
+        for restart in [false, true] {
+            if restart {
+                world.restart();
+            }
+            world.run(20);
+            assert!(world.machine().app("/g/a").is_none(), "{by:?}");
+        }
+    }
+}
+
+#[test]
+fn the_later_word_holds_over_what_waits() {
+    let part = |fields: Value| update("/a", fields, true);
+    let old = json!({ "cmd": "old", "cpus": 0.1, "mem": 16, "instances": 3 });
+    let new = |fields: Value| match whole("/a", fields) {
+        Command::UpdateApps { updates, create, single, .. } => {
+            Command::UpdateApps { updates, force: true, create, single }
+        }
+        _ => unreachable!(),
+    };
+    // a whole definition leaves nothing of it
+    let mut world = World::new(2);
+    stuck(&mut world);
+    let (_, queued) = queue(&mut world, whole("/a", old.clone()));
+    assert_eq!(world.command(new(json!({ "cmd": "new", "cpus": 0.1, "mem": 16 }))).status, 200);
+    let ended = world.machine().deployment_named(queued["deploymentId"].as_str().unwrap()).unwrap();
+    assert_eq!(ended["state"], "cancelled");
+    assert!(ended["reason"].as_str().unwrap().contains("went ahead"), "{ended}");
+    world.run(20);
+    assert_eq!((&app(&world)["cmd"], &app(&world)["instances"]), (&json!("new"), &json!(1)));
+    // a partial one holds for what it says; a restart and a kill say nothing
+    let mut world = World::new(2);
+    stuck(&mut world);
+    let (_, queued) = queue(&mut world, whole("/a", old));
+    assert_eq!(world.command(part(json!({ "instances": 2 }))).status, 200);
+    assert_eq!(world.command(Command::RestartApp { id: "/a".into(), force: true }).status, 200);
+    world.restart();
+    free(&mut world);
+    assert_eq!((&app(&world)["cmd"], &app(&world)["instances"]), (&json!("old"), &json!(2)));
+    assert!(
+        world.machine().deployment_named(queued["deploymentId"].as_str().unwrap()).is_none(),
+        "it is done"
+    );
+    // a delete that waits does not take what was said since
+    let mut world = World::new(2);
+    stuck(&mut world);
+    assert_eq!(queue(&mut world, Command::DeleteApp { id: "/a".into(), force: false }).0, 202);
+    assert_eq!(world.command(part(json!({ "cpus": 0.1 }))).status, 200);
+    world.run(20);
+    assert_eq!((world.running("/a"), world.machine().deployments().len()), (1, 0));
 }
 
 #[test]
