@@ -50,7 +50,8 @@ fn serves(machine: &Orchestrator, instance: &Instance) -> bool {
 /// Whether it was well and fails now, but not so often that it is ended for that.
 fn doubtful(machine: &Orchestrator, instance: &Instance) -> bool {
     let state = machine.app(&instance.app);
-    let own = state.and_then(|state| state.specs.get(&instance.config));
+    // by the version that it is checked by: that of its configuration may not be kept any more
+    let own = state.map(|state| state.specs.get(&instance.version).unwrap_or(&state.spec));
     let checks = own.map_or(&[][..], |spec| &spec.checks);
     let too_often = |(found, check): (&Checked, &CheckSpec)| {
         check.failures_max > 0 && found.failures >= check.failures_max
