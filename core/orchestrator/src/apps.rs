@@ -41,6 +41,13 @@ fn keep(json: Vec<u8>) -> Kept {
 /// Definitions of one app that may be there read, though nothing runs them.
 const SPECS_SPARE: usize = 2;
 
+/// Versions of an app that is removed: kept until nothing can bring it back.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past {
+    versions: BTreeMap<String, Kept>,
+    specs: BTreeMap<String, Arc<Spec>>,
+}
+
 /// What is counted over all current definitions, so that no change has to look at all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -103,17 +110,27 @@ impl Orchestrator {
                 self.scale_by(id, &Spec::default());
                 self.index.count(&gone.spec, false);
                 self.saves.delete(format!("apps{id}"));
-                gone.versions.keys().for_each(|version| self.saves.delete(format!("versions{id}@{version}")));
+                // the deployment that removes it may be cancelled
+                self.past.insert(id.to_owned(), Past { versions: gone.versions, specs: gone.specs });
+                self.dirty.insert(id.to_owned());
             }
             return;
         };
         let record = serde_json::to_vec(&app).unwrap_or_default();
         self.saves.put(format!("apps{id}"), record.clone());
         self.saves.put(format!("versions{id}@{}", spec.version), record.clone());
+        let back = self.past.contains_key(id);
         let state = self.load_app(id, app, spec, keep(record));
         let mut old = Vec::new();
         while state.versions.len() > VERSIONS_MAX {
             old.extend(state.versions.pop_first().map(|(version, _)| version));
+        }
+        if back {
+            let ran: BTreeSet<_> =
+                self.instances.of_app(id).map(|i| (i.version.clone(), i.config.clone())).collect();
+            for (version, config) in &ran {
+                self.read_specs(id, [version, config]);
+            }
         }
         self.forget_specs(id);
         old.into_iter().for_each(|version| self.saves.delete(format!("versions{id}@{version}")));
@@ -136,12 +153,10 @@ impl Orchestrator {
         }
         self.index.count(&spec, true);
         self.scale_by(id, &spec);
-        let state = self.apps.entry(id.to_owned()).or_insert_with(|| AppState {
-            app: app.clone(),
-            text: text.clone(),
-            spec: spec.clone(),
-            versions: BTreeMap::new(),
-            specs: BTreeMap::new(),
+        let past = &mut self.past;
+        let state = self.apps.entry(id.to_owned()).or_insert_with(|| {
+            let Past { versions, specs } = past.remove(id).unwrap_or_default();
+            AppState { app: app.clone(), text: text.clone(), spec: spec.clone(), versions, specs }
         });
         state.versions.insert(spec.version.clone(), text.clone());
         state.specs.insert(spec.version.clone(), spec.clone());
@@ -158,12 +173,22 @@ impl Orchestrator {
         }
     }
 
-    /// Adds an earlier definition of an app that is there.
+    /// Adds an earlier definition of an app, which may be about to go.
     pub(crate) fn load_version(&mut self, id: &str, version: &str, record: &[u8]) {
-        if let Some(state) = self.apps.get_mut(id)
-            && !state.versions.contains_key(version)
-        {
-            state.versions.insert(version.to_owned(), keep(record.to_vec()));
+        let versions = match self.apps.get_mut(id) {
+            Some(state) => &mut state.versions,
+            None => {
+                self.dirty.insert(id.to_owned());
+                &mut self.past.entry(id.to_owned()).or_default().versions
+            }
+        };
+        versions.entry(version.to_owned()).or_insert_with(|| keep(record.to_vec()));
+    }
+
+    /// Nothing brings an app back any more.
+    pub(crate) fn drop_past(&mut self, id: &str) {
+        for version in self.past.remove(id).iter().flat_map(|past| past.versions.keys()) {
+            self.saves.delete(format!("versions{id}@{version}"));
         }
     }
 

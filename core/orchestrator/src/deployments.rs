@@ -342,7 +342,10 @@ impl Orchestrator {
             deployment.groups.iter().map(|(id, (_, group))| (id.clone(), group.clone())).collect();
         for (id, group) in groups {
             let newer = self.groups.get(&id).is_some_and(|there| there.version > deployment.version);
-            if !newer && self.groups.get(&id) != group.as_ref() {
+            if !newer
+                && !self.changed_since(&id, &deployment.version)
+                && self.groups.get(&id) != group.as_ref()
+            {
                 self.put_group(&id, group);
             }
         }

@@ -49,6 +49,13 @@ impl Orchestrator {
         }
     }
 
+    /// Whether a later change than this version was about a group, as far as changes are kept: then that one holds.
+    pub(crate) fn changed_since(&self, group: &str, version: &str) -> bool {
+        let forgotten = self.history.first_key_value().is_some_and(|(oldest, _)| oldest.as_str() > version);
+        let mut later = self.history.iter().rev().take_while(|(at, _)| at.as_str() > version);
+        forgotten || later.any(|(_, replaced)| replaced.groups.contains_key(group))
+    }
+
     fn now_there(&self) -> Root {
         Root {
             apps: self.apps.iter().map(|(id, state)| (id.clone(), state.app.clone())).collect(),

@@ -93,6 +93,8 @@ pub struct Orchestrator {
     config: Config,
     /// Apps and pods.
     apps: BTreeMap<String, AppState>,
+    /// Versions of those that are being removed.
+    past: BTreeMap<String, apps::Past>,
     index: apps::Index,
     groups: BTreeMap<String, GroupState>,
     /// By version, what each change of the root group replaced.
@@ -143,6 +145,7 @@ impl Orchestrator {
         let mut this = Self {
             config,
             apps: BTreeMap::new(),
+            past: BTreeMap::new(),
             index: apps::Index { full_below, ..apps::Index::default() },
             groups: BTreeMap::new(),
             history: BTreeMap::new(),

@@ -96,6 +96,9 @@ impl Orchestrator {
 
     fn no_app(&mut self, now: Time, app: &str) {
         self.unqueue(app);
+        if !self.locks.contains_key(app) {
+            self.drop_past(app);
+        }
         let tally = self.instances.tally(app);
         if tally.all > tally.ending {
             self.kill_all(now, app);

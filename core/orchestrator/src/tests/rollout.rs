@@ -302,3 +302,68 @@ fn the_master_is_told_of_every_role() {
     world.restart();
     assert_eq!(world.roles, ["*", "ads", "web"]);
 }
+
+#[test]
+fn a_restart_brings_back_no_group_that_was_removed_since() {
+    let mut world = World::new(1);
+    let big = json!({ "id": "big", "cmd": "x", "cpus": 500 });
+    let inner =
+        json!([{ "id": "sub" }, { "id": "sub2", "defaults": { "env": { "A": "b" } } }, { "id": "kept" }]);
+    world.command(group("/", &json!({ "id": "/g", "apps": [big], "groups": inner })));
+    world.run(3);
+    assert_eq!(world.machine().deployments().len(), 1);
+    for id in ["/g/sub", "/g/sub2"] {
+        assert_eq!(world.command(Command::DeleteGroup { id: id.into(), force: false }).status, 200);
+    }
+    for _ in 0..2 {
+        world.restart();
+        let there = |id: &str| world.machine().group(id).is_some();
+        assert_eq!((there("/g/sub"), there("/g/sub2"), there("/g/kept")), (false, false, true));
+        assert_eq!(world.machine().deployments().len(), 1, "it goes on");
+    }
+    // also after so many changes that it is not remembered how they went
+    for n in 0..=crate::config::GROUP_VERSIONS_MAX {
+        let other = json!({ "id": format!("/h{n}") });
+        assert_eq!(world.command(group("/", &other)).status, 200);
+    }
+    world.restart();
+    assert!(world.machine().group("/g/sub").is_none() && world.machine().group("/g/kept").is_some());
+}
+
+#[test]
+fn an_app_that_is_to_go_keeps_its_versions_until_it_is_gone() {
+    let versions = |world: &World| world.machine().app("/db").map_or(0, |state| state.versions.len());
+    let records = |world: &World| world.keys().iter().filter(|key| key.starts_with("versions/db@")).count();
+    for restart in [false, true] {
+        let mut world = World::new(1);
+        world.command(create("/db", json!({})));
+        world.run(5);
+        let first = world.machine().app("/db").unwrap().spec.version.clone();
+        for cpus in [0.2, 0.3] {
+            world.command(update("/db", json!({ "cpus": cpus }), false));
+            world.run(10);
+        }
+        assert_eq!(versions(&world), 3);
+        // nobody hears of the kill, so that it is not gone yet
+        world.disconnect();
+        let deleted = world.command(Command::DeleteApp { id: "/db".into(), force: true });
+        let id = world.json(&deleted)["deploymentId"].as_str().unwrap().to_owned();
+        if restart {
+            world.restart();
+            world.disconnect();
+        }
+        assert_eq!((versions(&world), records(&world)), (0, 3));
+        assert_eq!(world.command(Command::CancelDeployment { id, force: false }).status, 200);
+        assert_eq!(versions(&world), 4, "and the one that came back");
+        world.connect();
+        world.run(20);
+        assert_eq!(world.command(update("/db", json!({ "version": first }), false)).status, 200);
+        world.run(20);
+        assert_eq!(world.running("/db"), 1);
+        world.command(Command::DeleteApp { id: "/db".into(), force: true });
+        world.run(20);
+        assert_eq!((versions(&world), records(&world), world.machine().deployments().len()), (0, 0, 0));
+        world.command(create("/db", json!({})));
+        assert_eq!(versions(&world), 1, "another one of that name");
+    }
+}
