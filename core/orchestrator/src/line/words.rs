@@ -44,12 +44,8 @@ pub(super) fn merged(first: &Command, then: &Command) -> Option<Command> {
             }
             let updates = after(a.clone(), then);
             let create = *create || *made;
-            (updates.len() <= MERGED_MAX).then(|| UpdateApps {
-                updates,
-                force: *force,
-                create,
-                single: *single,
-            })
+            let fits = updates.len() <= MERGED_MAX;
+            fits.then_some(UpdateApps { updates, force: *force, create, single: *single })
         }
         (UpdateApps { .. } | RestartApp { .. }, DeleteApp { .. })
         | (UpdatePod { .. }, UpdatePod { .. } | DeletePod { .. })
@@ -83,10 +79,11 @@ pub(super) fn behind(first: &Command, by: &Command) -> Option<Command> {
     };
     let mine: BTreeSet<&String> = updates.iter().map(|update| &update.id).collect();
     let later = later.iter().filter(|update| mine.contains(&update.id));
-    let all = later.clone().fold(updates.clone(), |all, update| after(all, update));
+    let all = later.clone().fold(updates.clone(), after);
     let is_left = all.iter().any(|update| later.clone().all(|by| by != update));
     let updates = all;
-    (is_left && updates.len() <= MERGED_MAX).then(|| Command::UpdateApps {
+    let fits = updates.len() <= MERGED_MAX;
+    (is_left && fits).then_some(Command::UpdateApps {
         updates,
         force: *force,
         create: *create,
