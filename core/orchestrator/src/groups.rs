@@ -2,6 +2,7 @@
 //!
 //! Never brings anything about (`deployments`). Apps and pods know their group by their id alone.
 
+mod company;
 mod edges;
 
 use crate::{
@@ -168,6 +169,12 @@ impl Orchestrator {
         let edges = self.edges_with(changes);
         if found.is_empty() && crate::plan::has_cycle(&edges) {
             found.push(Violation::new("/", "Dependency graph has cyclic dependencies."));
+        }
+        let circle = if found.is_empty() { self.circle_of_company(changes) } else { BTreeSet::new() };
+        if !circle.is_empty() {
+            let all = circle.into_iter().collect::<Vec<_>>().join(", ");
+            let text = format!("{all} would wait for each other for ever: none can be the first on an agent (@app LIKE)");
+            found.push(Violation::new("/", text));
         }
         if let Some(most) = self.config.max_apps {
             let more =

@@ -43,6 +43,14 @@ impl Beside {
             _ => None,
         }
     }
+    /// Whether it wants somebody.
+    pub(crate) fn wants(&self) -> bool {
+        self.wanted
+    }
+    /// Whether this other app would do.
+    pub(crate) fn likes(&self, app: &str) -> bool {
+        self.who.as_ref().is_ok_and(|who| self.means(who, app))
+    }
     /// Where it can't be found out, the answer is the one that refuses.
     fn means(&self, who: &Pattern, app: &str) -> bool {
         who.fits(app).unwrap_or(!self.wanted)

@@ -220,3 +220,33 @@ fn a_wish_that_comes_later_counts_what_runs() {
         assert_eq!((after, hosts(&world, "/b").len()), (3, 6), "{field}: there were {before} on host-0");
     }
 }
+
+#[test]
+fn apps_that_want_each_other_are_refused() {
+    let wants = |id: &str, whom: &str| create(id, json!({ "constraints": [["@app", "LIKE", whom]] }));
+    let mut world = World::new(2);
+    assert_eq!(world.command(wants("/l/x", "/l/y")).status, 201, "/l/y may come");
+    let answer = world.command(wants("/l/y", "/l/x"));
+    assert_eq!(answer.status, 422);
+    assert!(world.json(&answer).to_string().contains("/l/y would wait"), "{answer:?}");
+    // over a third, and by a pattern
+    assert_eq!(world.command(wants("/l/z", "/l/x")).status, 201);
+    assert_eq!(world.command(wants("/l/y", "/l/z")).status, 422);
+    assert_eq!(world.command(wants("/l/y", "/l/.*")).status, 422);
+    let group = json!({ "apps": [
+        { "id": "p", "cmd": "x", "constraints": [["@app", "LIKE", "/m/q"]] },
+        { "id": "q", "cmd": "x", "constraints": [["@app", "LIKE", "/m/p"]] } ] });
+    let update_of = api::marathon::group_update(group.as_object().unwrap().clone(), "/m").unwrap();
+    let put = Command::PutGroup { base: "/m".into(), update: update_of, force: false, create: false };
+    assert_eq!(world.command(put).status, 422);
+    // one that anybody else would do for, or that wants nobody, is the first
+    world.command(create("/db", json!({})));
+    assert_eq!(world.command(wants("/l/w", "/l/w2|/db")).status, 201);
+    assert_eq!(world.command(wants("/l/w2", "/l/w")).status, 201);
+    assert_eq!(world.command(create("/l/y", json!({}))).status, 201);
+    world.run(10);
+    assert_eq!(world.machine().deployments().len(), 0);
+    // what is there may not turn so either
+    let turn = json!({ "constraints": [["@app", "LIKE", "/l/z"]] });
+    assert_eq!(world.command(update("/l/y", turn, false)).status, 422);
+}
