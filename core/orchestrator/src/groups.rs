@@ -173,7 +173,9 @@ impl Orchestrator {
         let circle = if found.is_empty() { self.circle_of_company(changes) } else { BTreeSet::new() };
         if !circle.is_empty() {
             let all = circle.into_iter().collect::<Vec<_>>().join(", ");
-            let text = format!("{all} would wait for each other for ever: none can be the first on an agent (@app LIKE)");
+            let text = format!(
+                "{all} would wait for each other for ever: none can be the first on an agent (@app LIKE)"
+            );
             found.push(Violation::new("/", text));
         }
         if let Some(most) = self.config.max_apps {

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 fn names_company(app: &App) -> bool {
     let of_pod = app.pointer("/scheduling/placement/constraints").and_then(Value::as_array);
     let of_app = app.get("constraints").and_then(Value::as_array);
-    let field = |constraint: &Value| constraint.get(0).or_else(|| constraint.get("fieldName")) == Some(&APP.into());
+    let field =
+        |constraint: &Value| constraint.get(0).or_else(|| constraint.get("fieldName")) == Some(&APP.into());
     of_app.into_iter().chain(of_pod).flatten().any(field)
 }
 
