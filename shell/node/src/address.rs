@@ -79,6 +79,14 @@ fn outward(peer: SocketAddr) -> Option<IpAddr> {
     socket.local_addr().ok().map(|a| a.ip()).filter(|ip| !ip.is_unspecified())
 }
 
+/// `host:port` as URLs have it.
+pub fn authority(host: &str, port: u16) -> String {
+    match host.parse::<std::net::Ipv6Addr>() {
+        Ok(host) => format!("[{host}]:{port}"),
+        Err(_) => format!("{host}:{port}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,6 +95,12 @@ mod tests {
         let mut values = Values::default();
         pairs.iter().for_each(|(name, value)| values.set(name, (*value).to_owned()));
         values
+    }
+
+    #[test]
+    fn addresses_of_version_6_stand_in_brackets() {
+        let said = ["::1", "10.0.0.1", "host.example"].map(|host| authority(host, 80));
+        assert_eq!(said, ["[::1]:80", "10.0.0.1:80", "host.example:80"]);
     }
 
     #[test]

@@ -224,7 +224,10 @@ impl Table {
             "killsperbatch" => of("killsPerBatch"),
             _ => None,
         };
-        of(name).or_else(|| camel(name)).or_else(|| of(name.strip_prefix("disable_")?))
+        let off = name.strip_prefix("disable_");
+        let ours = |off: &&str| self.flags.iter().any(|f| f.kind == Kind::Switch && f.name == *off);
+        let switch = off.filter(ours).map(|_| "set what is switched, without disable_, to false");
+        of(name).or_else(|| camel(name)).or(switch).or_else(|| of(off?))
     }
 
     fn read_file(&self, path: &PathBuf) -> Result<BTreeMap<String, String>, Refused> {

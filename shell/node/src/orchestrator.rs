@@ -15,7 +15,7 @@ use endpoints::orchestrator::Identity;
 use standby::Standby;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use store::{Seat, Standing, StoreError};
-use term::{Reign, Setting, Term};
+use term::{Over, Reign, Setting, Term};
 use tokio::{sync::watch, time::Instant};
 use web::{Limits, Reply};
 
@@ -50,7 +50,7 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
     let listener = web::bind(address, &values.flag("http_port")).await?;
     let address = address::advertised(values, listener.local_addr()?, None)?;
     let hostname = values.get("hostname").map_or_else(|| address.ip().to_string(), str::to_owned);
-    let me = format!("{hostname}:{}", address.port());
+    let me = address::authority(&hostname, address.port());
     let config = settings::config(values, hostname, address.port())?;
     let who = Arc::new(Identity { leader: me.clone(), flags: values.all().clone() });
     let standby = Arc::new(Standby::new(&me, values)?);
@@ -97,6 +97,7 @@ impl Campaign {
         if !ha {
             return Ok(Some(term::begin(store::lead(&self.dir)?, &self.setting)?));
         }
+        store::prepare(&self.dir)?;
         match store::stand(&self.dir)? {
             Standing::Leads(seat) => Ok(Some(term::begin(seat, &self.setting)?)),
             Standing::Follows(_) => Ok(None),
@@ -109,14 +110,22 @@ impl Campaign {
             if let Some((term, mut reign)) = term.take() {
                 tracing::info!(dir = %self.dir.display(), "this orchestrator leads");
                 roles.send_replace(Role::Leads(term.clone()));
-                let restored = tokio::select! {
+                let over = tokio::select! {
                     biased;
-                    () = told(&mut stop) => return reign.end(term, None).await,
-                    restored = reign.abdicated.recv() => restored.flatten(),
+                    () = told(&mut stop) => None,
+                    over = reign.over() => Some(over),
+                };
+                roles.send_replace(Role::Unknown);
+                let abdicated = match over {
+                    None => return reign.end(term, None).await,
+                    Some(Over::Abdicated(abdicated)) => abdicated,
+                    Some(Over::Lost) => {
+                        tracing::error!(dir = %self.dir.display(), "the directory was moved away");
+                        None
+                    }
                 };
                 tracing::info!("this orchestrator steps down");
-                roles.send_replace(Role::Unknown);
-                reign.end(term, restored).await;
+                reign.end(term, abdicated).await;
                 tokio::time::sleep(ABDICATION).await;
             }
             let Some(seat) = self.stand_by(&roles, &mut stop).await else { return };

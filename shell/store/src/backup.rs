@@ -4,6 +4,7 @@
 
 use model::save::Records;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{File, OpenOptions},
@@ -62,19 +63,23 @@ pub fn back_up(file: &Path, role: &str, records: &Records) -> Result<(), BackupE
     let manifest =
         Manifest { format: FORMAT, role: role.to_owned(), records: records.len() as u64, crc32: crc.sum() };
     let disk = |error| BackupError::Disk { file: file.to_owned(), error };
+    let part = PathBuf::from(format!("{}.{}.part", file.display(), std::process::id()));
     let mut options = OpenOptions::new();
-    let opened = options.write(true).create_new(true).mode(FILE_MODE).open(file);
-    let to = opened.map_err(|error| match error.kind() {
+    let to = options.write(true).create(true).truncate(true).mode(FILE_MODE).open(&part).map_err(disk)?;
+    let written = write(to, &manifest, records).and_then(|()| {
+        renameat_with(CWD, &part, CWD, file, RenameFlags::NOREPLACE)?;
+        let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(dir)?.sync_all()
+    });
+    if written.is_err()
+        && let Err(error) = std::fs::remove_file(&part)
+    {
+        tracing::debug!(%error, file = %part.display(), "no unfinished backup to remove");
+    }
+    written.map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists(file.to_owned()),
         _ => disk(error),
-    })?;
-    let written = write(to, &manifest, records);
-    if written.is_err()
-        && let Err(error) = std::fs::remove_file(file)
-    {
-        tracing::warn!(%error, file = %file.display(), "a backup that was not finished stays there");
-    }
-    written.map_err(disk)
+    })
 }
 
 fn write(to: File, manifest: &Manifest, records: &Records) -> io::Result<()> {
@@ -98,9 +103,15 @@ fn write(to: File, manifest: &Manifest, records: &Records) -> io::Result<()> {
 pub fn read_backup(file: &Path, role: &str) -> Result<Records, BackupError> {
     let damaged = |why: String| BackupError::Damaged { file: file.to_owned(), why };
     let disk = |error| BackupError::Disk { file: file.to_owned(), error };
-    let from = File::open(file).map_err(disk)?;
+    // to open a device may do something, and a pipe waits for a writer
+    let no_file = || damaged("it is not a file".to_owned());
+    if !std::fs::metadata(file).map_err(disk)?.is_file() {
+        return Err(no_file());
+    }
+    let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY).bits();
+    let from = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(file).map_err(disk)?;
     if !from.metadata().map_err(disk)?.is_file() {
-        return Err(damaged("it is not a file".to_owned()));
+        return Err(no_file());
     }
     let mut archive = tar::Archive::new(io::BufReader::new(from));
     let (mut records, mut crc) = (Records::new(), flate2::Crc::new());
@@ -206,6 +217,9 @@ mod tests {
         std::fs::write(&file, "no tar").unwrap();
         assert!(matches!(read_backup(&file, "orchestrator"), Err(BackupError::Damaged { .. })));
         assert!(matches!(read_backup(dir.path(), "orchestrator"), Err(BackupError::Damaged { .. })));
+        let pipe = dir.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
+        assert!(matches!(read_backup(&pipe, "orchestrator"), Err(BackupError::Damaged { .. })), "nobody waits");
         assert!(matches!(read_backup(&dir.path().join("x"), "orchestrator"), Err(BackupError::Disk { .. })));
     }
 }

@@ -1,9 +1,12 @@
-//! Who leads a directory: whoever holds its lock. The others stand by, and hear from the lock where the leader is.
+//! Who leads a directory: whoever has it locked. The others stand by, and hear from a file in it where the leader is.
 //!
 //! Never: what a leader does, nor what is in the directory.
 
 use crate::{StoreError, log::trouble};
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+};
 use std::{
     fs::{File, OpenOptions, Permissions},
     io::Read as _,
@@ -14,6 +17,8 @@ use std::{
 
 /// Only the owner enters the directory.
 const DIRECTORY_MODE: u32 = 0o700;
+/// The file that says who leads.
+const WORDS: &str = "lock";
 /// Bytes of a lock file that are looked at.
 const SAID_BYTES_MAX: u64 = 4096;
 
@@ -24,8 +29,11 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// The lead of a directory, for as long as this lives. The process that ends loses it, however it ends.
 #[derive(Debug)]
 pub struct Seat {
-    file: File,
     dir: PathBuf,
+    /// The directory itself, which is locked: what is in it may be removed.
+    held: File,
+    /// Says who leads. Locked too, for file systems that lock no directories.
+    words: File,
 }
 
 /// How it stands.
@@ -46,31 +54,47 @@ pub struct Leader {
     pub address: Option<String>,
 }
 
-/// Takes the lead of a directory, which is made if need be, if nobody has it. Returns at once.
-pub fn stand(dir: impl AsRef<Path>) -> Result<Standing, StoreError> {
+/// Makes a directory if need be, and closes it to others. Who stands by does not: a directory that was moved away is not
+/// begun anew by whoever sees that first.
+pub fn prepare(dir: impl AsRef<Path>) -> Result<(), StoreError> {
     let dir = dir.as_ref();
     std::fs::create_dir_all(dir).map_err(|e| not_ours(dir, "create", &e))?;
     // What is kept may hold secrets: the environment of tasks.
     let own = Permissions::from_mode(DIRECTORY_MODE);
-    std::fs::set_permissions(dir, own).map_err(|e| not_ours(dir, "close to others", &e))?;
-    let path = dir.join("lock");
+    std::fs::set_permissions(dir, own).map_err(|e| not_ours(dir, "close to others", &e))
+}
+
+/// Takes the lead of a directory if nobody has it. Returns at once.
+pub fn stand(dir: impl AsRef<Path>) -> Result<Standing, StoreError> {
+    let dir = dir.as_ref();
+    let held = File::open(dir).map_err(|e| not_ours(dir, "open", &e))?;
+    match flock(&held, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(Standing::Follows(said(dir))),
+        Err(error) => tracing::debug!(%error, dir = %dir.display(), "this file system locks no directories"),
+    }
+    let path = dir.join(WORDS);
     let mut options = OpenOptions::new();
     let options = options.read(true).write(true).create(true).truncate(false);
-    let file = options.open(&path).map_err(|e| trouble(&path, "open", &e))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {
-            let seat = Seat { file, dir: dir.to_owned() };
-            seat.say(&format!("{}\n", std::process::id()));
-            Ok(Standing::Leads(seat))
-        }
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Standing::Follows(said(&file))),
-        Err(error) => Err(trouble(&path, "lock", &error.into())),
+    let words = options.open(&path).map_err(|e| trouble(&path, "open", &e))?;
+    match flock(&words, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Ok(Standing::Follows(said(dir))),
+        Err(error) => return Err(trouble(&path, "lock", &error.into())),
     }
+    let seat = Seat { dir: dir.to_owned(), held, words };
+    if !seat.holds() {
+        // it was moved away in between
+        return Ok(Standing::Follows(Leader::default()));
+    }
+    seat.say(&format!("{}\n", std::process::id()));
+    Ok(Standing::Leads(seat))
 }
 
 /// Takes the lead of a directory; one that somebody else has is refused.
 pub fn lead(dir: impl AsRef<Path>) -> Result<Seat, StoreError> {
     let dir = dir.as_ref();
+    prepare(dir)?;
     let mut tries = LOCK_TRIES_MAX;
     loop {
         match stand(dir)? {
@@ -93,14 +117,20 @@ impl Seat {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
+    /// Whether the path still leads to the directory that is held.
+    pub fn holds(&self) -> bool {
+        let place = |m: std::fs::Metadata| (m.dev(), m.ino());
+        let (held, there) = (self.held.metadata().map(place), std::fs::metadata(&self.dir).map(place));
+        held.ok().is_some_and(|held| there.ok() == Some(held))
+    }
     /// Tells those who stand by where the leader is reached.
     pub fn announce(&self, address: &str) {
         self.say(&format!("{}\n{address}\n", std::process::id()));
     }
     /// Only a help for others: a full disk must not keep a daemon from starting.
     fn say(&self, text: &str) {
-        let said =
-            self.file.write_all_at(text.as_bytes(), 0).and_then(|()| self.file.set_len(text.len() as u64));
+        let said = self.words.write_all_at(text.as_bytes(), 0);
+        let said = said.and_then(|()| self.words.set_len(text.len() as u64));
         if let Err(error) = said {
             tracing::warn!(%error, dir = %self.dir.display(), "the lock can't say who has it");
         }
@@ -110,17 +140,18 @@ impl Seat {
 impl Drop for Seat {
     /// Nobody is sent to a leader that is none any more.
     fn drop(&mut self) {
-        if let Err(error) = self.file.set_len(0) {
+        if let Err(error) = self.words.set_len(0) {
             tracing::warn!(%error, dir = %self.dir.display(), "the lock can't be cleared");
         }
     }
 }
 
 /// A line counts once it is whole: it may be looked at while it is written.
-fn said(file: &File) -> Leader {
+fn said(dir: &Path) -> Leader {
     let mut text = String::new();
-    if let Err(error) = file.take(SAID_BYTES_MAX).read_to_string(&mut text) {
-        tracing::debug!(%error, "the lock does not read");
+    let read = File::open(dir.join(WORDS)).and_then(|file| file.take(SAID_BYTES_MAX).read_to_string(&mut text));
+    if let Err(error) = read {
+        tracing::debug!(%error, "who leads can't be read");
     }
     let mut lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned);
     Leader { pid: lines.next().filter(|pid| !pid.is_empty()), address: lines.next() }
@@ -166,6 +197,20 @@ mod tests {
         drop(first);
         let Standing::Leads(_next) = stand(dir.path()).unwrap() else { panic!("it was let go") };
         assert_eq!(follows().address, None, "the last leader's address is not passed on");
+    }
+
+    #[test]
+    fn who_removes_the_lock_file_gains_nothing_and_nobody_begins_a_moved_directory_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (place, away) = (dir.path().join("here"), dir.path().join("away"));
+        let seat = lead(&place).unwrap();
+        assert!(seat.holds());
+        std::fs::remove_file(place.join(WORDS)).unwrap();
+        assert!(matches!(stand(&place).unwrap(), Standing::Follows(leader) if leader == Leader::default()));
+        std::fs::rename(&place, &away).unwrap();
+        assert!(!seat.holds());
+        assert!(matches!(stand(&place), Err(StoreError::Disk { .. })) && !place.exists());
+        assert!(matches!(stand(&away).unwrap(), Standing::Follows(_)), "it is led where it is now");
     }
 
     #[test]

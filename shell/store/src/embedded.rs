@@ -33,10 +33,17 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Store {
     log: Arc<Mutex<Log>>,
-    queue: Option<mpsc::SyncSender<Waiting>>,
-    writer: Option<JoinHandle<()>>,
     /// The highest term that was given out.
     term: AtomicU64,
+    /// None = it was closed.
+    open: Mutex<Option<Open>>,
+}
+
+/// What a store has while it is open.
+#[derive(Debug)]
+struct Open {
+    queue: mpsc::SyncSender<Waiting>,
+    writer: JoinHandle<()>,
     seat: Seat,
 }
 
@@ -57,7 +64,7 @@ impl Store {
         let writer = thread
             .spawn(move || write(&shared, &waiting))
             .map_err(|e| trouble(seat.dir(), "start a thread", &e))?;
-        Ok(Self { log, queue: Some(queue), writer: Some(writer), term, seat })
+        Ok(Self { log, term, open: Mutex::new(Some(Open { queue, writer, seat })) })
     }
 
     /// A term that is later than all that were given out or have written: what commits in it ends those before it.
@@ -67,7 +74,22 @@ impl Store {
 
     /// Tells those who stand by where the leader is reached, as `host:port`.
     pub fn announce(&self, address: &str) {
-        self.seat.announce(address);
+        if let Some(open) = locked(&self.open).as_ref() {
+            open.seat.announce(address);
+        }
+    }
+
+    /// Whether its path still leads to what is open: a directory that was moved away is not this store's place any more.
+    pub fn holds(&self) -> bool {
+        locked(&self.open).as_ref().is_some_and(|open| open.seat.holds())
+    }
+
+    /// Whether a path lies in its directory.
+    pub fn contains(&self, path: &Path) -> bool {
+        let open = locked(&self.open);
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        let inside = |open: &Open| Some(real(path.parent()?)?.starts_with(real(open.seat.dir())?));
+        open.as_ref().and_then(inside).unwrap_or(false)
     }
 
     /// Everything that is durable becomes this, whole or not at all. Commits of earlier terms that come later are refused.
@@ -86,8 +108,9 @@ impl Store {
             return Commit::ready(Err(error));
         }
         let (done, commit) = Commit::new();
-        let Some(queue) = &self.queue else { return Commit::ready(Err(StoreError::Closed)) };
-        match queue.try_send(Waiting { term, batch, done }) {
+        let open = locked(&self.open);
+        let Some(open) = open.as_ref() else { return Commit::ready(Err(StoreError::Closed)) };
+        match open.queue.try_send(Waiting { term, batch, done }) {
             Ok(()) => commit,
             Err(mpsc::TrySendError::Full(_)) => Commit::ready(Err(StoreError::Busy)),
             Err(mpsc::TrySendError::Disconnected(_)) => Commit::ready(Err(StoreError::Closed)),
@@ -104,21 +127,27 @@ impl Backend for Store {
     }
 }
 
-impl Drop for Store {
-    /// Writes what waits, then lets go of the directory.
-    fn drop(&mut self) {
-        self.queue = None;
-        if let Some(writer) = self.writer.take()
-            && writer.join().is_err()
-        {
+impl Store {
+    /// Writes what waits, then lets go of the directory, whoever still holds this; commits that come later are refused.
+    pub fn close(&self) {
+        let Some(Open { queue, writer, seat }) = locked(&self.open).take() else { return };
+        drop(queue);
+        if writer.join().is_err() {
             tracing::error!("the store's thread had panicked");
         }
         locked(&self.log).close();
+        drop(seat);
     }
 }
 
-fn locked(log: &Mutex<Log>) -> MutexGuard<'_, Log> {
-    log.lock().unwrap_or_else(PoisonError::into_inner)
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+fn locked<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn write(log: &Mutex<Log>, waiting: &mpsc::Receiver<Waiting>) {

@@ -14,7 +14,7 @@ mod segment;
 
 pub use backup::{BackupError, back_up, read_backup};
 pub use conformance::{Opening, conformance};
-pub use election::{Leader, Seat, Standing, lead, stand};
+pub use election::{Leader, Seat, Standing, lead, prepare, stand};
 pub use embedded::Store;
 
 use model::save::{Change, Records};

@@ -311,8 +311,9 @@ impl Log {
         let mut left = self.live.range::<str, _>((from, Unbounded)).peekable();
         let most = RENEW_BYTES_MIN.max(self.appended);
         let (mut frame, mut upto) = (Frame::new(self.term), None);
-        while frame.len() < most
-            && let Some((key, place)) = left.next()
+        // one that is longer than a slice is one by itself: a frame with it and another might be longer than any that is read
+        while let Some((key, place)) =
+            left.next_if(|(key, place)| frame.is_empty() || frame.len() + cost(key, **place) as usize <= most)
         {
             frame.put(key, &self.value(*place)?);
             upto = Some(key);

@@ -77,10 +77,17 @@ impl Relay {
         Self { http: builder.build(connector), slots, limits }
     }
 
-    /// Passes a request on to a server, `host:port`.
-    pub async fn pass(&self, to: &str, request: Request<Bytes>) -> Result<Response<RelayBody>, RelayError> {
+    /// Passes a request on to a server, `host:port`, with these headers in place of its own.
+    pub async fn pass(
+        &self,
+        to: &str,
+        request: Request<Bytes>,
+        added: HeaderMap,
+    ) -> Result<Response<RelayBody>, RelayError> {
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let uri: Uri = format!("http://{to}{path}")
+        // `OPTIONS *` has no path
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        let uri: Uri = format!("http://{to}{slash}{path}")
             .parse()
             .map_err(|error: http::uri::InvalidUri| RelayError::NotAsked(error.to_string()))?;
         let mut passed = request.map(Full::new);
@@ -88,6 +95,8 @@ impl Relay {
         *passed.headers_mut() = end_to_end(passed.headers());
         // the other server has another name
         passed.headers_mut().remove(header::HOST);
+        // last: what a client calls its connection's own takes nothing of these away
+        passed.headers_mut().extend(added);
         let asked = async {
             let Ok(slot) = self.slots.clone().acquire_owned().await else {
                 unreachable!("it is never closed")
@@ -223,7 +232,7 @@ mod tests {
         let relay = Relay::new(LIMITS);
         // more than there are slots: each is given back with its body
         for _ in 0..5 {
-            let answer = relay.pass(&address, ask("/a%20b?c=d")).await.unwrap();
+            let answer = relay.pass(&address, ask("/a%20b?c=d"), HeaderMap::new()).await.unwrap();
             assert_eq!(
                 (answer.status().as_u16(), &answer.headers()["x-its"]),
                 (201, &HeaderValue::from_static("own"))
@@ -241,11 +250,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_added_stands_whatever_the_client_says_of_it() {
+        let (address, _tell) = server().await;
+        let relay = Relay::new(LIMITS);
+        for path in ["*", "/x"] {
+            let mut request = ask(path);
+            request.headers_mut().insert("connection", HeaderValue::from_static("x-hop, x-added"));
+            request.headers_mut().insert("x-added", HeaderValue::from_static("forged"));
+            let added = HeaderMap::from_iter([("x-added".parse().unwrap(), HeaderValue::from_static("true"))]);
+            let answer = relay.pass(&address, request, added).await.unwrap();
+            let said = answer.into_body().collect().await.unwrap().to_bytes();
+            let said = String::from_utf8_lossy(&said).into_owned();
+            assert!(said.contains("\"x-added\": \"true\"") && !said.contains("forged"), "{path}: {said}");
+        }
+    }
+
+    #[tokio::test]
     async fn silence_has_a_bound_before_the_answer_and_in_it() {
         let (address, _tell) = server().await;
         let relay = Relay::new(RelayLimits { connect_timeout: Duration::from_millis(10), ..LIMITS });
-        assert_eq!(relay.pass(&address, ask("/silent")).await.unwrap_err(), RelayError::Timeout);
-        let mut half = relay.pass(&address, ask("/half")).await.unwrap().into_body();
+        assert_eq!(relay.pass(&address, ask("/silent"), HeaderMap::new()).await.unwrap_err(), RelayError::Timeout);
+        let mut half = relay.pass(&address, ask("/half"), HeaderMap::new()).await.unwrap().into_body();
         let first = half.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(first, "half");
         assert!(half.frame().await.unwrap().is_err(), "it is not taken for a whole body");
@@ -254,9 +279,9 @@ mod tests {
     #[tokio::test]
     async fn where_nobody_listens_nothing_was_asked() {
         let relay = Relay::new(LIMITS);
-        let nobody = relay.pass("127.0.0.1:1", ask("/")).await.unwrap_err();
+        let nobody = relay.pass("127.0.0.1:1", ask("/"), HeaderMap::new()).await.unwrap_err();
         assert!(matches!(nobody, RelayError::NotAsked(_)), "{nobody}");
-        let wrong = relay.pass("no host", ask("/")).await.unwrap_err();
+        let wrong = relay.pass("no host", ask("/"), HeaderMap::new()).await.unwrap_err();
         assert!(matches!(wrong, RelayError::NotAsked(_)), "{wrong}");
     }
 }

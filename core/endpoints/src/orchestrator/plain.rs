@@ -72,7 +72,7 @@ fn strip_object(fields: &mut Map<String, Value>) {
         false => !RULES.contains(&name) && !OF_APPS.contains(&name),
     };
     fields.retain(|name, _| own(name));
-    for inner in ["app", "apps", "groups", "deployments", "*"] {
+    for inner in ["app", "apps", "groups", "deployments", "queue", "*"] {
         fields.get_mut(inner).map(strip);
     }
 }
@@ -112,6 +112,10 @@ mod tests {
             (
                 json!([{ "id": "d", "affectedApps": [], "progress": [], "state": "paused" }]),
                 json!([{ "id": "d", "affectedApps": [] }]),
+            ),
+            (
+                json!({ "queue": [{ "app": app, "count": 1, "why": {} }] }),
+                json!({ "queue": [{ "app": bare, "count": 1 }] }),
             ),
             (json!({ "versions": ["1"] }), json!({ "versions": ["1"] })),
         ] {

@@ -3,7 +3,7 @@
 //! As upstream's `LeaderProxyFilter` and `AsyncUrlConnectionRequestForwarder`. Never: who leads.
 
 use crate::flags::Values;
-use http::{HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use model::request::{Answer, Body};
 use std::time::Duration;
 use web::{Incoming, Relay, RelayError, RelayLimits, Reply};
@@ -50,15 +50,15 @@ impl Standby {
             answer.headers.push(("location", format!("http://{leader}{path}")));
             return Some(Reply::Full(endpoints::render(answer)));
         }
-        let mut request = incoming.request.clone();
-        request.headers_mut().append(VIA, self.via.clone());
+        let mut added: HeaderMap =
+            headers.get_all(&VIA).iter().chain([&self.via]).map(|via| (VIA, via.clone())).collect();
         let said = headers.get(&FORWARDED_FOR).and_then(|said| said.to_str().ok());
         let mut chain: Vec<String> = said.into_iter().map(str::to_owned).collect();
         chain.push(incoming.peer.ip().to_string());
         if let Ok(chain) = HeaderValue::try_from(chain.join(",")) {
-            request.headers_mut().insert(FORWARDED_FOR, chain);
+            added.insert(FORWARDED_FOR, chain);
         }
-        match self.relay.pass(leader, request).await {
+        match self.relay.pass(leader, incoming.request.clone(), added).await {
             Ok(mut answer) => {
                 answer.headers_mut().append(VIA, self.via.clone());
                 Some(Reply::Relay(answer))

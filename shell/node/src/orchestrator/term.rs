@@ -19,13 +19,15 @@ use orchestrator::{Config, Effect, Input, Orchestrator, ServerEvent};
 use std::{sync::Arc, time::Duration};
 use store::{BackupError, Seat, Store};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 use web::Reply;
 
 /// The role that backups are of.
 const ROLE: &str = "orchestrator";
+/// Between two looks whether the store's directory is where it was.
+const LOOK: Duration = Duration::from_millis(250);
 /// Between two beats on event streams, and what is sent: Marathon's come from Jetty's `EventSourceServlet`.
 const BEAT: Duration = Duration::from_secs(10);
 const BEAT_BYTES: Bytes = Bytes::from_static(b"\r\n");
@@ -49,13 +51,28 @@ pub struct Term {
     lists: Lists,
     store: Arc<Store>,
     tell: watch::Sender<bool>,
-    abdicated: mpsc::Sender<Option<Records>>,
+    abdicated: mpsc::Sender<Abdicated>,
+}
+
+/// A leader that steps down.
+pub struct Abdicated {
+    /// What the next one finds instead of what this one leaves.
+    restored: Option<Records>,
+    /// Hears what became of it.
+    done: oneshot::Sender<Result<(), String>>,
+}
+
+/// Why a term is over.
+pub enum Over {
+    /// Somebody asked for it.
+    Abdicated(Option<Abdicated>),
+    /// The store's directory is not where it was any more.
+    Lost,
 }
 
 /// What the one who started a term waits for, and ends it with.
 pub struct Reign {
-    /// Comes once the leader is asked to step down: what the next one finds instead, if it is not what this one leaves.
-    pub abdicated: mpsc::Receiver<Option<Records>>,
+    abdicated: mpsc::Receiver<Abdicated>,
     machine: JoinHandle<()>,
     tell: watch::Sender<bool>,
     store: Arc<Store>,
@@ -184,24 +201,38 @@ impl Term {
 
     /// All that can fail is done first: the leader that says that it steps down does.
     async fn abdicate(&self, how: Abdication) -> Result<(), Refusal> {
-        let store = self.store.clone();
-        let files = tokio::task::spawn_blocking(move || files(&store, how));
-        let restored = files.await.map_err(|error| Refusal::Trouble(error.to_string()))??;
-        // one that was asked for already is as good
-        self.abdicated.try_send(restored).unwrap_or_default();
-        Ok(())
+        let restored = match how.restore {
+            Some(from) => {
+                Some(aside(move || store::read_backup(&from, ROLE).map_err(|e| refusal("restore", e))).await?)
+            }
+            None => None,
+        };
+        if let Some(to) = how.backup {
+            let store = self.store.clone();
+            if store.contains(&to) {
+                let why = format!("{} lies in --work_dir, whose files come and go", to.display());
+                return Err(Refusal::Wrong { parameter: "backup", why });
+            }
+            let trouble = |error: store::StoreError| Refusal::Trouble(error.to_string());
+            let records = aside(move || store.records("").map_err(trouble)).await?;
+            let count = records.len();
+            let file = to.clone();
+            aside(move || store::back_up(&file, ROLE, &records).map_err(|e| refusal("backup", e))).await?;
+            tracing::info!(file = %to.display(), records = count, "a backup was written");
+        }
+        let (done, outcome) = oneshot::channel();
+        let asked = self.abdicated.try_send(Abdicated { restored, done });
+        let over = || Refusal::Trouble("This leader steps down already: ask the next one".to_owned());
+        asked.map_err(|_| over())?;
+        outcome.await.map_err(|_| over())?.map_err(Refusal::Trouble)
     }
 }
 
-fn files(store: &Store, how: Abdication) -> Result<Option<Records>, Refusal> {
-    let restored = how.restore.map(|from| store::read_backup(&from, ROLE).map_err(|e| refusal("restore", e)));
-    let restored = restored.transpose()?;
-    if let Some(to) = how.backup {
-        let records = store.records("").map_err(|error| Refusal::Trouble(error.to_string()))?;
-        store::back_up(&to, ROLE, &records).map_err(|error| refusal("backup", error))?;
-        tracing::info!(file = %to.display(), records = records.len(), "a backup was written");
-    }
-    Ok(restored)
+/// Done by a thread that may wait for a disk.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Refusal::Trouble(error.to_string()))?
 }
 
 fn refusal(parameter: &'static str, error: BackupError) -> Refusal {
@@ -218,23 +249,47 @@ fn refusal(parameter: &'static str, error: BackupError) -> Refusal {
 }
 
 impl Reign {
-    /// Ends the term: the machine stops, its streams end, and the seat is free once all who still read have gone.
-    pub async fn end(self, term: Arc<Term>, restored: Option<Records>) {
+    /// Comes when this one may lead no longer.
+    pub async fn over(&mut self) -> Over {
+        loop {
+            match tokio::time::timeout(LOOK, self.abdicated.recv()).await {
+                Ok(abdicated) => return Over::Abdicated(abdicated),
+                Err(_) if !self.store.holds() => return Over::Lost,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Ends the term: the machine stops, its streams end, what it had saved is written, and the seat is free.
+    pub async fn end(mut self, term: Arc<Term>, abdicated: Option<Abdicated>) {
         self.tell.send(true).unwrap_or_default();
         self.machine.await.unwrap_or_default();
         term.hub.close_all();
         drop(term);
-        if let Some(records) = restored {
-            let (store, count) = (self.store.clone(), records.len());
-            let replaced = tokio::task::spawn_blocking(move || store.replace(&records)).await;
-            match replaced.map_err(|error| error.to_string()).and_then(|r| r.map_err(|e| e.to_string())) {
-                Ok(()) => tracing::info!(records = count, "the state of a backup was restored"),
-                Err(why) => {
-                    tracing::error!(why, "the backup could not be restored; the state stays as it was")
-                }
-            }
+        // one that was asked for is done also where the process was told to stop meanwhile
+        if let Some(Abdicated { restored, done }) = abdicated.or_else(|| self.abdicated.try_recv().ok()) {
+            let outcome = match restored {
+                Some(records) => restore(self.store.clone(), records).await,
+                None => Ok(()),
+            };
+            done.send(outcome).unwrap_or_default();
+        }
+        let closed = tokio::task::spawn_blocking(move || self.store.close()).await;
+        if let Err(error) = closed {
+            tracing::error!(%error, "the store did not close");
         }
     }
+}
+
+async fn restore(store: Arc<Store>, records: Records) -> Result<(), String> {
+    let count = records.len();
+    let replaced = tokio::task::spawn_blocking(move || store.replace(&records)).await;
+    let outcome = replaced.map_err(|error| error.to_string()).and_then(|r| r.map_err(|e| e.to_string()));
+    match &outcome {
+        Ok(()) => tracing::info!(records = count, "the state of a backup was restored"),
+        Err(why) => tracing::error!(why, "the backup could not be restored; the state stays as it was"),
+    }
+    outcome
 }
 
 /// How long an agent may take to say what its containers use.
