@@ -126,7 +126,13 @@ impl Orchestrator {
 
     /// A definition as it was once. Where its groups say something else by now, what it had of them is its own.
     pub(crate) fn reinstated(&self, id: &str, was: &Value, draft: &mut Draft) -> Result<(), Answer> {
-        let was = was.as_object().cloned().unwrap_or_default();
+        let mut was = was.as_object().cloned().unwrap_or_default();
+        // how many there are of one that scales itself is what the load made of it
+        if was.get("autoscale").is_some_and(|rule| !rule.is_null()) {
+            let said = was.remove("instances");
+            self.keep_scale(id, &mut was);
+            was.entry("instances").or_insert(said.unwrap_or_else(|| 1.into()));
+        }
         let again = |fields: Map<String, Value>, draft: &Draft| {
             if fields.contains_key("containers") {
                 return self.read_pod(id, fields, draft);

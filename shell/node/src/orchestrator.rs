@@ -12,6 +12,7 @@ use crate::{
     flags::{Refused, Values},
 };
 use endpoints::orchestrator::Identity;
+use model::request::Answer;
 use standby::Standby;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 use store::{Seat, Standing, StoreError};
@@ -68,6 +69,10 @@ pub async fn start(values: &Values, stop: Stop) -> anyhow::Result<Running> {
 
 /// Answers as who leads, or by who leads. A request waits while that changes hands.
 async fn answer(mut role: watch::Receiver<Role>, standby: Arc<Standby>, incoming: web::Incoming) -> Reply {
+    if incoming.upload.is_some() {
+        // a body that goes on for as long as its client likes is for masters and agents
+        return Reply::Full(endpoints::render(Answer::text(415, "Unsupported Media Type")));
+    }
     let patience = Instant::now() + LEADER_PATIENCE;
     loop {
         let now = role.borrow_and_update().clone();

@@ -166,6 +166,10 @@ fn a_new_release_that_does_not_say_how_many_keeps_how_many_there_are() {
     assert_eq!(world.command(put).status, 200);
     world.run(60);
     assert_eq!(world.running("/a"), 5, "in a group too");
+    let first = world.machine().app("/a").unwrap().versions.keys().next().cloned().unwrap();
+    assert_eq!(world.command(update("/a", json!({ "version": first }), false)).status, 200);
+    world.run(60);
+    assert_eq!(world.running("/a"), 5, "the first release with the count of now");
     // who says how many is taken at the word
     let mut fewer = definition;
     fewer["instances"] = 2.into();
