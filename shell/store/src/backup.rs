@@ -219,7 +219,10 @@ mod tests {
         assert!(matches!(read_backup(dir.path(), "orchestrator"), Err(BackupError::Damaged { .. })));
         let pipe = dir.path().join("pipe");
         rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR).unwrap();
-        assert!(matches!(read_backup(&pipe, "orchestrator"), Err(BackupError::Damaged { .. })), "nobody waits");
+        assert!(
+            matches!(read_backup(&pipe, "orchestrator"), Err(BackupError::Damaged { .. })),
+            "nobody waits"
+        );
         assert!(matches!(read_backup(&dir.path().join("x"), "orchestrator"), Err(BackupError::Disk { .. })));
     }
 }

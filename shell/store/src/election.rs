@@ -149,7 +149,8 @@ impl Drop for Seat {
 /// A line counts once it is whole: it may be looked at while it is written.
 fn said(dir: &Path) -> Leader {
     let mut text = String::new();
-    let read = File::open(dir.join(WORDS)).and_then(|file| file.take(SAID_BYTES_MAX).read_to_string(&mut text));
+    let read =
+        File::open(dir.join(WORDS)).and_then(|file| file.take(SAID_BYTES_MAX).read_to_string(&mut text));
     if let Err(error) = read {
         tracing::debug!(%error, "who leads can't be read");
     }

@@ -129,8 +129,13 @@ mod tests {
     fn long_values_are_slices_of_their_own() {
         let dir = tempfile::tempdir().unwrap();
         let mut pair = Pair(Log::open(dir.path()).unwrap(), Records::new());
-        for (key, mib) in [("a", 11), ("b", 12), ("b", 12), ("b", 12), ("b", 12), ("b", 12), ("b", 12), ("b", 12)] {
-            pair.commit(vec![Change::Put { key: key.to_owned(), value: vec![mib; usize::from(mib) * 1024 * 1024] }]);
+        for (key, mib) in
+            [("a", 11), ("b", 12), ("b", 12), ("b", 12), ("b", 12), ("b", 12), ("b", 12), ("b", 12)]
+        {
+            pair.commit(vec![Change::Put {
+                key: key.to_owned(),
+                value: vec![mib; usize::from(mib) * 1024 * 1024],
+            }]);
         }
         assert!(pair.0.wants_rewrite());
         while pair.0.wants_rewrite() {

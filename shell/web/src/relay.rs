@@ -257,7 +257,8 @@ mod tests {
             let mut request = ask(path);
             request.headers_mut().insert("connection", HeaderValue::from_static("x-hop, x-added"));
             request.headers_mut().insert("x-added", HeaderValue::from_static("forged"));
-            let added = HeaderMap::from_iter([("x-added".parse().unwrap(), HeaderValue::from_static("true"))]);
+            let added =
+                HeaderMap::from_iter([("x-added".parse().unwrap(), HeaderValue::from_static("true"))]);
             let answer = relay.pass(&address, request, added).await.unwrap();
             let said = answer.into_body().collect().await.unwrap().to_bytes();
             let said = String::from_utf8_lossy(&said).into_owned();
@@ -269,7 +270,10 @@ mod tests {
     async fn silence_has_a_bound_before_the_answer_and_in_it() {
         let (address, _tell) = server().await;
         let relay = Relay::new(RelayLimits { connect_timeout: Duration::from_millis(10), ..LIMITS });
-        assert_eq!(relay.pass(&address, ask("/silent"), HeaderMap::new()).await.unwrap_err(), RelayError::Timeout);
+        assert_eq!(
+            relay.pass(&address, ask("/silent"), HeaderMap::new()).await.unwrap_err(),
+            RelayError::Timeout
+        );
         let mut half = relay.pass(&address, ask("/half"), HeaderMap::new()).await.unwrap().into_body();
         let first = half.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(first, "half");
