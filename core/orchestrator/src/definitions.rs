@@ -11,6 +11,9 @@ use model::request::{Answer, Body};
 use serde_json::{Map, Value, json};
 use std::{collections::BTreeSet, sync::Arc};
 
+/// Bytes of a definition in its normal form, which is a record in the store: about Marathon's `--zk_max_node_size`.
+const DEFINITION_BYTES_MAX: usize = 1024 * 1024;
+
 /// A change in the making: one version, and service ports that no two of its apps get.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
@@ -281,6 +284,14 @@ impl Orchestrator {
         let info = json!({ "lastScalingAt": version, "lastConfigChangeAt": config });
         fields.insert("version".into(), version.into());
         fields.insert("versionInfo".into(), info);
+        let bytes = serde_json::to_vec(&fields).map_or(0, |text| text.len());
+        if bytes > DEFINITION_BYTES_MAX {
+            let text = format!(
+                "has {bytes} bytes once all that it does not say is filled in, must not have more than \
+                 {DEFINITION_BYTES_MAX} (DEFINITION_BYTES_MAX)"
+            );
+            return Err(not_valid(vec![Violation::new("/", text)]));
+        }
         draft.changes.apps.insert(id.to_owned(), Some(Arc::new(Value::Object(fields))));
         Ok(())
     }

@@ -131,7 +131,9 @@ impl Campaign {
                 };
                 tracing::info!("this orchestrator steps down");
                 reign.end(term, abdicated).await;
-                tokio::time::sleep(ABDICATION).await;
+                if waited(&mut stop, ABDICATION).await {
+                    return;
+                }
             }
             let Some(seat) = self.stand_by(&roles, &mut stop).await else { return };
             match term::begin(seat, &self.setting) {
@@ -141,7 +143,9 @@ impl Campaign {
                         error = format!("{error:#}"),
                         "this orchestrator can't lead; it tries again"
                     );
-                    tokio::time::sleep(STATE_PATIENCE).await;
+                    if waited(&mut stop, STATE_PATIENCE).await {
+                        return;
+                    }
                 }
             }
         }
@@ -163,7 +167,7 @@ impl Campaign {
                 }
                 Err(_) => {}
             }
-            if tokio::time::timeout(STAND_AGAIN, told(stop)).await.is_ok() {
+            if waited(stop, STAND_AGAIN).await {
                 return None;
             }
         }
@@ -175,6 +179,11 @@ async fn told(stop: &mut Stop) {
     if stop.wait_for(|stop| *stop).await.is_err() {
         tracing::debug!("nobody can say any more when to stop");
     }
+}
+
+/// Waits for a while; true if told to stop meanwhile.
+async fn waited(stop: &mut Stop, most: Duration) -> bool {
+    tokio::time::timeout(most, told(stop)).await.is_ok()
 }
 
 fn follow(roles: &watch::Sender<Role>, leader: Option<String>) {

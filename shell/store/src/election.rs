@@ -129,8 +129,8 @@ impl Seat {
     }
     /// Only a help for others: a full disk must not keep a daemon from starting.
     fn say(&self, text: &str) {
-        let said = self.words.write_all_at(text.as_bytes(), 0);
-        let said = said.and_then(|()| self.words.set_len(text.len() as u64));
+        // never the end of what was said before behind what is said now
+        let said = self.words.set_len(0).and_then(|()| self.words.write_all_at(text.as_bytes(), 0));
         if let Err(error) = said {
             tracing::warn!(%error, dir = %self.dir.display(), "the lock can't say who has it");
         }

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
     time::{Instant, Sleep},
 };
 
@@ -39,7 +39,7 @@ pub struct RelayLimits {
     pub connect_timeout: Duration,
     /// During which something must be heard.
     pub read_timeout: Duration,
-    /// Requests that are passed on at once; the others wait for their turn.
+    /// Requests that wait at once for their answers to begin; the others wait for their turn, as long as for an answer.
     pub connections_max: usize,
 }
 
@@ -49,6 +49,9 @@ pub enum RelayError {
     /// No connection was made, so nothing was asked.
     #[error("no connection: {0}")]
     NotAsked(String),
+    /// Too many wait for an answer already, so nothing was asked.
+    #[error("too many requests wait for their answers")]
+    Busy,
     /// It was asked and said nothing in time.
     #[error("no answer in time")]
     Timeout,
@@ -97,16 +100,12 @@ impl Relay {
         passed.headers_mut().remove(header::HOST);
         // last: what a client calls its connection's own takes nothing of these away
         passed.headers_mut().extend(added);
-        let asked = async {
-            let Ok(slot) = self.slots.clone().acquire_owned().await else {
-                unreachable!("it is never closed")
-            };
-            (slot, self.http.request(passed).await)
-        };
-        let (slot, answer) =
-            tokio::time::timeout(self.limits.connect_timeout + self.limits.read_timeout, asked)
-                .await
-                .map_err(|_| RelayError::Timeout)?;
+        let turn = tokio::time::timeout(self.limits.read_timeout, self.slots.acquire()).await;
+        // until the answer begins: a body that its client does not read keeps nobody else waiting
+        let Ok(Ok(_slot)) = turn else { return Err(RelayError::Busy) };
+        let most = self.limits.connect_timeout + self.limits.read_timeout;
+        let asked = tokio::time::timeout(most, self.http.request(passed)).await;
+        let answer = asked.map_err(|_| RelayError::Timeout)?;
         let mut answer = answer.map_err(|error| {
             let why = crate::client::chain(&error);
             if error.is_connect() { RelayError::NotAsked(why) } else { RelayError::Broken(why) }
@@ -117,7 +116,6 @@ impl Relay {
             body,
             silence: Box::pin(tokio::time::sleep(read_timeout)),
             read_timeout,
-            _slot: slot,
         }))
     }
 }
@@ -143,7 +141,6 @@ pub struct RelayBody {
     body: Incoming,
     silence: Pin<Box<Sleep>>,
     read_timeout: Duration,
-    _slot: OwnedSemaphorePermit,
 }
 
 impl hyper::body::Body for RelayBody {
@@ -278,6 +275,18 @@ mod tests {
         let first = half.frame().await.unwrap().unwrap().into_data().unwrap();
         assert_eq!(first, "half");
         assert!(half.frame().await.unwrap().is_err(), "it is not taken for a whole body");
+    }
+
+    #[tokio::test]
+    async fn who_finds_no_place_is_told_that_nothing_was_asked_and_bodies_take_none() {
+        let (address, _tell) = server().await;
+        let relay = Relay::new(RelayLimits { read_timeout: Duration::from_secs(1), ..LIMITS });
+        let mut bodies = Vec::new();
+        for _ in 0..5 {
+            bodies.push(relay.pass(&address, ask("/half"), HeaderMap::new()).await.unwrap());
+        }
+        let brief = Relay::new(RelayLimits { connections_max: 0, read_timeout: Duration::from_millis(10), ..LIMITS });
+        assert_eq!(brief.pass(&address, ask("/x"), HeaderMap::new()).await.unwrap_err(), RelayError::Busy);
     }
 
     #[tokio::test]

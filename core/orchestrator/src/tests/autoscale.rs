@@ -161,8 +161,8 @@ fn a_new_release_that_does_not_say_how_many_keeps_how_many_there_are() {
     let mut tree = definition.clone();
     (tree["id"], tree["env"]["RELEASE"]) = ("/a".into(), "3".into());
     let tree = json!({ "id": "/", "apps": [tree] });
-    let update = api::marathon::group_update(tree.as_object().unwrap().clone(), "/").unwrap();
-    let put = Command::PutGroup { base: "/".into(), update, force: false, create: false };
+    let group = api::marathon::group_update(tree.as_object().unwrap().clone(), "/").unwrap();
+    let put = Command::PutGroup { base: "/".into(), update: group, force: false, create: false };
     assert_eq!(world.command(put).status, 200);
     world.run(60);
     assert_eq!(world.running("/a"), 5, "in a group too");

@@ -84,3 +84,14 @@ fn what_runs_once_leaves_nothing_behind_where_it_stays_and_the_other_way_round()
     world.command(update("/a", own, true));
     assert_eq!(fields(&world), once, "what is said is kept");
 }
+
+#[test]
+fn a_definition_that_grows_too_large_is_refused_and_the_next_one_is_taken() {
+    let mut world = World::new(1);
+    let fetch = |count: usize| json!({ "fetch": vec![json!({ "uri": "http://a/b" }); count] });
+    let refused = world.command(create("/a", fetch(300_000)));
+    let said = world.json(&refused);
+    assert!(refused.status == 422 && said.to_string().contains("DEFINITION_BYTES_MAX"), "{}", refused.status);
+    assert_eq!(world.command(create("/a", fetch(1_000))).status, 201);
+    assert_eq!(world.command(update("/a", fetch(300_000), true)).status, 422);
+}

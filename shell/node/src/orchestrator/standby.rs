@@ -67,6 +67,10 @@ impl Standby {
                 tracing::debug!(leader, why, "the leader can't be reached");
                 None
             }
+            Err(RelayError::Busy) => {
+                let text = "Too many requests wait for the leader (leader_proxy_max_open_connections): nothing was asked";
+                Some(refused(503, text))
+            }
             Err(error) => {
                 tracing::warn!(leader, %error, "the leader did not answer what was passed on to it");
                 let text = format!("Failed to successfully establish a connection to the leader: {error}");
