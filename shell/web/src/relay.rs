@@ -285,7 +285,8 @@ mod tests {
         for _ in 0..5 {
             bodies.push(relay.pass(&address, ask("/half"), HeaderMap::new()).await.unwrap());
         }
-        let brief = Relay::new(RelayLimits { connections_max: 0, read_timeout: Duration::from_millis(10), ..LIMITS });
+        let brief =
+            Relay::new(RelayLimits { connections_max: 0, read_timeout: Duration::from_millis(10), ..LIMITS });
         assert_eq!(brief.pass(&address, ask("/x"), HeaderMap::new()).await.unwrap_err(), RelayError::Busy);
     }
 
