@@ -16,7 +16,10 @@ use base::{Now, Time};
 use model::request::{Answer, Body};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 use words::{behind, forced, merged, named};
 
 /// Changes that may wait at once.
@@ -140,7 +143,7 @@ impl Orchestrator {
         let how = How { queue: false, ..self.how.clone() };
         let merged = joined.and_then(|(version, command)| {
             let lined = self.line.all.get(&version)?;
-            let how = if how == How::default() { lined.how.clone() } else { how.clone() };
+            let how = How { terms: how.terms.over(&lined.how.terms), ..how.clone() };
             Some((version, Lined { command, how, ..lined.clone() }))
         });
         if matches!(command, Command::DeleteApp { .. } | Command::DeletePod { .. }) {
@@ -165,7 +168,7 @@ impl Orchestrator {
         }
         self.saves.put_long(&format!("line/{version}"), record);
         let fields = json!({
-            "id": lined.id, "version": version, "affectedApps": lined.apps, "behind": self.ahead_of(&lined.apps),
+            "id": lined.id, "version": version, "affectedApps": lined.apps, "behind": self.ahead_of(&version, &lined.apps),
         });
         self.emit(now.time, "deployment_queued", fields);
         let body = json!({ "version": version, "deploymentId": lined.id, "queued": true });
@@ -231,8 +234,10 @@ impl Orchestrator {
     }
 
     /// Deployments that hold one of these apps.
-    fn ahead_of(&self, apps: &BTreeSet<String>) -> BTreeSet<&String> {
-        apps.iter().filter_map(|app| self.locks.get(app)).collect()
+    fn ahead_of(&self, version: &str, apps: &BTreeSet<String>) -> BTreeSet<&String> {
+        let earlier = self.line.all.range::<str, _>((Bound::Unbounded, Bound::Excluded(version)));
+        let waiting = earlier.filter(|(_, lined)| !lined.apps.is_disjoint(apps)).map(|(_, lined)| &lined.id);
+        apps.iter().filter_map(|app| self.locks.get(app)).chain(waiting).collect()
     }
 
     /// Lets in whoever is first for all that it changes.
@@ -312,7 +317,7 @@ impl Orchestrator {
             json!({
                 "id": lined.id, "version": version, "affectedApps": apps, "affectedPods": pods, "steps": [],
                 "currentActions": [], "currentStep": 0, "totalSteps": 0, "state": "queued",
-                "behind": self.ahead_of(&lined.apps),
+                "behind": self.ahead_of(version, &lined.apps),
             })
         })
     }

@@ -66,6 +66,15 @@ impl Terms {
             on_failure: of.get("onFailure").and_then(Value::as_str).and_then(OnFailure::named),
         }
     }
+    /// These, and of others what these do not say.
+    pub fn over(&self, others: &Self) -> Self {
+        Self {
+            timeout_s: self.timeout_s.or(others.timeout_s),
+            failures_max: self.failures_max.or(others.failures_max),
+            settle_s: self.settle_s.or(others.settle_s),
+            on_failure: self.on_failure.or(others.on_failure),
+        }
+    }
     /// Whether they bound anything.
     pub fn bind(&self) -> bool {
         self.timeout_s.is_some() || self.failures_max.is_some()

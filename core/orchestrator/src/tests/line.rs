@@ -364,3 +364,46 @@ fn a_crash_when_its_turn_comes_runs_a_change_once() {
     }
     assert!(crashed > 0, "none was in the midst of it");
 }
+
+#[test]
+fn merged_changes_keep_what_each_of_them_asked_for() {
+    use crate::terms::{OnFailure, Terms};
+    let mut world = World::new(1);
+    stuck(&mut world);
+    let mut line_up = |terms: Terms, fields: Value| {
+        world.how = How { queue: true, terms };
+        let answer = world.command(update("/a", fields, false));
+        world.how = How::default();
+        assert_eq!(answer.status, 202);
+    };
+    let first =
+        Terms { failures_max: Some(1), on_failure: Some(OnFailure::Rollback), ..Terms::default() };
+    line_up(first, json!({ "cpus": 0.1 }));
+    line_up(Terms { settle_s: Some(2), failures_max: Some(2), ..Terms::default() }, json!({ "mem": 17 }));
+    line_up(Terms::default(), json!({ "mem": 18 }));
+    let ahead = world.machine().deployments()[0].id.clone();
+    world.command(Command::CancelDeployment { id: ahead, force: true });
+    let terms = world.machine().deployments()[0].terms;
+    let both = Terms { settle_s: Some(2), failures_max: Some(2), ..first };
+    assert_eq!(terms, both, "what is said later holds, and the rest of what was said first");
+}
+
+#[test]
+fn whoever_waits_in_front_is_named_too() {
+    let mut world = World::new(2);
+    world.command(create("/b", json!({})));
+    stuck(&mut world);
+    let part = |id: &str| crate::AppUpdate {
+        id: id.into(),
+        fields: json!({ "cpus": 0.1 }).as_object().unwrap().clone(),
+        partial: true,
+    };
+    let both =
+        Command::UpdateApps { updates: vec![part("/a"), part("/b")], force: false, create: false, single: false };
+    let (_, first) = queue(&mut world, both);
+    // free itself, but a change that waits is to change it first
+    let (status, _) = queue(&mut world, update("/b", json!({ "mem": 20 }), false));
+    assert_eq!(status, 202);
+    let shown = world.machine().deployments_info();
+    assert_eq!(shown[2]["behind"], json!([first["deploymentId"]]));
+}
