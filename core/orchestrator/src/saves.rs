@@ -42,32 +42,69 @@ pub(crate) struct Saves {
     waiting: VecDeque<Batch>,
     retry_at: Option<Time>,
     trouble: Option<String>,
-    /// By key, how many pieces a long record has.
-    pieces: BTreeMap<String, usize>,
+    /// By key, where the pieces of a long record are.
+    pieces: BTreeMap<String, Pieces>,
 }
 
 fn piece(key: &str, at: usize) -> String {
     format!("{key}#{at:05}")
 }
 
+/// Where the pieces of a long record are, as its head says it: `#COUNT`, or `#COUNT@FROM` where they don't begin at 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Pieces {
+    from: usize,
+    count: usize,
+}
+
+/// A record that is written again has its pieces elsewhere, so that the one before is whole until the new head is there.
+const ELSEWHERE: usize = 50_000;
+
+impl Pieces {
+    fn read(head: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(head.strip_prefix(b"#")?).ok()?;
+        let (count, from) = text.split_once('@').unwrap_or((text, "0"));
+        Some(Self { from: from.parse().ok()?, count: count.parse().ok()? })
+    }
+    fn head(self) -> Vec<u8> {
+        let from = if self.from == 0 { String::new() } else { format!("@{}", self.from) };
+        format!("#{}{from}", self.count).into_bytes()
+    }
+    fn keys(self, key: &str) -> impl Iterator<Item = String> {
+        (self.from..self.from + self.count).map(move |at| piece(key, at))
+    }
+}
+
 impl Saves {
-    /// Writes a record of any length, once: the head counts the pieces, and is there only if all of them are.
+    /// Writes a record of any length. Its head says which pieces are its own, and comes after all of them; then those of
+    /// the record before go.
     pub fn put_long(&mut self, key: &str, value: Vec<u8>) {
+        let before = self.pieces.remove(key);
         if value.len() <= PIECE_BYTES_MAX {
-            return self.put(key.to_owned(), value);
+            self.put_last(key.to_owned(), Some(value));
+        } else {
+            let from = if before.is_some_and(|before| before.from == 0) { ELSEWHERE } else { 0 };
+            let pieces = Pieces { from, count: value.chunks(PIECE_BYTES_MAX).count() };
+            for (name, part) in pieces.keys(key).zip(value.chunks(PIECE_BYTES_MAX)) {
+                self.put_last(name, Some(part.to_vec()));
+            }
+            self.put_last(key.to_owned(), Some(pieces.head()));
+            self.pieces.insert(key.to_owned(), pieces);
         }
-        let count = value.chunks(PIECE_BYTES_MAX).count();
-        for (at, part) in value.chunks(PIECE_BYTES_MAX).enumerate() {
-            self.put(piece(key, at), part.to_vec());
+        for name in before.into_iter().flat_map(|before| before.keys(key)) {
+            self.put_last(name, None);
         }
-        self.put(key.to_owned(), format!("#{count}").into_bytes());
-        self.pieces.insert(key.to_owned(), count);
+    }
+    /// Does this after all that the step has done so far, also where it was about the same record.
+    fn put_last(&mut self, key: String, value: Option<Vec<u8>>) {
+        self.step.shift_remove(&key);
+        self.step.insert(key, value);
     }
     /// Removes a record that may be long.
     pub fn delete_long(&mut self, key: &str) {
         self.delete(key.to_owned());
-        for at in 0..self.pieces.remove(key).unwrap_or(0) {
-            self.delete(piece(key, at));
+        for name in self.pieces.remove(key).into_iter().flat_map(|pieces| pieces.keys(key)) {
+            self.put_last(name, None);
         }
     }
     /// Does this step's removal of a record after all its other changes.
@@ -76,22 +113,26 @@ impl Saves {
             self.delete(key.to_owned());
         }
     }
-    /// A record as it was put; pieces without a head are nothing, and go.
+    /// A record as it was put; pieces that no head names are nothing, and go.
     pub fn whole(&mut self, records: &model::save::Records, key: &str) -> Option<Vec<u8>> {
         let head = records.get(key)?;
-        let Some(count) = head.strip_prefix(b"#") else { return Some(head.clone()) };
-        let count: usize = std::str::from_utf8(count).ok()?.parse().ok()?;
-        self.pieces.insert(key.to_owned(), count);
+        if !head.starts_with(b"#") {
+            return Some(head.clone());
+        }
+        let pieces = Pieces::read(head)?;
+        self.pieces.insert(key.to_owned(), pieces);
         let mut all = Vec::new();
-        for at in 0..count {
-            all.extend(records.get(&piece(key, at))?);
+        for name in pieces.keys(key) {
+            all.extend(records.get(&name)?);
         }
         Some(all)
     }
-    /// Removes a piece whose head was never written.
+    /// Removes a piece that no head names.
     pub fn drop_stray(&mut self, records: &model::save::Records, key: &str) {
-        let head = key.split('#').next().unwrap_or_default();
-        if !records.contains_key(head) {
+        let (head, at) = key.split_once('#').unwrap_or((key, ""));
+        let pieces = records.get(head).and_then(|head| Pieces::read(head));
+        let named = |p: Pieces| at.parse().is_ok_and(|at: usize| (p.from..p.from + p.count).contains(&at));
+        if !pieces.is_some_and(named) {
             self.delete(key.to_owned());
         }
     }
@@ -294,5 +335,47 @@ mod tests {
         saves.saved(SaveId(1), at, &mut out);
         assert_eq!(out.drain().collect::<Vec<_>>(), [word]);
         assert_eq!(saves.trouble(), None);
+    }
+
+    /// Every state of the store on the way: each change of the step by itself.
+    fn states(saves: &mut Saves, records: &mut Records) -> Vec<Records> {
+        let step = std::mem::take(&mut saves.step);
+        let one = |(key, value): (String, Option<Vec<u8>>)| {
+            match value {
+                Some(value) => drop(records.insert(key, value)),
+                None => drop(records.remove(&key)),
+            }
+            records.clone()
+        };
+        step.into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_long_record_is_the_one_before_or_the_new_one_at_each_instant() {
+        let (mut saves, mut records) = (Saves::default(), Records::new());
+        let value = |byte: u8, pieces: usize| vec![byte; PIECE_BYTES_MAX * pieces - 7];
+        let mut before: Option<Vec<u8>> = None;
+        for (byte, pieces) in [(1, 3), (2, 2), (3, 4), (4, 1), (5, 2), (6, 2)] {
+            let new = value(byte, pieces);
+            saves.put_long("k", new.clone());
+            for state in states(&mut saves, &mut records) {
+                // as a fresh start finds it
+                let found = Saves::default().whole(&state, "k");
+                assert!(found == before || found.as_ref() == Some(&new), "{byte}: neither");
+            }
+            assert_eq!(records.len(), if pieces == 1 { 1 } else { pieces + 1 }, "{byte}: nothing is left over");
+            before = Some(new);
+        }
+        // what a crash left of a write goes with the next start
+        saves.put_long("k", value(7, 3));
+        let torn = states(&mut saves, &mut records.clone()).swap_remove(1);
+        let mut again = Saves::default();
+        torn.keys().filter(|key| key.contains('#')).for_each(|key| again.drop_stray(&torn, key));
+        assert_eq!(again.whole(&torn, "k"), before);
+        assert_eq!(again.step.len(), 2, "the two pieces that were written");
+        again.delete_long("k");
+        let mut left = torn;
+        states(&mut again, &mut left);
+        assert!(left.is_empty(), "{:?}", left.keys());
     }
 }
