@@ -363,7 +363,11 @@ mod tests {
                 let found = Saves::default().whole(&state, "k");
                 assert!(found == before || found.as_ref() == Some(&new), "{byte}: neither");
             }
-            assert_eq!(records.len(), if pieces == 1 { 1 } else { pieces + 1 }, "{byte}: nothing is left over");
+            assert_eq!(
+                records.len(),
+                if pieces == 1 { 1 } else { pieces + 1 },
+                "{byte}: nothing is left over"
+            );
             before = Some(new);
         }
         // what a crash left of a write goes with the next start

@@ -376,8 +376,7 @@ fn merged_changes_keep_what_each_of_them_asked_for() {
         world.how = How::default();
         assert_eq!(answer.status, 202);
     };
-    let first =
-        Terms { failures_max: Some(1), on_failure: Some(OnFailure::Rollback), ..Terms::default() };
+    let first = Terms { failures_max: Some(1), on_failure: Some(OnFailure::Rollback), ..Terms::default() };
     line_up(first, json!({ "cpus": 0.1 }));
     line_up(Terms { settle_s: Some(2), failures_max: Some(2), ..Terms::default() }, json!({ "mem": 17 }));
     line_up(Terms::default(), json!({ "mem": 18 }));
@@ -398,8 +397,12 @@ fn whoever_waits_in_front_is_named_too() {
         fields: json!({ "cpus": 0.1 }).as_object().unwrap().clone(),
         partial: true,
     };
-    let both =
-        Command::UpdateApps { updates: vec![part("/a"), part("/b")], force: false, create: false, single: false };
+    let both = Command::UpdateApps {
+        updates: vec![part("/a"), part("/b")],
+        force: false,
+        create: false,
+        single: false,
+    };
     let (_, first) = queue(&mut world, both);
     // free itself, but a change that waits is to change it first
     let (status, _) = queue(&mut world, update("/b", json!({ "mem": 20 }), false));
