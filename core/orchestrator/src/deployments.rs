@@ -211,6 +211,7 @@ impl Orchestrator {
         if undoes.is_none() {
             self.line.pass(&changes);
         }
+        let mut reached = if undoes.is_none() { self.reached_before(&others) } else { BTreeMap::new() };
         let mut torn = BTreeSet::new();
         for other in &others {
             torn.extend(self.deployments.get(other).into_iter().flat_map(|d| d.target.keys().cloned()));
@@ -234,7 +235,10 @@ impl Orchestrator {
             original: changes
                 .apps
                 .keys()
-                .map(|id| (id.clone(), self.apps.get(id).map(|a| a.app.clone())))
+                .map(|id| {
+                    let current = || self.apps.get(id).map(|state| state.app.clone());
+                    (id.clone(), reached.remove(id).or_else(current))
+                })
                 .collect(),
             target: changes.apps.clone(),
             groups: changes.groups.iter().map(|(id, group)| (id.clone(), (was(id), group.clone()))).collect(),
@@ -276,6 +280,22 @@ impl Orchestrator {
         self.dirty.extend(torn);
         self.roles_changed();
         Ok(id)
+    }
+
+    /// What apps were before deployments that are torn off amid a change of them: nobody knows whether what these were to
+    /// bring about is any good, so that is not what one goes back to. What an undoing one was to bring back is.
+    fn reached_before(&self, torn: &BTreeSet<String>) -> BTreeMap<String, Arc<App>> {
+        let torn = torn.iter().filter_map(|id| self.deployments.get(id));
+        let amid = torn.filter(|d| d.undoes.is_none() && !d.by_load);
+        let was = |d: &'_ Deployment| -> Vec<(String, Arc<App>)> {
+            let unfinished = |app: &str| {
+                let left = |(at, _): &(usize, Kind)| *at > d.current || (*at == d.current && d.is_changing(app));
+                d.turns.get(app).is_some_and(|turns| turns.iter().any(left))
+            };
+            let known = d.original.iter().filter(|(app, _)| unfinished(app));
+            known.filter_map(|(app, was)| Some((app.clone(), was.clone()?))).collect()
+        };
+        amid.flat_map(was).collect()
     }
 
     /// Where a deployment was torn off, an app may have instances of two versions though its definition is unchanged, or

@@ -270,3 +270,36 @@ fn a_deletion_that_is_paused_starts_nothing() {
     world.run(15);
     assert_eq!((world.running("/b"), world.machine().queue().count()), (1, 0));
 }
+
+#[test]
+fn what_is_gone_back_to_after_force_is_what_was_reached() {
+    for by_hand in [false, true] {
+        let mut world = World::new(2);
+        let strategy = json!({ "minimumHealthCapacity": 0.5, "maximumOverCapacity": 0 });
+        world.command(create("/s", json!({ "instances": 4, "upgradeStrategy": strategy, "cmd": "good" })));
+        world.run(10);
+        let good = world.machine().app("/s").unwrap().spec.config_version.clone();
+        let mut put = |cmd: &str, on_failure: OnFailure, force: bool| {
+            let terms = Terms { failures_max: Some(1), on_failure: Some(on_failure), ..Terms::default() };
+            world.how = How { terms, queue: false };
+            assert_eq!(world.command(update("/s", json!({ "cmd": cmd }), force)).status, 200);
+            world.how = How::default();
+            for _ in 0..20 {
+                let bad = |i: &&crate::instances::Instance| i.config != good && !i.ending;
+                let bad: Vec<_> = world.machine().instances_of("/s").filter(bad).map(|i| i.task.clone()).collect();
+                bad.iter().for_each(|task| world.fail(task));
+                world.run(2);
+            }
+        };
+        put("bad", OnFailure::Pause, false);
+        put("worse", if by_hand { OnFailure::Pause } else { OnFailure::Rollback }, true);
+        if by_hand {
+            let id = world.machine().deployments()[0].id.clone();
+            assert_eq!(world.command(Command::CancelDeployment { id, force: false }).status, 200);
+        }
+        world.run(60);
+        let app = world.machine().app("/s").unwrap().app.clone();
+        assert_eq!((&app["cmd"], world.machine().deployments().len()), (&json!("good"), 0), "{by_hand}");
+        assert!(world.machine().instances_of("/s").all(|i| i.config == good), "its tasks are those of before");
+    }
+}
