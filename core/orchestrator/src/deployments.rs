@@ -289,7 +289,8 @@ impl Orchestrator {
         let amid = torn.filter(|d| d.undoes.is_none() && !d.by_load);
         let was = |d: &'_ Deployment| -> Vec<(String, Arc<App>)> {
             let unfinished = |app: &str| {
-                let left = |(at, _): &(usize, Kind)| *at > d.current || (*at == d.current && d.is_changing(app));
+                let left =
+                    |(at, _): &(usize, Kind)| *at > d.current || (*at == d.current && d.is_changing(app));
                 d.turns.get(app).is_some_and(|turns| turns.iter().any(left))
             };
             let known = d.original.iter().filter(|(app, _)| unfinished(app));

@@ -286,7 +286,8 @@ fn what_is_gone_back_to_after_force_is_what_was_reached() {
             world.how = How::default();
             for _ in 0..20 {
                 let bad = |i: &&crate::instances::Instance| i.config != good && !i.ending;
-                let bad: Vec<_> = world.machine().instances_of("/s").filter(bad).map(|i| i.task.clone()).collect();
+                let bad: Vec<_> =
+                    world.machine().instances_of("/s").filter(bad).map(|i| i.task.clone()).collect();
                 bad.iter().for_each(|task| world.fail(task));
                 world.run(2);
             }
@@ -300,6 +301,9 @@ fn what_is_gone_back_to_after_force_is_what_was_reached() {
         world.run(60);
         let app = world.machine().app("/s").unwrap().app.clone();
         assert_eq!((&app["cmd"], world.machine().deployments().len()), (&json!("good"), 0), "{by_hand}");
-        assert!(world.machine().instances_of("/s").all(|i| i.config == good), "its tasks are those of before");
+        assert!(
+            world.machine().instances_of("/s").all(|i| i.config == good),
+            "its tasks are those of before"
+        );
     }
 }
