@@ -201,7 +201,7 @@ impl Table {
         let within = all.contains_key("MESOS_FRAMEWORK_ID");
         for variable in all.keys().filter(|variable| !crate::upstream::is_given(variable, within)) {
             let Some(name) = variable.strip_prefix(self.env_prefix) else { continue };
-            if let Some(instead) = self.instead(&name.to_ascii_lowercase()) {
+            if let Some(instead) = self.instead_of_setting(&name.to_ascii_lowercase()) {
                 let role = self.role;
                 return Err(Refused(format!(
                     "mesolite {role} does not take the variable {variable}: {instead}; unset it"
@@ -224,10 +224,14 @@ impl Table {
             "killsperbatch" => of("killsPerBatch"),
             _ => None,
         };
-        let off = name.strip_prefix("disable_");
+        of(name).or_else(|| camel(name)).or_else(|| of(name.strip_prefix("disable_")?))
+    }
+
+    /// The same for what is set by name: only the command line has a word that switches off.
+    fn instead_of_setting(&self, name: &str) -> Option<&'static str> {
         let ours = |off: &&str| self.flags.iter().any(|f| f.kind == Kind::Switch && f.name == *off);
-        let switch = off.filter(ours).map(|_| "set what is switched, without disable_, to false");
-        of(name).or_else(|| camel(name)).or(switch).or_else(|| of(off?))
+        let off = name.strip_prefix("disable_").filter(ours);
+        off.map(|_| "set what is switched, without disable_, to false").or_else(|| self.instead(name))
     }
 
     fn read_file(&self, path: &PathBuf) -> Result<BTreeMap<String, String>, Refused> {
@@ -238,7 +242,7 @@ impl Table {
         let mut values = BTreeMap::new();
         for (name, value) in table {
             let row = self.flags.iter().find(|f| f.name == name || f.aliases.contains(&name.as_str()));
-            if let (None, Some(instead)) = (row, self.instead(&name)) {
+            if let (None, Some(instead)) = (row, self.instead_of_setting(&name)) {
                 let (path, role) = (path.display(), self.role);
                 return Err(Refused(format!(
                     "--config: {path}: mesolite {role} does not take {name}: {instead}"
